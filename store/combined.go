@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+)
+
+// Combined is one handle over a session log and a metadata store. It delegates
+// both halves, and forwards the optional abilities of the metadata store: where
+// that has none, All falls back to List and Read, RootDir is "", and UpdatePods
+// and Snapshot give [errors.ErrUnsupported].
+type Combined struct {
+	SessionLog
+	MetadataStore
+}
+
+// NewCombined combines two stores. It starts nothing and keeps no state.
+func NewCombined(logs SessionLog, pods MetadataStore) *Combined {
+	return &Combined{SessionLog: logs, MetadataStore: pods}
+}
+
+// All yields every Pod of the metadata store, as [All] does.
+func (c *Combined) All(ctx context.Context, opts ReadOptions) iter.Seq2[*Metadata, error] {
+	return All(ctx, c.MetadataStore, opts)
+}
+
+// UpdatePods is one atomic edit over several Pods, as [UpdatePods] does.
+func (c *Combined) UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error) {
+	return UpdatePods(ctx, c.MetadataStore, names, edit)
+}
+
+// RootDir is the metadata store's directory, as [RootDir] gives it.
+func (c *Combined) RootDir() string { return RootDir(c.MetadataStore) }
+
+// Snapshot freezes the metadata store, if it can be.
+func (c *Combined) Snapshot(ctx context.Context) (MetadataStore, io.Closer, error) {
+	if s, ok := c.MetadataStore.(Snapshotter); ok {
+		return s.Snapshot(ctx)
+	}
+	return nil, nil, &Error{Op: "snapshot", Err: errors.ErrUnsupported}
+}
+
+// Close closes each half that is an [io.Closer], both in any case, and joins
+// their errors.
+func (c *Combined) Close() error {
+	var errs []error
+	for _, half := range []any{c.SessionLog, c.MetadataStore} {
+		if closer, ok := half.(io.Closer); ok {
+			errs = append(errs, closer.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

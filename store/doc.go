@@ -1,0 +1,21 @@
+// Package store defines what podstore keeps and what a backend guarantees.
+//
+// A Pod is a named, long-running agent process on one host. Its [Metadata] is
+// what must survive every crash: the active session and segment, the children
+// it spawned and the scope it delegated to them, what it reclaimed, its peers,
+// and the manifest snapshot from which it is restored by name.
+//
+// [MetadataStore] is the small interface that every backend implements; its doc
+// comments are the contract and store/storetest is the proof. The merge
+// operations ([SetActive], [SetChildren], [SetPeers], [AddPeer], [RemovePeer],
+// [Reclaim]) are functions over it, so that each backend has them from one
+// place. Abilities that not every backend has are small interfaces of their own
+// ([Lister], [PodUpdater], [Rooted], [Snapshotter], [BatchWriter]).
+//
+// [SessionLog] is the other half of a supervisor's state: session logs, to
+// which metadata points but which it neither owns nor replays. [Combined]
+// carries both in one handle.
+//
+// Backends: store/boltstore (one bbolt file), store/jsonexport (a directory of
+// metadata.json files), store/jsonlstore (session logs as JSON Lines).
+package store

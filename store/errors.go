@@ -1,0 +1,125 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// What can go wrong, for errors.Is. Every error of this module that is one of
+// these matches it; the text around it says which Pod and file, and what to do.
+var (
+	// ErrNotFound: there is no such Pod, session or segment. Asked of an update
+	// of several Pods, it means that nothing was changed.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalidName: a Pod name that [ValidateName] rejects. Nothing was written.
+	ErrInvalidName = errors.New("invalid pod name")
+	// ErrInvalid: data or an argument that breaks a rule of this package, such as
+	// a manifest that is not JSON or a document that is not metadata. Nothing was
+	// written.
+	ErrInvalid = errors.New("invalid")
+	// ErrExists: something stands where a new thing was to be created. It was
+	// left alone.
+	ErrExists = errors.New("already exists")
+
+	// ErrReadOnly: a change was asked of a store opened for reading.
+	ErrReadOnly = errors.New("store is read-only")
+	// ErrLocked: another handle, in this process or another one, has the store
+	// open.
+	ErrLocked = errors.New("store is locked")
+	// ErrClosed: the handle was closed.
+	ErrClosed = errors.New("store is closed")
+
+	// ErrCorrupt: stored data is damaged. What is named is damaged; the rest is
+	// still served.
+	ErrCorrupt = errors.New("damaged data")
+	// ErrFormat: the store was written in a format that this version cannot read.
+	// It was not touched.
+	ErrFormat = errors.New("unknown format")
+	// ErrUnusable: an earlier failure left the handle unable to vouch for
+	// anything. Close it and open the store again.
+	ErrUnusable = errors.New("store handle is unusable")
+	// ErrNoSpace: the disk or a quota is full.
+	ErrNoSpace = errors.New("no space left")
+)
+
+// Error says what failed, for which Pod, where, and why. Every error that a
+// store returns about one Pod, session or file is or wraps one.
+type Error struct {
+	Op     string // the operation, such as "read" or "import"
+	Pod    string // the Pod, or "" when none is concerned
+	Path   string // the file, or ""
+	Line   int    // 1-based line in Path, or 0
+	Column int    // 1-based column in bytes, or 0
+	Kind   error  // one of this package's sentinels, or nil
+	Err    error  // the cause, or nil when Kind says it all
+}
+
+// Error gives operation, Pod, position and reason on one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Op != "" {
+		b.WriteString(e.Op)
+	}
+	if e.Pod != "" {
+		fmt.Fprintf(&b, " pod %q", e.Pod)
+	}
+	if pos := e.Position(); pos != "" {
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(pos)
+	}
+	if b.Len() > 0 {
+		b.WriteString(": ")
+	}
+	if e.Kind != nil && e.Err != nil {
+		b.WriteString(e.Kind.Error())
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Reason())
+	return b.String()
+}
+
+// Position is PATH, PATH:LINE or PATH:LINE:COLUMN, as far as known. A path with
+// control characters, or that is not UTF-8, is quoted.
+func (e *Error) Position() string {
+	s := e.Path
+	if s == "" {
+		return ""
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		s = strconv.Quote(s)
+	}
+	if e.Line > 0 {
+		s += ":" + strconv.Itoa(e.Line)
+		if e.Column > 0 {
+			s += ":" + strconv.Itoa(e.Column)
+		}
+	}
+	return s
+}
+
+// Reason is the cause alone, without operation, Pod and position.
+func (e *Error) Reason() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Kind != nil:
+		return e.Kind.Error()
+	}
+	return "unknown error"
+}
+
+// Unwrap gives Kind and Err to errors.Is and errors.As.
+func (e *Error) Unwrap() []error {
+	var errs []error
+	if e.Kind != nil {
+		errs = append(errs, e.Kind)
+	}
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	return errs
+}

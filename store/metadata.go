@@ -1,0 +1,304 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"podstore/store/jsonvalue"
+)
+
+// MaxValueSize is the limit, in bytes, of one manifest or one unknown field in
+// canonical compact form, and of each list in its stored form.
+const MaxValueSize = 64 << 20
+
+// MaxValueDepth is how many nested containers a manifest or an unknown field
+// may have: one less than a document, which contains it.
+const MaxValueDepth = jsonvalue.MaxDepth - 1
+
+// ActiveSegment points at the session a Pod writes and, once it is known, at
+// the segment.
+type ActiveSegment struct {
+	SessionID SessionID
+	SegmentID *SegmentID // nil while no segment is known yet
+}
+
+// PendingSegment refers to a session whose segment is not known yet.
+func PendingSegment(session SessionID) *ActiveSegment {
+	return &ActiveSegment{SessionID: session}
+}
+
+// ActiveIn refers to a segment of a session.
+func ActiveIn(session SessionID, segment SegmentID) *ActiveSegment {
+	return &ActiveSegment{SessionID: session, SegmentID: &segment}
+}
+
+// ScopeRule is one rule of delegated scope. Target is a path, UTF-8 as
+// everything in JSON must be; Permission is the delegating program's word.
+type ScopeRule struct {
+	Target     string
+	Permission string
+	Recursive  bool
+}
+
+// SpawnedChild is a child that a Pod spawned and has not reclaimed. SocketPath
+// and CallbackAddress are where it was last known to listen, never a proof that
+// it lives.
+type SpawnedChild struct {
+	PodName         string
+	SocketPath      string
+	ScopeDelegated  []ScopeRule
+	CallbackAddress string
+}
+
+// ReclaimedChild records that the scope delegated to a child was taken back.
+type ReclaimedChild struct {
+	PodName        string
+	ScopeDelegated []ScopeRule
+}
+
+// Peer is a Pod that another one sees. It carries no scope.
+type Peer struct {
+	PodName string
+}
+
+// Metadata is everything that is kept of one Pod.
+//
+// Its normal form, which every store returns, has nil for each list that is
+// empty, and JSON in canonical compact form: see [Metadata.Normalize].
+type Metadata struct {
+	PodName   string
+	Active    *ActiveSegment // nil: none
+	Children  []SpawnedChild
+	Reclaimed []ReclaimedChild
+	Peers     []Peer
+
+	// Manifest is the resolved manifest snapshot, any JSON value; nil or JSON
+	// null: none.
+	Manifest json.RawMessage
+
+	// Extra holds the top-level fields that this version does not know, by name.
+	// Every operation keeps them.
+	Extra map[string]json.RawMessage
+}
+
+// fieldNames are the top-level fields of the JSON layout, which Extra cannot
+// hold.
+var fieldNames = [...]string{
+	"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
+}
+
+// IsFieldName reports whether name is a top-level field of the JSON layout that
+// this version knows, and so can be no key of Extra.
+func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }
+
+// Clone returns a deep copy that shares no memory with m.
+func (m *Metadata) Clone() *Metadata {
+	c := *m
+	if m.Active != nil {
+		a := *m.Active
+		if a.SegmentID != nil {
+			id := *a.SegmentID
+			a.SegmentID = &id
+		}
+		c.Active = &a
+	}
+	c.Children = cloneChildren(m.Children)
+	c.Reclaimed = cloneReclaimed(m.Reclaimed)
+	c.Peers = slices.Clone(m.Peers)
+	c.Manifest = bytes.Clone(m.Manifest)
+	c.Extra = maps.Clone(m.Extra)
+	for k, v := range c.Extra {
+		c.Extra[k] = bytes.Clone(v)
+	}
+	return &c
+}
+
+func cloneChildren(in []SpawnedChild) []SpawnedChild {
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].ScopeDelegated = slices.Clone(out[i].ScopeDelegated)
+	}
+	return out
+}
+
+func cloneReclaimed(in []ReclaimedChild) []ReclaimedChild {
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].ScopeDelegated = slices.Clone(out[i].ScopeDelegated)
+	}
+	return out
+}
+
+// Equal reports whether both hold the same, comparing JSON by its bytes: exact
+// for metadata in normal form. Empty and nil lists are the same.
+func (m *Metadata) Equal(o *Metadata) bool { return m.Diff(o) == "" }
+
+// Diff names the first field, by its JSON name and in the order of the JSON
+// layout, in which m and o differ, or is "" when they are equal as [Metadata.Equal]
+// judges.
+func (m *Metadata) Diff(o *Metadata) string {
+	switch {
+	case m.PodName != o.PodName:
+		return "pod_name"
+	case !equalActive(m.Active, o.Active):
+		return "active"
+	case !slices.EqualFunc(m.Children, o.Children, func(a, b SpawnedChild) bool {
+		return a.PodName == b.PodName && a.SocketPath == b.SocketPath &&
+			a.CallbackAddress == b.CallbackAddress && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
+	}):
+		return "spawned_children"
+	case !slices.EqualFunc(m.Reclaimed, o.Reclaimed, func(a, b ReclaimedChild) bool {
+		return a.PodName == b.PodName && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
+	}):
+		return "reclaimed_children"
+	case !slices.Equal(m.Peers, o.Peers):
+		return "peers"
+	case !bytes.Equal(m.Manifest, o.Manifest):
+		return "resolved_manifest_snapshot"
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.Extra)) {
+		if v, ok := o.Extra[k]; !ok || !bytes.Equal(v, m.Extra[k]) {
+			return k
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(o.Extra)) {
+		if _, ok := m.Extra[k]; !ok {
+			return k
+		}
+	}
+	return ""
+}
+
+func equalActive(a, b *ActiveSegment) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.SegmentID == nil || b.SegmentID == nil {
+		return a.SessionID == b.SessionID && a.SegmentID == b.SegmentID
+	}
+	return a.SessionID == b.SessionID && *a.SegmentID == *b.SegmentID
+}
+
+// Normalize checks m against the rules that make it exportable and brings it to
+// its normal form, in place: empty lists become nil, a null manifest becomes
+// nil, manifest and Extra become canonical compact JSON in memory of their own.
+//
+// The rules: a valid Pod name; every string UTF-8; manifest and Extra strict
+// JSON of at most [MaxValueDepth] nested containers and [MaxValueSize] bytes; no
+// known field in Extra. Names inside children and peers may be any UTF-8. The
+// error matches [ErrInvalidName] or [ErrInvalid] and names the field; m is then
+// left partly normalized.
+func (m *Metadata) Normalize() error {
+	if err := m.NormalizeLists(); err != nil {
+		return err
+	}
+	if err := m.NormalizeManifest(); err != nil {
+		return err
+	}
+	return m.NormalizeExtra()
+}
+
+// NormalizeLists is the part of [Metadata.Normalize] that concerns neither
+// Manifest nor Extra. A backend that knows those to be unchanged calls it alone.
+func (m *Metadata) NormalizeLists() error {
+	if err := ValidateName(m.PodName); err != nil {
+		return err
+	}
+	m.Children = orNil(m.Children)
+	for i := range m.Children {
+		c := &m.Children[i]
+		if len(c.ScopeDelegated) == 0 && c.ScopeDelegated != nil {
+			c.ScopeDelegated = nil
+		}
+		if !utf8.ValidString(c.PodName) || !utf8.ValidString(c.SocketPath) || !utf8.ValidString(c.CallbackAddress) || !validRules(c.ScopeDelegated) {
+			return m.invalid("spawned_children[%d] has a string that is not UTF-8", i)
+		}
+	}
+	m.Reclaimed = orNil(m.Reclaimed)
+	for i := range m.Reclaimed {
+		c := &m.Reclaimed[i]
+		if len(c.ScopeDelegated) == 0 && c.ScopeDelegated != nil {
+			c.ScopeDelegated = nil
+		}
+		if !utf8.ValidString(c.PodName) || !validRules(c.ScopeDelegated) {
+			return m.invalid("reclaimed_children[%d] has a string that is not UTF-8", i)
+		}
+	}
+	m.Peers = orNil(m.Peers)
+	for i, p := range m.Peers {
+		if !utf8.ValidString(p.PodName) {
+			return m.invalid("peers[%d] has a name that is not UTF-8", i)
+		}
+	}
+	return nil
+}
+
+// NormalizeExtra is the part of [Metadata.Normalize] that concerns Extra.
+func (m *Metadata) NormalizeExtra() error {
+	if len(m.Extra) == 0 {
+		m.Extra = nil
+		return nil
+	}
+	size := 0
+	out := make(map[string]json.RawMessage, len(m.Extra))
+	for k, v := range m.Extra {
+		if !utf8.ValidString(k) || IsFieldName(k) {
+			return m.invalid("unknown field %.64q: expected a UTF-8 name that is none of the known fields", k)
+		}
+		c, err := jsonvalue.Canonical(v, MaxValueDepth)
+		if err != nil {
+			return m.invalid("field %.64q is not valid JSON: %w", k, err)
+		}
+		out[k] = c
+		size += len(k) + len(c)
+	}
+	if size > MaxValueSize {
+		return m.invalid("unknown fields have %d bytes, the limit is %d", size, MaxValueSize)
+	}
+	m.Extra = out
+	return nil
+}
+
+// NormalizeManifest is the part of [Metadata.Normalize] that concerns Manifest.
+func (m *Metadata) NormalizeManifest() error {
+	if len(m.Manifest) == 0 || string(m.Manifest) == "null" {
+		m.Manifest = nil
+		return nil
+	}
+	c, err := jsonvalue.Canonical(m.Manifest, MaxValueDepth)
+	switch {
+	case err != nil:
+		return m.invalid("manifest is not valid JSON: %w", err)
+	case len(c) > MaxValueSize:
+		return m.invalid("manifest has %d bytes, the limit is %d", len(c), MaxValueSize)
+	case string(c) == "null":
+		c = nil
+	}
+	m.Manifest = c
+	return nil
+}
+
+func (m *Metadata) invalid(format string, args ...any) error {
+	return &Error{Pod: m.PodName, Kind: ErrInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+func validRules(rules []ScopeRule) bool {
+	for _, r := range rules {
+		if !utf8.ValidString(r.Target) || !utf8.ValidString(r.Permission) {
+			return false
+		}
+	}
+	return true
+}
+
+// orNil returns nil for an empty slice.
+func orNil[T any](s []T) []T {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+)
+
+// MetadataStore keeps [Metadata] by Pod name.
+//
+// All methods are safe for concurrent use. Each takes a context, which is
+// checked before work starts and while waiting for it to start: the error is
+// then the context's and nothing was changed. A change that has begun is
+// finished, and its own result returned.
+//
+// When a method that changes something returns nil, the change survives a crash
+// and a loss of power. When it returns an error, the store holds the state
+// before or the state after the change, nothing between; where the error says
+// ErrInvalidName, ErrInvalid, ErrNotFound, ErrReadOnly, ErrLocked, ErrClosed, or
+// is the context's or the edit's own, the state before.
+//
+// Every Pod name passed in is judged by [ValidateName]; the error for a bad one
+// matches [ErrInvalidName]. Returned metadata is in normal form, belongs to the
+// caller, and shares memory with nothing that the store keeps.
+type MetadataStore interface {
+	// Write creates the Pod named by m.PodName or replaces everything that is
+	// kept of it, also where that was damaged. It does not change or keep m.
+	// Metadata that breaks a rule of [Metadata.Normalize] is refused with
+	// ErrInvalid.
+	Write(ctx context.Context, m *Metadata) error
+
+	// Read returns one Pod's metadata. The error matches ErrNotFound when there
+	// is no such Pod, and ErrCorrupt when what is stored of it is damaged.
+	Read(ctx context.Context, name string) (*Metadata, error)
+
+	// List returns the names of all Pods, sorted by bytes, damaged ones included.
+	// An error that matches ErrCorrupt may come together with the names that
+	// could be read.
+	List(ctx context.Context) ([]string, error)
+
+	// Delete removes a Pod, also a damaged one. Deleting what does not exist is a
+	// success.
+	Delete(ctx context.Context, name string) error
+
+	// Update reads one Pod, lets edit change it, and writes the result, as one
+	// atomic step: no other change of that Pod falls between. A missing Pod is
+	// given to edit as metadata with nothing but its name, and created. The name
+	// cannot be changed: what edit does to PodName is ignored. An error from edit
+	// is returned, wrapped or as it is, and nothing is changed. An edit that
+	// changes nothing writes nothing, but still creates a missing Pod.
+	//
+	// Update returns the resulting metadata, which may share memory with what
+	// edit put into it. edit must depend on nothing but its argument and must not
+	// use the store: a backend may have to call it again, after a conflict with
+	// another writer. It must not keep its argument. A panic in edit reaches the
+	// caller of Update, and nothing is changed.
+	Update(ctx context.Context, name string, edit func(*Metadata) error) (*Metadata, error)
+}
+
+// Lister is the optional ability to give all Pods in one pass. Use [All].
+type Lister interface {
+	// All yields every Pod in the order of List. The sequence holds no lock and
+	// no transaction while it yields, so the caller may use the store in the
+	// loop. Each Pod is given as it was at one moment during the iteration; a
+	// Pod that is deleted meanwhile may be left out.
+	//
+	// A Pod that cannot be read is yielded as a nil Metadata and an *Error that
+	// names it, and the iteration goes on. An error that concerns no single Pod
+	// (Pod is "") comes last.
+	All(ctx context.Context, opts ReadOptions) iter.Seq2[*Metadata, error]
+}
+
+// ReadOptions say what a caller does not need.
+type ReadOptions struct {
+	// OmitManifest leaves Manifest nil, and unread where the backend can. Do not
+	// write such metadata back.
+	OmitManifest bool
+}
+
+// PodUpdater is the optional ability of one atomic edit over several named
+// Pods. Use [UpdatePods].
+type PodUpdater interface {
+	// UpdatePods is [MetadataStore] Update for several Pods at once: all changes
+	// are made or none. pods[i] is the Pod named names[i], or nil if it does not
+	// exist. edit may change what an element points to, set it to new metadata,
+	// which creates or replaces the Pod, or set it to nil, which deletes it;
+	// PodName is set to names[i] in any case. A name that is given twice is
+	// refused with ErrInvalid. It returns the resulting elements.
+	//
+	// Where stored data of one of the Pods is damaged the error matches
+	// ErrCorrupt, names the Pod, and nothing is changed.
+	UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error)
+}
+
+// BatchWriter is the optional ability to write many Pods for less than one
+// Write each.
+type BatchWriter interface {
+	// WriteBatch is Write for each element. Each Pod is written whole or not at
+	// all; all that succeeded are durable on return. The result has one error for
+	// each element, nil where it was written.
+	WriteBatch(ctx context.Context, pods []*Metadata) []error
+}
+
+// Rooted is the ability of a backend that keeps its Pods below a directory.
+type Rooted interface {
+	// RootDir is that directory, as the backend was given it, or "" where the
+	// store is not kept in one.
+	RootDir() string
+}
+
+// Snapshotter is the optional ability to freeze one moment of the whole store.
+type Snapshotter interface {
+	// Snapshot returns a store that can be read and holds what the store held at
+	// one moment. Changing it fails with ErrReadOnly. Closing the closer frees
+	// it.
+	Snapshot(ctx context.Context) (MetadataStore, io.Closer, error)
+}
+
+// RootDir is the directory below which s keeps its Pods, or "" where s is not
+// path-backed.
+func RootDir(s MetadataStore) string {
+	if r, ok := s.(Rooted); ok {
+		return r.RootDir()
+	}
+	return ""
+}
+
+// UpdatePods is one atomic edit over several named Pods: see [PodUpdater]. A
+// store without that ability gives an error that matches
+// [errors.ErrUnsupported].
+func UpdatePods(ctx context.Context, s MetadataStore, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error) {
+	if u, ok := s.(PodUpdater); ok {
+		return u.UpdatePods(ctx, names, edit)
+	}
+	return nil, &Error{Op: "update pods", Err: errors.ErrUnsupported}
+}
+
+// All yields every Pod of s, in one pass where s is a [Lister], otherwise by one
+// Read for each name of List. What [Lister] says of the sequence holds for both.
+func All(ctx context.Context, s MetadataStore, opts ReadOptions) iter.Seq2[*Metadata, error] {
+	if l, ok := s.(Lister); ok {
+		return l.All(ctx, opts)
+	}
+	return func(yield func(*Metadata, error) bool) {
+		names, listErr := s.List(ctx)
+		for _, name := range names {
+			m, err := s.Read(ctx, name)
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if m != nil && opts.OmitManifest {
+				m.Manifest = nil
+			}
+			if !yield(m, err) || ctx.Err() != nil {
+				return
+			}
+		}
+		if listErr != nil {
+			yield(nil, listErr)
+		}
+	}
+}

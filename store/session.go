@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+)
+
+// SessionLog keeps the logs of sessions. A session is made of segments; a
+// segment is a list of entries, and beside it a list of traces. Entries and
+// traces are JSON objects whose meaning is the caller's; they are kept in
+// compact form, keys in the order and numbers in the notation in which they
+// were given.
+//
+// All methods are safe for concurrent use. A context is checked before work
+// starts and while waiting for it to start. An entry that is no JSON object is
+// refused with [ErrInvalid], a segment that does not exist is [ErrNotFound]
+// unless a method says otherwise, stored data that is damaged is [ErrCorrupt]
+// with file, line and column.
+type SessionLog interface {
+	// Append adds one entry at the end of a segment, which is created if it does
+	// not exist. After an error the segment holds the entry whole or not at all.
+	Append(ctx context.Context, session SessionID, segment SegmentID, entry json.RawMessage) error
+
+	// ReadAll yields the entries in order, each in memory of its own. A damaged
+	// one is yielded as nil and an error, and the next entry follows if the
+	// caller goes on; an error after which nothing can follow ends the sequence.
+	// What stands after the last complete line, left by an append that was
+	// interrupted, is no entry. The sequence can be ranged over again.
+	ReadAll(ctx context.Context, session SessionID, segment SegmentID) iter.Seq2[json.RawMessage, error]
+
+	// ListSessions returns all sessions, newest first.
+	ListSessions(ctx context.Context) ([]SessionID, error)
+
+	// ListSegments returns the segments of a session, newest first; none for a
+	// session that does not exist.
+	ListSegments(ctx context.Context, session SessionID) ([]SegmentID, error)
+
+	// SessionOf returns the session to which a segment belongs.
+	SessionOf(ctx context.Context, segment SegmentID) (SessionID, error)
+
+	// CreateSegment creates a segment with the given entries, atomically, in
+	// place of one that exists.
+	CreateSegment(ctx context.Context, session SessionID, segment SegmentID, entries []json.RawMessage) error
+
+	// Exists reports whether a segment exists.
+	Exists(ctx context.Context, session SessionID, segment SegmentID) (bool, error)
+
+	// Truncate keeps the first entries of a segment, atomically. Asked to keep
+	// more than there are, it keeps all.
+	Truncate(ctx context.Context, session SessionID, segment SegmentID, entries int) error
+
+	// EntryCount counts the entries of a segment.
+	EntryCount(ctx context.Context, session SessionID, segment SegmentID) (int, error)
+
+	// AppendTrace adds one trace beside a segment, under the rules of Append.
+	AppendTrace(ctx context.Context, session SessionID, segment SegmentID, trace json.RawMessage) error
+}
