@@ -1,0 +1,81 @@
+package jsonvalue
+
+import (
+	"bytes"
+	"strings"
+)
+
+// lineStart is a line break and indentation for the usual depths.
+var lineStart = "\n" + strings.Repeat("  ", MaxDepth+1)
+
+// AppendIndent appends src, a value in canonical form, as serde_json prints it
+// prettily: two spaces a level, `": "` after keys, `[]` and `{}` when empty, no
+// line break at the end. Lines after the first are indented as if the value
+// stood level containers deep. src must be a result of [Canonical] and must
+// not overlap dst.
+func AppendIndent(dst, src []byte, level int) []byte {
+	for i := 0; i < len(src); {
+		switch c := src[i]; c {
+		case '{', '[':
+			if i+1 < len(src) && src[i+1] == c+2 { // the closing bracket
+				dst = append(dst, c, c+2)
+				i += 2
+				continue
+			}
+			level++
+			dst = appendLine(append(dst, c), level)
+			i++
+		case '}', ']':
+			level--
+			dst = append(appendLine(dst, level), c)
+			i++
+		case ',':
+			dst = appendLine(append(dst, ','), level)
+			i++
+		case ':':
+			dst = append(dst, ": "...)
+			i++
+		case '"':
+			end := stringEnd(src, i)
+			dst = append(dst, src[i:end]...)
+			i = end
+		default:
+			end := i + 1
+			for end < len(src) && src[end] != ',' && src[end] != '}' && src[end] != ']' {
+				end++
+			}
+			dst = append(dst, src[i:end]...)
+			i = end
+		}
+	}
+	return dst
+}
+
+// appendLine starts a line, level levels deep.
+func appendLine(dst []byte, level int) []byte {
+	n := 1 + 2*max(level, 0)
+	for ; n > len(lineStart); n -= len(lineStart) - 1 {
+		// Only a caller's own level can be this deep.
+		dst = append(dst, lineStart[:1]...)
+	}
+	return append(dst, lineStart[:n]...)
+}
+
+// stringEnd returns the end of the string literal that starts at i.
+func stringEnd(src []byte, i int) int {
+	for i++; i < len(src); i++ {
+		n := bytes.IndexByte(src[i:], '"')
+		if n < 0 {
+			break
+		}
+		slashes := 0
+		for slashes < n && src[i+n-1-slashes] == '\\' {
+			slashes++
+		}
+		i += n
+		if slashes%2 == 0 {
+			return i + 1
+		}
+	}
+	return len(src)
+}
