@@ -43,8 +43,9 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 		return dst
 	}
 	w := writers.Get().(*writer)
-	w.Scanner, w.verbatim = s, verbatim
+	w.Scanner, w.verbatim = *s, verbatim
 	out, ok := w.value(dst)
+	*s = w.Scanner
 	w.release()
 	if !ok {
 		return dst
@@ -52,9 +53,10 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 	return out
 }
 
-// writer appends values as it scans them.
+// writer appends values as it scans them. It holds a copy of the Scanner that
+// it works for, which so need not be on the heap.
 type writer struct {
-	*Scanner
+	Scanner
 	verbatim bool
 	members  []member // of all open objects, outermost first
 	sorted   []byte   // an object's members while they are put in order
@@ -64,7 +66,7 @@ var writers = sync.Pool{New: func() any { return new(writer) }}
 
 // release gives the writer back unless one large value has swollen it.
 func (w *writer) release() {
-	w.Scanner = nil
+	w.Scanner = Scanner{}
 	w.members = w.members[:0]
 	if cap(w.members) <= 4<<10 && cap(w.sorted) <= 64<<10 {
 		writers.Put(w)
@@ -73,22 +75,24 @@ func (w *writer) release() {
 
 // value appends the next value. On an error it returns false.
 func (w *writer) value(dst []byte) ([]byte, bool) {
-	switch w.Peek() {
-	case Object:
+	if !w.skipSpace() {
+		return dst, w.failEOF("a value")
+	}
+	switch w.src[w.pos] {
+	case '{':
 		return w.object(dst)
-	case Array:
+	case '[':
 		return w.array(dst)
-	case String:
+	case '"':
 		dst, _, ok := w.string(dst)
 		return dst, ok
-	case Number:
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		return w.number(dst)
-	case Null:
+	case 'n':
 		return append(dst, "null"...), w.literal("null")
-	case Bool:
-		if w.src[w.pos] == 't' {
-			return append(dst, "true"...), w.literal("true")
-		}
+	case 't':
+		return append(dst, "true"...), w.literal("true")
+	case 'f':
 		return append(dst, "false"...), w.literal("false")
 	}
 	return dst, w.failValue("a value")
@@ -178,7 +182,7 @@ func (w *writer) number(dst []byte) ([]byte, bool) {
 	if !ok {
 		return dst, false
 	}
-	if integer && fitsInteger(token) || isShortDecimal(token) {
+	if integer && fitsInteger(token) || !integer && isCanonicalDecimal(token) {
 		return append(dst, token...), true
 	}
 	f, ok := parseFloat(token)

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// lineStart is a line break and indentation for the usual depths.
-var lineStart = "\n" + strings.Repeat("  ", MaxDepth+1)
+// lineStart is a line break and the indentation of the deepest line that a
+// document can have.
+var lineStart = "\n" + strings.Repeat("  ", MaxDepth)
 
 // AppendIndent appends src, a value in canonical form, as serde_json prints it
 // prettily: two spaces a level, `": "` after keys, `[]` and `{}` when empty, no
@@ -51,14 +52,16 @@ func AppendIndent(dst, src []byte, level int) []byte {
 	return dst
 }
 
-// appendLine starts a line, level levels deep.
+// appendLine starts a line that is indented by level levels.
 func appendLine(dst []byte, level int) []byte {
-	n := 1 + 2*max(level, 0)
-	for ; n > len(lineStart); n -= len(lineStart) - 1 {
-		// Only a caller's own level can be this deep.
-		dst = append(dst, lineStart[:1]...)
+	if n := 1 + 2*level; 0 < n && n <= len(lineStart) {
+		return append(dst, lineStart[:n]...)
 	}
-	return append(dst, lineStart[:n]...)
+	dst = append(dst, '\n')
+	for range level { // deeper than any document
+		dst = append(dst, "  "...)
+	}
+	return dst
 }
 
 // stringEnd returns the end of the string literal that starts at i.

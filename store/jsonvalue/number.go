@@ -1,6 +1,7 @@
 package jsonvalue
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 )
@@ -73,13 +74,81 @@ func fitsInteger(token []byte) bool {
 	return len(digits) < len(limit) || len(digits) == len(limit) && string(digits) <= limit
 }
 
-func isShortDecimal([]byte) bool { return false }
+// isCanonicalDecimal recognises the commonest floats that are canonical as
+// written: at most 15 digits (so no shorter text reads as the same float), a
+// point and no exponent, no needless zero at the end, not so small that an
+// exponent is due.
+func isCanonicalDecimal(token []byte) bool {
+	digits := bytes.TrimPrefix(token, []byte{'-'})
+	point := bytes.IndexByte(digits, '.')
+	if point < 0 || len(digits) > 1+15 {
+		return false
+	}
+	fraction := digits[point+1:]
+	for _, c := range fraction {
+		if c > '9' { // an exponent
+			return false
+		}
+	}
+	if len(fraction) == 1 {
+		return true
+	}
+	return fraction[len(fraction)-1] != '0' && (digits[0] != '0' || string(fraction[:min(5, len(fraction))]) != "00000")
+}
 
 // parseFloat returns the float64 nearest to a number token, ties to even, and
 // false if that is infinite.
 func parseFloat(token []byte) (float64, bool) {
+	if len(token) > 1000 {
+		token = shorten(token)
+	}
 	f, _ := strconv.ParseFloat(string(token), 64)
 	return f, !math.IsInf(f, 0)
+}
+
+// shorten returns a short number token that is nearest to the same float. For
+// strconv an exponent ends at five digits, so it misreads one that is made up
+// for by as many digits before it.
+func shorten(token []byte) []byte {
+	// What lies halfway between two floats has at most 767 digits. Whether the
+	// digits after those are zero is all that can matter.
+	const keep = 800
+	out := make([]byte, 0, keep+32)
+	if token[0] == '-' {
+		out, token = append(out, '-'), token[1:]
+	}
+	var exponent int64
+	if i := bytes.IndexAny(token, "eE"); i >= 0 {
+		exponent, _ = strconv.ParseInt(string(token[i+1:]), 10, 64) // at its limits if out of range
+		exponent = min(max(exponent, -1<<60), 1<<60)
+		token = token[:i]
+	}
+	kept, inFraction, rest := 0, false, false
+	for _, c := range token {
+		if c == '.' {
+			inFraction = true
+			continue
+		}
+		if inFraction {
+			exponent--
+		}
+		switch {
+		case kept == keep:
+			exponent++
+			rest = rest || c != '0'
+		case c != '0' || kept > 0:
+			out = append(out, c)
+			kept++
+		}
+	}
+	if kept == 0 {
+		return append(out, '0')
+	}
+	if rest {
+		out = append(out, '1')
+		exponent--
+	}
+	return strconv.AppendInt(append(out, 'e'), exponent, 10)
 }
 
 // appendFloat appends a finite float in canonical form.

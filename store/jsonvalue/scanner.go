@@ -99,9 +99,12 @@ func (s *Scanner) End() error {
 	return s.Err()
 }
 
-// Errorf returns an error at the byte offset, which must lie within the
-// document or at its end. It does not make the scanner fail.
+// Errorf returns an error at the byte offset (at the end of the document if
+// that lies outside it). It does not make the scanner fail.
 func (s *Scanner) Errorf(offset int, format string, args ...any) *SyntaxError {
+	if offset < 0 || offset > len(s.src) {
+		offset = len(s.src)
+	}
 	line, column := position(s.src, offset)
 	return &SyntaxError{Offset: offset, Line: line, Column: column, Msg: fmt.Sprintf(format, args...)}
 }
@@ -135,14 +138,30 @@ func (s *Scanner) failEOF(expected string) bool {
 
 // skipSpace moves to the next token and reports whether there is one.
 func (s *Scanner) skipSpace() bool {
-	for s.pos < len(s.src) {
-		switch s.src[s.pos] {
-		case ' ', '\n', '\t', '\r':
-			s.pos++
+	if s.pos < len(s.src) && s.src[s.pos] > ' ' {
+		return true
+	}
+	return s.skipSpaces()
+}
+
+func (s *Scanner) skipSpaces() bool {
+	const indentation = "        "
+	src, i := s.src, s.pos
+	for i < len(src) {
+		switch src[i] {
+		case '\n', '\t', '\r':
+			i++
+		case ' ':
+			i++
+			for len(src)-i >= len(indentation) && string(src[i:i+len(indentation)]) == indentation {
+				i += len(indentation)
+			}
 		default:
+			s.pos = i
 			return true
 		}
 	}
+	s.pos = i
 	return false
 }
 
@@ -160,21 +179,19 @@ func (s *Scanner) Peek() Kind {
 	if s.err != nil || !s.skipSpace() {
 		return Invalid
 	}
-	switch c := s.src[s.pos]; c {
+	switch s.src[s.pos] {
 	case '{':
 		return Object
 	case '[':
 		return Array
 	case '"':
 		return String
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return Number
 	case 't', 'f':
 		return Bool
 	case 'n':
 		return Null
-	default:
-		if c == '-' || '0' <= c && c <= '9' {
-			return Number
-		}
 	}
 	return Invalid
 }
