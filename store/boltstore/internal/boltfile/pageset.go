@@ -1,0 +1,38 @@
+package boltfile
+
+const (
+	chunkWords = 64
+	chunkPages = chunkWords * 64
+)
+
+// pageSet is a set of page ids, one bit each. Memory is taken only near ids
+// that are in it, so that a file which claims a vast number of pages costs
+// nothing.
+type pageSet struct {
+	chunks map[uint64]*[chunkWords]uint64
+	n      uint64
+}
+
+func (s *pageSet) has(id uint64) bool {
+	c := s.chunks[id/chunkPages]
+	return c != nil && c[id%chunkPages/64]&(1<<(id%64)) != 0
+}
+
+// add reports whether id was not in the set before.
+func (s *pageSet) add(id uint64) bool {
+	c := s.chunks[id/chunkPages]
+	if c == nil {
+		if s.chunks == nil {
+			s.chunks = make(map[uint64]*[chunkWords]uint64)
+		}
+		c = new([chunkWords]uint64)
+		s.chunks[id/chunkPages] = c
+	}
+	w, bit := &c[id%chunkPages/64], uint64(1)<<(id%64)
+	if *w&bit != 0 {
+		return false
+	}
+	*w |= bit
+	s.n++
+	return true
+}
