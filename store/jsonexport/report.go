@@ -1,0 +1,78 @@
+package jsonexport
+
+// Outcome is what became of one Pod.
+type Outcome string
+
+// The outcomes. Each operation uses some of them.
+const (
+	Imported  Outcome = "imported"  // import: the store has it now
+	Exported  Outcome = "exported"  // export: the directory has it now
+	Pruned    Outcome = "pruned"    // export: removed, because the store does not have it
+	Unchanged Outcome = "unchanged" // import, export: the same was there already
+	Conflict  Outcome = "conflict"  // import: stored differently, and kept
+	Refused   Outcome = "refused"   // import, export: it could not be read or written
+
+	Same           Outcome = "same"                 // verify: equal on both sides
+	Differs        Outcome = "differs"              // verify: other content
+	NotCanonical   Outcome = "not-canonical"        // verify: same content, other bytes
+	MissingInStore Outcome = "missing-in-store"     // verify: the directory alone has it
+	MissingInDir   Outcome = "missing-in-directory" // verify: the store alone has it
+	Unreadable     Outcome = "unreadable"           // verify: its file, or the entry in its place, cannot be read
+
+	Damaged Outcome = "damaged" // export, verify: what the store holds of it is damaged
+)
+
+// Result is what became of one Pod, or of a directory entry that stands where
+// only Pods may be.
+type Result struct {
+	// Pod is the Pod's name. For an entry whose name is no Pod name it is the
+	// entry's name, which may be no UTF-8.
+	Pod string
+	// Path is the Pod's metadata.json, or the entry that is in its place.
+	Path    string
+	Outcome Outcome
+	// Field is the first field that differs, in the order of the JSON layout,
+	// where Outcome is [Differs] or [Conflict].
+	Field string
+	// Err says why, where Outcome is [Conflict], [Refused], [Damaged] or
+	// [Unreadable]. It is or wraps a [*store.Error], with Path, Line and Column
+	// where a file is to blame.
+	Err error
+}
+
+// Report sums up what an operation did.
+type Report struct {
+	// Counts has the number of results by outcome. Outcomes that did not occur
+	// are absent.
+	Counts map[Outcome]int
+	// Files counts plain files directly in the directory, and Directories the
+	// directories without a metadata.json. Neither is a Pod; both are left alone.
+	// Export does not count them.
+	Files, Directories int
+}
+
+// Progress is called once for each result, when it is final: an imported or
+// exported Pod is durable. It is called from the goroutine that called the
+// operation. done counts the results so far and total is how many there will be
+// as far as known; it may still fall a little.
+type Progress func(r Result, done, total int)
+
+// reporter keeps a Report and tells Progress.
+type reporter struct {
+	Report
+	progress    Progress
+	done, total int
+}
+
+func newReporter(progress Progress, total int) *reporter {
+	return &reporter{Report: Report{Counts: map[Outcome]int{}}, progress: progress, total: total}
+}
+
+func (r *reporter) add(res Result) {
+	r.Counts[res.Outcome]++
+	r.done++
+	r.total = max(r.total, r.done)
+	if r.progress != nil {
+		r.progress(res, r.done, r.total)
+	}
+}
