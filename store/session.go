@@ -13,46 +13,59 @@ import (
 // were given.
 //
 // All methods are safe for concurrent use. A context is checked before work
-// starts and while waiting for it to start. An entry that is no JSON object is
-// refused with [ErrInvalid], a segment that does not exist is [ErrNotFound]
-// unless a method says otherwise, stored data that is damaged is [ErrCorrupt]
-// with file, line and column.
+// starts and while waiting for it to start: the error is then the context's and
+// nothing was changed. An entry that is no JSON object is refused with
+// [ErrInvalid], a segment that does not exist is [ErrNotFound] unless a method
+// says otherwise, stored data that is damaged is [ErrCorrupt] with file, line
+// and column. Sessions and segments are listed newest first, which is by
+// descending bytes of their IDs: see [NewSessionID]. Whether a change survives a
+// loss of power is for each backend to say; it always survives the end of the
+// process.
 type SessionLog interface {
 	// Append adds one entry at the end of a segment, which is created if it does
 	// not exist. After an error the segment holds the entry whole or not at all.
+	// Entries that one goroutine appends keep their order.
 	Append(ctx context.Context, session SessionID, segment SegmentID, entry json.RawMessage) error
 
-	// ReadAll yields the entries in order, each in memory of its own. A damaged
-	// one is yielded as nil and an error, and the next entry follows if the
-	// caller goes on; an error after which nothing can follow ends the sequence.
+	// ReadAll yields the entries in order, each in memory of its own: those that
+	// the segment held when the loop began, whatever changes meanwhile. The loop
+	// holds no lock and may use the store. A damaged entry is yielded as nil and
+	// an error, and the next one follows if the caller goes on; an error after
+	// which nothing can follow ends the sequence, as does the end of the context.
 	// What stands after the last complete line, left by an append that was
-	// interrupted, is no entry. The sequence can be ranged over again.
+	// interrupted, is no entry. The sequence can be ranged over again, and then
+	// yields what is there then.
 	ReadAll(ctx context.Context, session SessionID, segment SegmentID) iter.Seq2[json.RawMessage, error]
 
 	// ListSessions returns all sessions, newest first.
 	ListSessions(ctx context.Context) ([]SessionID, error)
 
 	// ListSegments returns the segments of a session, newest first; none for a
-	// session that does not exist.
+	// session that does not exist. Traces alone make no segment.
 	ListSegments(ctx context.Context, session SessionID) ([]SegmentID, error)
 
-	// SessionOf returns the session to which a segment belongs.
+	// SessionOf returns the session to which a segment belongs; the error is
+	// ErrNotFound when there is none. Segment IDs are meant to be unique; of
+	// several sessions with the same one, any may be returned.
 	SessionOf(ctx context.Context, segment SegmentID) (SessionID, error)
 
 	// CreateSegment creates a segment with the given entries, atomically, in
-	// place of one that exists.
+	// place of one that exists. If one entry is refused, nothing is changed. The
+	// traces of a segment that is replaced stay.
 	CreateSegment(ctx context.Context, session SessionID, segment SegmentID, entries []json.RawMessage) error
 
 	// Exists reports whether a segment exists.
 	Exists(ctx context.Context, session SessionID, segment SegmentID) (bool, error)
 
 	// Truncate keeps the first entries of a segment, atomically. Asked to keep
-	// more than there are, it keeps all.
+	// more than there are, it keeps all; a negative number is ErrInvalid.
 	Truncate(ctx context.Context, session SessionID, segment SegmentID, entries int) error
 
-	// EntryCount counts the entries of a segment.
+	// EntryCount counts the entries of a segment, damaged ones included: as many
+	// as ReadAll yields.
 	EntryCount(ctx context.Context, session SessionID, segment SegmentID) (int, error)
 
-	// AppendTrace adds one trace beside a segment, under the rules of Append.
+	// AppendTrace adds one trace beside a segment, under the rules of Append. It
+	// neither needs nor creates the segment.
 	AppendTrace(ctx context.Context, session SessionID, segment SegmentID, trace json.RawMessage) error
 }
