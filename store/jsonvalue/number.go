@@ -99,20 +99,20 @@ func isCanonicalDecimal(token []byte) bool {
 // parseFloat returns the float64 nearest to a number token, ties to even, and
 // false if that is infinite.
 func parseFloat(token []byte) (float64, bool) {
-	if len(token) > 1000 {
+	if len(token) > 700 {
 		token = shorten(token)
 	}
 	f, _ := strconv.ParseFloat(string(token), 64)
 	return f, !math.IsInf(f, 0)
 }
 
-// shorten returns a short number token that is nearest to the same float. For
-// strconv an exponent ends at five digits, so it misreads one that is made up
-// for by as many digits before it.
+// shorten returns a number token of bounded length that is nearest to the same
+// float. strconv misreads integers of more than 800 digits that an exponent
+// makes small again, and exponents of more than five digits.
 func shorten(token []byte) []byte {
 	// What lies halfway between two floats has at most 767 digits. Whether the
 	// digits after those are zero is all that can matter.
-	const keep = 800
+	const keep = 780
 	out := make([]byte, 0, keep+32)
 	if token[0] == '-' {
 		out, token = append(out, '-'), token[1:]

@@ -138,12 +138,13 @@ func (s *Scanner) failEOF(expected string) bool {
 
 // skipSpace moves to the next token and reports whether there is one.
 func (s *Scanner) skipSpace() bool {
-	if s.pos < len(s.src) && s.src[s.pos] > ' ' {
-		return true
-	}
-	return s.skipSpaces()
+	return s.pos < len(s.src) && s.src[s.pos] > ' ' || s.skipSpaces()
 }
 
+// skipSpaces is skipSpace where there may be whitespace. It stays apart so
+// that skipSpace is small enough to be inlined.
+//
+//go:noinline
 func (s *Scanner) skipSpaces() bool {
 	const indentation = "        "
 	src, i := s.src, s.pos
