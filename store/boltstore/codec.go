@@ -1,0 +1,401 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"podstore/store"
+	"podstore/store/jsonvalue"
+)
+
+// encoder writes the msgpack of sub-keys. It calls msgpack field by field: on
+// these shapes that is two to three times as fast as by reflection.
+type encoder struct {
+	buf bytes.Buffer
+	enc *msgpack.Encoder
+}
+
+func newEncoder() *encoder {
+	e := &encoder{}
+	e.enc = msgpack.NewEncoder(&e.buf)
+	e.enc.UseCompactInts(true)
+	return e
+}
+
+// encode returns the msgpack of one sub-key of m, nil when there is nothing to
+// keep. It is valid until the next call. Metadata must be in normal form.
+func (e *encoder) encode(m *store.Metadata, sub int) []byte {
+	e.buf.Reset()
+	switch sub {
+	case subActive:
+		e.active(m.Active)
+	case subChildren:
+		e.children(m.Children)
+	case subExtra:
+		e.extra(m.Extra)
+	case subManifest:
+		if len(m.Manifest) > 0 {
+			e.must(e.enc.EncodeBytes(m.Manifest))
+		}
+	case subPeers:
+		e.peers(m.Peers)
+	case subReclaimed:
+		e.reclaimed(m.Reclaimed)
+	}
+	if e.buf.Len() == 0 {
+		return nil
+	}
+	return e.buf.Bytes()
+}
+
+// must is for errors of writing to memory, which there are none of.
+func (e *encoder) must(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("boltstore: writing msgpack to memory: %v", err))
+	}
+}
+
+func (e *encoder) array(n int)     { e.must(e.enc.EncodeArrayLen(n)) }
+func (e *encoder) string(s string) { e.must(e.enc.EncodeString(s)) }
+
+func (e *encoder) active(a *store.ActiveSegment) {
+	if a == nil {
+		return
+	}
+	e.array(2)
+	e.must(e.enc.EncodeBytes(a.SessionID[:]))
+	if a.SegmentID == nil {
+		e.must(e.enc.EncodeNil())
+	} else {
+		e.must(e.enc.EncodeBytes(a.SegmentID[:]))
+	}
+}
+
+func (e *encoder) children(children []store.SpawnedChild) {
+	if len(children) == 0 {
+		return
+	}
+	e.array(len(children))
+	for i := range children {
+		c := &children[i]
+		e.array(4)
+		e.string(c.PodName)
+		e.string(c.SocketPath)
+		e.rules(c.ScopeDelegated)
+		e.string(c.CallbackAddress)
+	}
+}
+
+func (e *encoder) reclaimed(reclaimed []store.ReclaimedChild) {
+	if len(reclaimed) == 0 {
+		return
+	}
+	e.array(len(reclaimed))
+	for i := range reclaimed {
+		e.array(2)
+		e.string(reclaimed[i].PodName)
+		e.rules(reclaimed[i].ScopeDelegated)
+	}
+}
+
+func (e *encoder) rules(rules []store.ScopeRule) {
+	e.array(len(rules))
+	for i := range rules {
+		e.array(3)
+		e.string(rules[i].Target)
+		e.string(rules[i].Permission)
+		e.must(e.enc.EncodeBool(rules[i].Recursive))
+	}
+}
+
+func (e *encoder) peers(peers []store.Peer) {
+	if len(peers) == 0 {
+		return
+	}
+	e.array(len(peers))
+	for i := range peers {
+		e.string(peers[i].PodName)
+	}
+}
+
+func (e *encoder) extra(extra map[string]json.RawMessage) {
+	if len(extra) == 0 {
+		return
+	}
+	object := []byte{'{'}
+	for i, k := range slices.Sorted(maps.Keys(extra)) {
+		if i > 0 {
+			object = append(object, ',')
+		}
+		object = append(jsonvalue.AppendString(object, k), ':')
+		object = append(object, extra[k]...)
+	}
+	e.must(e.enc.EncodeBytes(append(object, '}')))
+}
+
+// sameBinary reports whether payload is the msgpack of b as binary.
+func sameBinary(payload, b []byte) bool {
+	if len(payload) == 0 || len(b) == 0 {
+		return len(payload) == len(b)
+	}
+	head := 0
+	switch payload[0] {
+	case 0xc4:
+		head = 2
+	case 0xc5:
+		head = 3
+	case 0xc6:
+		head = 5
+	}
+	return head > 0 && len(payload) >= head && bytes.Equal(payload[head:], b)
+}
+
+// record encodes the bookkeeping values.
+func (e *encoder) record(r nameRecord) []byte {
+	e.buf.Reset()
+	e.array(2)
+	e.must(e.enc.EncodeUint(r.count))
+	e.must(e.enc.EncodeUint(r.sum))
+	return e.buf.Bytes()
+}
+
+func (e *encoder) uint(n uint64) []byte {
+	e.buf.Reset()
+	e.must(e.enc.EncodeUint(n))
+	return e.buf.Bytes()
+}
+
+// decoder reads what encoder wrote. The first thing that is not as it should be
+// is kept in err, and everything after it reads as zero.
+type decoder struct {
+	r   bytes.Reader
+	dec *msgpack.Decoder
+	err error
+}
+
+var decoders = sync.Pool{New: func() any {
+	d := &decoder{}
+	d.dec = msgpack.NewDecoder(&d.r)
+	return d
+}}
+
+var errShape = errors.New("value does not have the shape of its sub-key")
+
+// decodeSub reads the msgpack of one sub-key into m. The result shares no memory
+// with payload. The payload may be anything: the error says that it is not what
+// encoder writes, and the memory used is a small multiple of its size.
+func decodeSub(m *store.Metadata, sub int, payload []byte) error {
+	if err := checkStructure(payload); err != nil {
+		return err
+	}
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.reset(payload)
+	switch sub {
+	case subActive:
+		m.Active = d.active()
+	case subChildren:
+		m.Children = d.children()
+	case subExtra:
+		m.Extra = d.extra()
+	case subManifest:
+		m.Manifest = d.bytes()
+	case subPeers:
+		m.Peers = d.peers()
+	case subReclaimed:
+		m.Reclaimed = d.reclaimed()
+	}
+	return d.end()
+}
+
+// decodeUints reads an array of n unsigned integers, or a single one for n = 0.
+func decodeUints(payload []byte, n int) ([]uint64, error) {
+	if err := checkStructure(payload); err != nil {
+		return nil, err
+	}
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.reset(payload)
+	if n > 0 {
+		d.arrayOf(n)
+	}
+	out := make([]uint64, max(n, 1))
+	for i := range out {
+		if d.err == nil {
+			out[i], d.err = d.dec.DecodeUint64()
+		}
+	}
+	return out, d.end()
+}
+
+func (d *decoder) reset(payload []byte) {
+	d.r.Reset(payload)
+	d.dec.ResetReader(&d.r)
+	d.err = nil
+}
+
+// end returns the first error, or one when something is left over.
+func (d *decoder) end() error {
+	if d.err == nil && d.r.Len() > 0 {
+		d.err = errShape
+	}
+	return d.err
+}
+
+func (d *decoder) array() int {
+	if d.err != nil {
+		return 0
+	}
+	n, err := d.dec.DecodeArrayLen()
+	if err == nil && n < 0 {
+		err = errShape
+	}
+	d.err = err
+	return max(n, 0)
+}
+
+func (d *decoder) arrayOf(n int) {
+	if got := d.array(); d.err == nil && got != n {
+		d.err = errShape
+	}
+}
+
+func (d *decoder) string() string {
+	if d.err != nil {
+		return ""
+	}
+	var s string
+	code, err := d.dec.PeekCode()
+	if err == nil && !isString(code) {
+		err = errShape
+	}
+	if err == nil {
+		s, err = d.dec.DecodeString()
+	}
+	if err == nil && !utf8.ValidString(s) {
+		err = errShape
+	}
+	d.err = err
+	return s
+}
+
+func (d *decoder) bytes() []byte {
+	if d.err != nil {
+		return nil
+	}
+	var b []byte
+	code, err := d.dec.PeekCode()
+	if err == nil && !isBinary(code) {
+		err = errShape
+	}
+	if err == nil {
+		b, err = d.dec.DecodeBytes()
+	}
+	d.err = err
+	return b
+}
+
+// uuid reads 16 bytes, or nil where that is allowed.
+func (d *decoder) uuid(orNil bool) (id [16]byte, ok bool) {
+	if d.err != nil {
+		return id, false
+	}
+	if code, err := d.dec.PeekCode(); err == nil && orNil && code == codeNil {
+		d.err = d.dec.DecodeNil()
+		return id, false
+	}
+	b := d.bytes()
+	if d.err == nil && len(b) != 16 {
+		d.err = errShape
+	}
+	if d.err != nil {
+		return id, false
+	}
+	return [16]byte(b), true
+}
+
+func (d *decoder) active() *store.ActiveSegment {
+	d.arrayOf(2)
+	session, _ := d.uuid(false)
+	segment, ok := d.uuid(true)
+	if !ok {
+		return store.PendingSegment(session)
+	}
+	return store.ActiveIn(session, segment)
+}
+
+// list reads an array of at least one element: an empty list has no sub-key.
+func list[T any](d *decoder, element func() T) []T {
+	n := d.array()
+	if d.err == nil && n == 0 {
+		d.err = errShape
+	}
+	return elements(d, n, element)
+}
+
+func elements[T any](d *decoder, n int, element func() T) []T {
+	if n == 0 || d.err != nil {
+		return nil
+	}
+	// n is at most the number of bytes left; an element in memory is larger than
+	// its shortest encoding, so let what is really there pay for the memory.
+	out := make([]T, 0, min(n, 64))
+	for i := 0; i < n && d.err == nil; i++ {
+		out = append(out, element())
+	}
+	return out
+}
+
+func (d *decoder) children() []store.SpawnedChild {
+	return list(d, func() store.SpawnedChild {
+		d.arrayOf(4)
+		return store.SpawnedChild{
+			PodName:         d.string(),
+			SocketPath:      d.string(),
+			ScopeDelegated:  d.rules(),
+			CallbackAddress: d.string(),
+		}
+	})
+}
+
+func (d *decoder) reclaimed() []store.ReclaimedChild {
+	return list(d, func() store.ReclaimedChild {
+		d.arrayOf(2)
+		return store.ReclaimedChild{PodName: d.string(), ScopeDelegated: d.rules()}
+	})
+}
+
+func (d *decoder) rules() []store.ScopeRule {
+	return elements(d, d.array(), func() store.ScopeRule {
+		d.arrayOf(3)
+		r := store.ScopeRule{Target: d.string(), Permission: d.string()}
+		if d.err == nil {
+			r.Recursive, d.err = d.dec.DecodeBool()
+		}
+		return r
+	})
+}
+
+func (d *decoder) peers() []store.Peer {
+	return list(d, func() store.Peer { return store.Peer{PodName: d.string()} })
+}
+
+func (d *decoder) extra() map[string]json.RawMessage {
+	object := d.bytes()
+	if d.err != nil {
+		return nil
+	}
+	var extra map[string]json.RawMessage
+	if err := json.Unmarshal(object, &extra); err != nil || len(extra) == 0 {
+		d.err = errShape
+	}
+	return extra
+}

@@ -1,0 +1,170 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"podstore/store"
+)
+
+// Group commit. A caller with a change queues it as a request. If nobody leads,
+// it becomes the leader: it takes everything that is queued, runs it in one
+// bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
+// for the next leader, which is the first of those waiting. So a group is as
+// large as what arrives during one commit, and a lone writer waits for nobody.
+
+// request is one change. Its edit runs exactly once, in the leader's goroutine.
+type request struct {
+	run  func(*group, *request) error
+	wake chan signal // buffered: the leader never waits for a follower
+
+	err    error // result, when done
+	thrown any   // what the caller's edit panicked with, or nil
+	begun  bool  // taken by a leader; guarded by Store.mu
+}
+
+type signal int
+
+const (
+	done signal = iota
+	lead
+)
+
+var (
+	errGoexit = errors.New("the edit ended its goroutine (runtime.Goexit, as by t.FailNow); it must return")
+	errThrown = errors.New("the edit panicked")
+)
+
+// edit calls the caller's edit and keeps its panic for the caller.
+func (r *request) edit(f func() error) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			// After Goexit there is nothing to recover, and the goroutine goes on
+			// to end.
+			if r.thrown = recover(); r.thrown != nil {
+				err = errThrown
+			}
+		}
+	}()
+	err = f()
+	returned = true
+	return err
+}
+
+// submit runs one change in a group and returns when it is committed, or has
+// failed. It panics with what the change's edit panicked with.
+func (s *Store) submit(ctx context.Context, op, pod string, run func(*group, *request) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.readOnly {
+		return &store.Error{Op: op, Pod: pod, Path: s.path, Kind: store.ErrReadOnly}
+	}
+	r := &request{run: run, wake: make(chan signal, 1)}
+	s.mu.Lock()
+	if err := s.usable(op, pod); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.queue = append(s.queue, r)
+	if s.leading {
+		s.mu.Unlock()
+		select {
+		case sig := <-r.wake:
+			if sig == lead {
+				s.lead()
+			}
+		case <-ctx.Done():
+			if s.withdraw(r) {
+				return ctx.Err()
+			}
+			if <-r.wake == lead {
+				s.lead()
+			}
+		}
+	} else {
+		s.leading = true
+		s.mu.Unlock()
+		s.lead()
+	}
+	if r.thrown != nil {
+		panic(r.thrown)
+	}
+	return r.err
+}
+
+// withdraw takes a request out of the queue, unless a leader has it or it was
+// made the leader.
+func (s *Store) withdraw(r *request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.begun {
+		return false
+	}
+	for i, q := range s.queue {
+		if q == r {
+			s.queue = append(s.queue[:i], s.queue[i+1:]...)
+			break
+		}
+	}
+	return true
+}
+
+// gatherYields and gatherTime bound how long a leader that expects company waits
+// for it.
+const (
+	gatherYields = 30
+	gatherTime   = 100 * time.Microsecond
+)
+
+// lead runs one group and hands on. The caller's own request is in the queue.
+func (s *Store) lead() {
+	s.gather()
+	s.mu.Lock()
+	g := &group{s: s, requests: s.queue}
+	s.queue = nil
+	for _, r := range g.requests {
+		r.begun = true
+	}
+	s.mu.Unlock()
+	g.run()
+}
+
+// gather yields until as many requests wait as the last group had: without it,
+// callers fall into two groups that alternate, each half as large.
+func (s *Store) gather() {
+	s.mu.Lock()
+	expected := s.lastGroup
+	s.mu.Unlock()
+	if expected <= 1 {
+		return
+	}
+	start := time.Now()
+	for range gatherYields {
+		runtime.Gosched()
+		s.mu.Lock()
+		n := len(s.queue)
+		s.mu.Unlock()
+		if n >= expected || time.Since(start) > gatherTime {
+			return
+		}
+	}
+}
+
+// handOver ends a group: the first of those that came meanwhile leads.
+func (s *Store) handOver(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastGroup = size + len(s.queue)
+	if len(s.queue) == 0 {
+		s.leading = false
+		s.idle.Broadcast()
+		return
+	}
+	r := s.queue[0]
+	r.begun = true
+	r.wake <- lead
+}

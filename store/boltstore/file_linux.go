@@ -1,0 +1,75 @@
+package boltstore
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// renameNoReplace renames a file unless something stands at the new name.
+func renameNoReplace(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		return linkAndRemove(from, to) // a file system without that flag
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// networkFS is the name of the file system of f if it is one of those on which a
+// lock may hang or not hold.
+func networkFS(f *os.File) string {
+	var st unix.Statfs_t
+	if unix.Fstatfs(int(f.Fd()), &st) != nil {
+		return ""
+	}
+	return networkFSNames[uint32(st.Type)]
+}
+
+var networkFSNames = map[uint32]string{
+	unix.NFS_SUPER_MAGIC:  "NFS",
+	unix.SMB_SUPER_MAGIC:  "SMB",
+	unix.CIFS_SUPER_MAGIC: "CIFS",
+	unix.SMB2_SUPER_MAGIC: "SMB2",
+}
+
+// holder says who has the lock on a file, as far as the kernel tells: a process
+// of another container is seen as none.
+func holder(f *os.File) string {
+	const unknown = "another process"
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return unknown
+	}
+	locks, err := os.Open("/proc/locks")
+	if err != nil {
+		return unknown
+	}
+	defer locks.Close()
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	for lines := bufio.NewScanner(locks); lines.Scan(); {
+		// "1: FLOCK  ADVISORY  WRITE 4711 fe:00:4242 0 EOF"
+		field := strings.Fields(lines.Text())
+		if len(field) < 6 || field[1] != "FLOCK" || field[5] != file {
+			continue
+		}
+		pid, err := strconv.Atoi(field[4])
+		switch {
+		case err != nil || pid <= 0:
+			return unknown
+		case pid == os.Getpid():
+			return fmt.Sprintf("this process (%d)", pid)
+		}
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil {
+			return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(name)))
+		}
+		return fmt.Sprintf("process %d", pid)
+	}
+	return unknown
+}

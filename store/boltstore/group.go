@@ -1,0 +1,315 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+)
+
+// group is one transaction and the requests that share it. It is used by one
+// goroutine at a time.
+type group struct {
+	s        *Store
+	requests []*request // the leader's own first
+	next     int        // the request to run
+	finished bool
+
+	tx       *bolt.Tx
+	record   *nameRecord // read by the first change of names
+	changed  bool        // something was put into tx
+	fatal    error       // why tx cannot be committed
+	poisoned bool        // fatal came from inside bbolt
+}
+
+// run begins the transaction, runs the requests and commits.
+func (g *group) run() {
+	defer func() {
+		if !g.finished {
+			// An edit ended this goroutine. The group must not die with it.
+			g.requests[g.next].err = errGoexit
+			g.next++
+			go g.run()
+		}
+	}()
+	if g.tx == nil {
+		g.begin()
+	}
+	for g.next < len(g.requests) {
+		r := g.requests[g.next]
+		if g.fatal == nil {
+			r.err = r.run(g, r)
+		}
+		g.next++
+	}
+	g.end()
+	g.finished = true
+	g.s.handOver(len(g.requests))
+	for _, r := range g.requests[1:] {
+		r.wake <- done
+	}
+}
+
+// fail makes the transaction one that cannot be committed. A panic of bbolt
+// while it was changing something leaves nothing in it to be trusted.
+func (g *group) fail(err error) {
+	if g.fatal == nil {
+		g.fatal = err
+		var p *panicError
+		g.poisoned = errors.As(err, &p)
+	}
+}
+
+func (g *group) begin() {
+	if err := g.s.usable("commit", ""); err != nil {
+		g.fail(err)
+		return
+	}
+	err := guard(func() (err error) {
+		g.tx, err = g.s.db.Begin(true)
+		return err
+	})
+	if err != nil {
+		g.fail(err)
+		g.poisoned = true
+	}
+}
+
+// end commits, or rolls back when nothing changed or something failed, and gives
+// the result to the requests that have none of their own.
+func (g *group) end() {
+	s := g.s
+	if g.fatal == nil && g.changed {
+		if err := g.writeRecord(); err != nil {
+			g.fail(err)
+		}
+	}
+	if g.fatal == nil && g.changed {
+		if err := s.inPlace(); err != nil {
+			g.fail(err)
+			g.poisoned = true
+		}
+	}
+	switch {
+	case g.tx == nil:
+	case g.fatal == nil && g.changed:
+		start := time.Now()
+		if err := guard(g.tx.Commit); err != nil && mutant != "noerror" {
+			g.fail(err)
+			g.poisoned = true
+		}
+		s.stats.commit(len(g.requests), time.Since(start))
+	case !panicked(g.fatal):
+		if err := guard(g.tx.Rollback); err != nil {
+			g.fail(err)
+			g.poisoned = true
+		}
+	}
+	if g.fatal == nil {
+		return
+	}
+	err := g.fatal
+	if g.poisoned {
+		s.poison(err, panicked(err))
+		err = s.unusable("commit", "", err)
+		if kind := kindOf(g.fatal); kind != nil {
+			err = &store.Error{Op: "commit", Path: s.path, Kind: kind, Err: err}
+		}
+	}
+	for _, r := range g.requests {
+		if r.err == nil && r.thrown == nil {
+			r.err = err
+		}
+	}
+}
+
+func panicked(err error) bool {
+	var p *panicError
+	return errors.As(err, &p)
+}
+
+// inPlace checks that the file is still what its path names: a commit into a file
+// that was removed or replaced would be lost with the handle.
+func (s *Store) inPlace() error {
+	now, err := os.Lstat(s.path)
+	if err == nil && os.SameFile(now, s.identity) {
+		return nil
+	}
+	return fmt.Errorf("the database file was moved, removed or replaced while it was open")
+}
+
+// load reads a Pod within the transaction; nil for one that does not exist.
+// Damage concerns this Pod alone: nothing was changed yet, and what bbolt keeps
+// of a failed read in the transaction is never written.
+func (g *group) load(op, name string) (old *stored, m *store.Metadata, err error) {
+	err = guard(func() error {
+		if old, err = load(g.tx, name); err == nil {
+			m, err = old.metadata(name, false)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errMissing):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, damaged(op, name, err)
+	}
+	return old, m, nil
+}
+
+// stage is what a request wants done to one Pod.
+type stage struct {
+	name    string
+	old     *stored // nil: it does not exist
+	remove  bool    // delete it; with create, replace it
+	create  bool
+	changes [numSubKeys]change
+	digest  uint64
+}
+
+// stageOf compares what a Pod shall be with what it is; nil when there is nothing
+// to do. m is nil to delete and must otherwise be in normal form.
+func (s *Store) stageOf(name string, old *stored, m *store.Metadata) (*stage, error) {
+	st := &stage{name: name, old: old}
+	if m == nil {
+		st.remove = old != nil
+		if !st.remove {
+			return nil, nil
+		}
+		return st, nil
+	}
+	was := old
+	if was == nil {
+		st.create = true
+		was = &stored{}
+	}
+	changed, err := st.diff(s.enc, m, was)
+	if err != nil {
+		return nil, err
+	}
+	if !changed && !st.create {
+		return nil, nil
+	}
+	return st, nil
+}
+
+// apply puts stages into the transaction. Nothing of a request is in it before
+// all of its stages are known; an error is fatal to the group.
+func (g *group) apply(stages []*stage) error {
+	if len(stages) == 0 {
+		return nil
+	}
+	g.changed = true
+	err := guard(func() error {
+		creating := 0
+		for _, st := range stages {
+			if st.create {
+				creating++
+			}
+		}
+		if creating >= bulkCreates {
+			g.tx.Cursor().Bucket().FillPercent = bulkFill
+		}
+		for _, st := range stages {
+			if err := g.applyOne(st); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		g.fail(err)
+	}
+	return err
+}
+
+// A transaction that creates many Pods is an import: names come in order, and
+// full pages halve the tree of buckets.
+const (
+	bulkCreates = 64
+	bulkFill    = 0.95
+)
+
+func (g *group) applyOne(st *stage) error {
+	name := []byte(st.name)
+	if st.remove {
+		if err := g.tx.DeleteBucket(name); err != nil {
+			return err
+		}
+		if !st.create {
+			return g.changeNames(func(r *nameRecord) { r.remove(name) })
+		}
+	}
+	var b *bolt.Bucket
+	if st.create {
+		var err error
+		if b, err = g.tx.CreateBucket(name); err != nil {
+			return err
+		}
+		if !st.remove {
+			if err := g.changeNames(func(r *nameRecord) { r.add(name) }); err != nil {
+				return err
+			}
+		}
+	} else {
+		b = g.tx.Bucket(name)
+	}
+	for i, c := range st.changes {
+		var err error
+		switch {
+		case !c.set:
+		case c.value == nil:
+			err = b.Delete([]byte(subKeys[i]))
+		default:
+			err = b.Put([]byte(subKeys[i]), c.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.SetSequence(st.digest)
+}
+
+// changeNames changes the record of names, which is written when the group ends.
+func (g *group) changeNames(f func(*nameRecord)) error {
+	if g.record == nil {
+		r, err := readRecord(g.tx)
+		if err != nil {
+			return err
+		}
+		g.record = r
+	}
+	f(g.record)
+	return nil
+}
+
+func (g *group) writeRecord() error {
+	if g.record == nil || mutant == "norecord" {
+		return nil
+	}
+	return guard(func() error {
+		value := seal(bookkeeping, keyNames, g.s.enc.record(*g.record))
+		return g.tx.Bucket([]byte(bookkeeping)).Put([]byte(keyNames), value)
+	})
+}
+
+// readRecord reads the record of names.
+func readRecord(tx *bolt.Tx) (*nameRecord, error) {
+	var value []byte
+	if b := tx.Bucket([]byte(bookkeeping)); b != nil {
+		value = b.Get([]byte(keyNames))
+	}
+	payload, ok := unseal(bookkeeping, keyNames, value)
+	if !ok {
+		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; use salvage to copy what is whole into a new file")}
+	}
+	n, err := decodeUints(payload, 2)
+	if err != nil {
+		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of Pod names: %w", err)}
+	}
+	return &nameRecord{count: n[0], sum: n[1]}, nil
+}

@@ -1,0 +1,299 @@
+package boltstore
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+	"podstore/store/boltstore/internal/boltfile"
+)
+
+// DefaultLockTimeout is how long Open waits for a locked file.
+const DefaultLockTimeout = 5 * time.Second
+
+// Options change how [Open] opens. The zero value, like nil, is what a
+// supervisor wants.
+type Options struct {
+	// ReadOnly opens an existing file for reading, never changes it, and shares
+	// it with other readers, but not with a writer.
+	ReadOnly bool
+	// MustExist fails with store.ErrNotFound where Open would create the file.
+	MustExist bool
+	// LockTimeout is how long to wait for a file that another handle has open; 0
+	// means DefaultLockTimeout. It cannot be switched off.
+	LockTimeout time.Duration
+	// FullCheck reads every page of the file before it is opened and fails with
+	// store.ErrCorrupt if any is damaged. Without it, only what all Pods have in
+	// common is checked, and each Pod when it is read.
+	FullCheck bool
+	// AllowNetworkFS permits a file on NFS or SMB, where locks may hang or not
+	// hold. Open refuses them otherwise.
+	AllowNetworkFS bool
+	// Logger receives what an operator should know, such as why a handle became
+	// unusable. Nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Open opens the database file at path, or creates it, mode 0600, along with
+// missing directories above it, mode 0700. Creating is atomic: after a crash the
+// file is there, whole, or not there.
+//
+// The last component of path is not followed if it is a symbolic link. A file
+// that is not regular, that belongs to another user (unless that is root, or root
+// opens it), or that group or others may write, is refused with store.ErrInvalid.
+//
+// Errors: store.ErrLocked when another handle has it open, in this process or
+// another, after LockTimeout; store.ErrFormat when it is not a podstore
+// database, or of a newer version; store.ErrCorrupt when it is damaged where all
+// Pods depend on it: salvage copies what is whole; store.ErrNotFound when it does
+// not exist and is not to be created.
+func Open(path string, opts *Options) (*Store, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.LockTimeout = cmp.Or(max(o.LockTimeout, 0), DefaultLockTimeout)
+	s := &Store{path: path, readOnly: o.ReadOnly, log: o.Logger, enc: newEncoder()}
+	s.idle.L = &s.mu
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.open(&o); err != nil {
+		var e *store.Error
+		if !errors.As(err, &e) {
+			err = &store.Error{Kind: kindOf(err), Err: err}
+			errors.As(err, &e)
+		}
+		e.Op, e.Path = "open", path
+		return nil, e
+	}
+	return s, nil
+}
+
+func (s *Store) open(o *Options) error {
+	_, err := os.Lstat(s.path)
+	if errors.Is(err, fs.ErrNotExist) && !o.ReadOnly && !o.MustExist {
+		err = create(s.path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.openFile(o); err != nil {
+		return err
+	}
+	if err := s.openBolt(o); err != nil {
+		// bbolt closed the file if it returned an error, but not if it panicked;
+		// then its mapping keeps the lock alive after the descriptor.
+		_ = unlock(s.file)
+		_ = s.file.Close()
+		return err
+	}
+	if s.recordErr != nil {
+		s.log.Warn("podstore: the file has lost Pods, or has some that nobody created", "path", s.path, "cause", s.recordErr)
+	}
+	return nil
+}
+
+// openFile opens and locks the file, and makes sure that it is the one at path
+// then: whoever held the lock may have replaced it.
+func (s *Store) openFile(o *Options) error {
+	deadline := time.Now().Add(o.LockTimeout)
+	for {
+		f, err := openNoFollow(s.path, o.ReadOnly)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err == nil {
+			err = judgeFile(f, info, o)
+		}
+		if err == nil {
+			err = lock(f, !o.ReadOnly, deadline)
+		}
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		now, err := os.Lstat(s.path)
+		if err == nil && os.SameFile(info, now) {
+			s.file, s.identity = f, info
+			return nil
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return &store.Error{Kind: store.ErrLocked, Err: errors.New("the file is being replaced again and again")}
+		}
+	}
+}
+
+// openBolt checks the file and gives it to bbolt.
+func (s *Store) openBolt(o *Options) error {
+	names, err := s.checkFile(o.FullCheck)
+	if err != nil {
+		return err
+	}
+	given := false
+	err = guard(func() (err error) {
+		s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
+			ReadOnly: o.ReadOnly,
+			Timeout:  o.LockTimeout,
+			NoSync:   mutant == "nosync",
+			OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
+				if given {
+					return nil, errors.New("bbolt opens the file a second time")
+				}
+				given = true
+				return s.file, nil
+			},
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.db.AllocSize = allocSize
+	err = guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			if err := checkFormat(tx); err != nil {
+				return err
+			}
+			record, err := readRecord(tx)
+			if err == nil {
+				err = record.compare(names)
+			}
+			s.recordErr = err
+			return nil
+		})
+	})
+	if err != nil {
+		if panicked(err) {
+			return err
+		}
+		return errors.Join(err, guard(s.db.Close))
+	}
+	return nil
+}
+
+// allocSize is the step by which a file grows once it is larger than that.
+const allocSize = 1 << 20
+
+// checkFile reads what all Pods have in common, or with full everything, before
+// bbolt maps it, and returns the Pod names it found.
+func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return names, err
+	}
+	bf, err := boltfile.Open(s.file, info.Size())
+	switch {
+	case errors.Is(err, boltfile.ErrNotBolt):
+		return names, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is not a podstore database, or its beginning is lost")}
+	case err != nil:
+		return names, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; use salvage to copy what is whole into a new file", err)}
+	}
+	report := bf.WalkTop(func(name []byte) {
+		if string(name) != bookkeeping {
+			names.add(name)
+		}
+	})
+	if full && len(report.Problems) == 0 {
+		if report, err = bf.Walk(func(*boltfile.Bucket) error { return nil }); err != nil {
+			return names, err
+		}
+	}
+	if len(report.Problems) > 0 {
+		return names, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; use salvage to copy what is whole into a new file", &report.Problems[0])}
+	}
+	return names, nil
+}
+
+// checkFormat reads the bookkeeping.
+func checkFormat(tx *bolt.Tx) error {
+	b := tx.Bucket([]byte(bookkeeping))
+	if b == nil {
+		return &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
+	}
+	payload, ok := unseal(bookkeeping, keyFormat, b.Get([]byte(keyFormat)))
+	if !ok {
+		return &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; use salvage to copy what is whole into a new file")}
+	}
+	n, err := decodeUints(payload, 0)
+	if err != nil {
+		return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
+	}
+	if n[0] != formatVersion {
+		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads version %d; use a newer podstore", n[0], formatVersion)}
+	}
+	return nil
+}
+
+// create makes an empty database at path: a temporary file beside it, synced and
+// renamed, so that a crash leaves no half a file under the name. A file that
+// appears at path meanwhile stays.
+func create(path string) error {
+	dir := filepath.Dir(path)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
+	defer os.Remove(tmp) // gone already when all went well
+	if err := initialize(tmp); err != nil {
+		return err
+	}
+	if err := renameNoReplace(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// initialize writes a new database file.
+func initialize(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		PageSize: pageSize,
+		Timeout:  time.Second,
+		NoSync:   mutant == "nosync",
+		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
+			return os.OpenFile(path, flag|os.O_EXCL, mode)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket([]byte(bookkeeping))
+		if err != nil {
+			return err
+		}
+		e := newEncoder()
+		if err := b.Put([]byte(keyFormat), seal(bookkeeping, keyFormat, e.uint(formatVersion))); err != nil {
+			return err
+		}
+		return b.Put([]byte(keyNames), seal(bookkeeping, keyNames, e.record(nameRecord{})))
+	})
+	return errors.Join(err, db.Close())
+}
+
+// makeDir creates dir and what is missing above it, durably.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}

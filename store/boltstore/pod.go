@@ -1,0 +1,116 @@
+package boltstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+)
+
+// stored is a Pod as a transaction sees it: raw values, which point into the
+// file's mapping and are valid as long as the transaction.
+type stored struct {
+	values [numSubKeys][]byte
+	digest uint64
+}
+
+// errMissing is returned by load for a name that has no bucket.
+var errMissing = errors.New("no bucket of this name")
+
+// load reads the raw values of a Pod. An error other than errMissing means
+// damage.
+func load(tx *bolt.Tx, name string) (*stored, error) {
+	b := tx.Bucket([]byte(name))
+	if b == nil {
+		return nil, errMissing
+	}
+	if err := checkPodPages(tx, b); err != nil {
+		return nil, err
+	}
+	s := &stored{digest: b.Sequence()}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		i := subKeyIndex(k)
+		if i < 0 || v == nil || s.values[i] != nil {
+			return nil, fmt.Errorf("unexpected or repeated sub-key %.32q", k)
+		}
+		s.values[i] = v
+	}
+	if s.digest != digest(name, &s.values) {
+		return nil, errors.New("the digest of its sub-keys does not match: a value was lost or is not of this Pod")
+	}
+	return s, nil
+}
+
+// metadata decodes a Pod. It shares no memory with the file. With omitManifest
+// the manifest is left out and its bytes are not read; that it is there and
+// which it should be is still covered by the digest.
+func (s *stored) metadata(name string, omitManifest bool) (*store.Metadata, error) {
+	m := &store.Metadata{PodName: name}
+	for i, v := range s.values {
+		if v == nil || i == subManifest && omitManifest {
+			continue
+		}
+		payload, ok := unseal(name, subKeys[i], v)
+		if !ok {
+			return nil, fmt.Errorf("checksum of sub-key %q does not match", subKeys[i])
+		}
+		if err := decodeSub(m, i, payload); err != nil {
+			return nil, fmt.Errorf("sub-key %q: %w", subKeys[i], err)
+		}
+	}
+	return m, nil
+}
+
+// damaged is the error for a Pod of which load or metadata said err.
+func damaged(op, name string, err error) error {
+	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
+		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
+}
+
+// payloadOf is the msgpack within a value that was verified before.
+func payloadOf(value []byte) []byte {
+	if value == nil {
+		return nil
+	}
+	return value[crcSize:]
+}
+
+// diff encodes m, which must be in normal form, and notes the sub-keys in which
+// it differs from old, and the digest afterwards. It reports whether any does.
+func (st *stage) diff(e *encoder, m *store.Metadata, old *stored) (bool, error) {
+	now := old.values
+	changed := false
+	for i := range subKeys {
+		payload := e.encode(m, i)
+		if len(payload) > maxPayload {
+			return false, &store.Error{Pod: m.PodName, Kind: store.ErrInvalid,
+				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", subKeys[i], len(payload), maxPayload)}
+		}
+		if bytes.Equal(payload, payloadOf(old.values[i])) {
+			continue
+		}
+		changed = true
+		st.changes[i].set = true
+		now[i] = nil
+		if payload != nil {
+			st.changes[i].value = seal(m.PodName, subKeys[i], payload)
+			now[i] = st.changes[i].value
+		}
+	}
+	st.digest = digest(m.PodName, &now)
+	return changed, nil
+}
+
+// maxPayload bounds the msgpack of a value: a manifest of the largest size and
+// the header before it.
+const maxPayload = store.MaxValueSize + 5
+
+// change is what happens to one sub-key: nothing, a new value, or deletion.
+type change struct {
+	set   bool
+	value []byte
+}

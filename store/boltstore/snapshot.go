@@ -1,0 +1,99 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+)
+
+// WriteTo writes the database file as it is at one moment: a database that can be
+// opened. Writers go on meanwhile, but the pages they replace are kept until it
+// returns, so w should not be slow.
+func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
+	err = s.view("snapshot", "", func(tx *bolt.Tx) error {
+		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID())}
+		n, err = tx.WriteTo(metas)
+		return err
+	})
+	if err != nil && !errors.As(err, new(*store.Error)) {
+		err = &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
+	}
+	return n, err
+}
+
+// metaOrder passes on what bbolt copies. bbolt puts the newer meta first
+// whichever its transaction is; here each goes where its transaction id selects,
+// as in every file that bbolt itself writes, because a file in which they do not
+// stand so is taken to be damaged.
+type metaOrder struct {
+	w        io.Writer
+	pageSize int
+	txid     uint64
+	head     []byte
+	done     bool
+}
+
+func (m *metaOrder) Write(p []byte) (int, error) {
+	if m.done {
+		return m.w.Write(p)
+	}
+	m.head = append(m.head, p...)
+	if len(m.head) < 2*m.pageSize {
+		return len(p), nil
+	}
+	m.done = true
+	if m.txid%2 == 1 {
+		first, second := m.head[:m.pageSize], m.head[m.pageSize:2*m.pageSize]
+		swapped := append(bytes.Clone(second), first...)
+		copy(m.head, swapped)
+		// The page's own number leads its header and is not in the meta's checksum.
+		binary.NativeEndian.PutUint64(m.head, 0)
+		binary.NativeEndian.PutUint64(m.head[m.pageSize:], 1)
+	}
+	if _, err := m.w.Write(m.head); err != nil {
+		return 0, err
+	}
+	m.head = nil
+	return len(p), nil
+}
+
+// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. Opened
+// for reading, a Store is its own snapshot. Otherwise the file is copied to a
+// temporary one beside it, which needs as much space until the closer is closed.
+func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if s.readOnly {
+		return s, io.NopCloser(nil), s.usable("snapshot", "")
+	}
+	f, err := os.CreateTemp(filepath.Dir(s.path), "."+filepath.Base(s.path)+".snapshot-*")
+	if err != nil {
+		return nil, nil, &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
+	}
+	_, err = s.WriteTo(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	frozen, err := Open(f.Name(), &Options{ReadOnly: true})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), os.Remove(f.Name()))
+	}
+	return frozen, &snapshotFile{frozen}, nil
+}
+
+// snapshotFile closes a snapshot and removes its file.
+type snapshotFile struct{ s *Store }
+
+func (f *snapshotFile) Close() error {
+	return errors.Join(f.s.Close(), os.Remove(f.s.path))
+}

@@ -1,0 +1,351 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+)
+
+// Store is Pod metadata in one bbolt file. It implements [store.MetadataStore]
+// and the optional abilities [store.Lister], [store.PodUpdater] and
+// [store.Snapshotter]. All methods are safe for concurrent use.
+//
+// A Store holds the lock on its file until Close. After an I/O error of a commit,
+// or a panic of bbolt while it changed something, it is unusable: everything
+// returns an error that matches [store.ErrUnusable] and wraps the cause, until it
+// is closed and the file opened again. Whether the change that failed is there
+// then is not known, all others are as acknowledged.
+//
+// An edit given to Update or UpdatePods is called exactly once, in the goroutine
+// of any of the callers that share a commit, and sees the successful edits that
+// came before it. It must return: one that calls [runtime.Goexit] ends the
+// goroutine of another caller.
+type Store struct {
+	path     string
+	file     *os.File // bbolt's own descriptor
+	identity fs.FileInfo
+	db       *bolt.DB
+	readOnly bool
+	log      *slog.Logger
+	stats    counters
+
+	// recordErr is why the record of Pod names did not match when the file was
+	// opened, or nil. It then never will again.
+	recordErr error
+
+	closed    atomic.Bool
+	cause     atomic.Pointer[error] // why the handle is unusable
+	abandoned atomic.Bool           // bbolt must not be called any more
+
+	mu        sync.Mutex
+	idle      sync.Cond // leading became false
+	queue     []*request
+	leading   bool
+	lastGroup int
+
+	enc *encoder // the leader's
+}
+
+var (
+	_ store.MetadataStore = (*Store)(nil)
+	_ store.Lister        = (*Store)(nil)
+	_ store.PodUpdater    = (*Store)(nil)
+	_ store.Snapshotter   = (*Store)(nil)
+)
+
+// Path is the path of the database file, as it was given to Open.
+func (s *Store) Path() string { return s.path }
+
+// Close waits for the commit that is under way, if any, and releases the file.
+// Changes that still wait to begin fail with [store.ErrClosed]. It can be called
+// again, and then does nothing. It does not hang on a handle that is unusable.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	first := !s.closed.Swap(true)
+	for s.leading {
+		s.idle.Wait()
+	}
+	s.mu.Unlock()
+	if !first {
+		return nil
+	}
+	if s.abandoned.Load() {
+		return errors.Join(unlock(s.file), s.file.Close())
+	}
+	if err := guard(s.db.Close); err != nil {
+		return &store.Error{Op: "close", Path: s.path, Kind: kindOf(err), Err: err}
+	}
+	return nil
+}
+
+// view runs f in a read transaction, in which no caller's code may run.
+func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
+	if err := s.usable(op, pod); err != nil {
+		return err
+	}
+	err := guard(func() error { return s.db.View(f) })
+	if cause := s.cause.Load(); cause != nil {
+		return s.unusable(op, pod, *cause)
+	}
+	return err
+}
+
+// Read returns one Pod: see [store.MetadataStore].
+func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) {
+	return s.ReadPart(ctx, name, store.ReadOptions{})
+}
+
+// ReadPart is Read for a caller that does not need everything. A manifest that
+// is omitted is not read from the file, and damage of its bytes not noticed.
+func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	const op = "read"
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.judge(op, name); err != nil {
+		return nil, err
+	}
+	var m *store.Metadata
+	err := s.view(op, name, func(tx *bolt.Tx) error {
+		p, err := load(tx, name)
+		if err == nil {
+			m, err = p.metadata(name, opts.OmitManifest)
+		}
+		return err
+	})
+	s.stats.reads.Add(1)
+	return m, s.readErr(op, name, err)
+}
+
+// readErr turns what load, metadata or view returned into the caller's error.
+func (s *Store) readErr(op, name string, err error) error {
+	var e *store.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errMissing):
+		if s.recordErr != nil {
+			return s.maybeLost(op, name)
+		}
+		return &store.Error{Op: op, Pod: name, Kind: store.ErrNotFound}
+	case errors.As(err, &e):
+		return err
+	case kindOf(err) == store.ErrClosed:
+		return &store.Error{Op: op, Pod: name, Path: s.path, Kind: store.ErrClosed}
+	}
+	return damaged(op, name, err)
+}
+
+// maybeLost is the error for a Pod that is not there, in a file from which Pods
+// have vanished.
+func (s *Store) maybeLost(op, name string) error {
+	return &store.Error{Op: op, Pod: name, Path: s.path, Kind: store.ErrCorrupt,
+		Err: fmt.Errorf("not found, and the file has lost Pods: %w", s.recordErr)}
+}
+
+// judge is ValidateName with the operation on the error.
+func (s *Store) judge(op, name string) error {
+	err := store.ValidateName(name)
+	var e *store.Error
+	if errors.As(err, &e) {
+		e.Op = op
+	}
+	return err
+}
+
+// Write creates or replaces one Pod: see [store.MetadataStore].
+func (s *Store) Write(ctx context.Context, m *store.Metadata) error {
+	const op = "write"
+	m = m.Clone()
+	if err := m.Normalize(); err != nil {
+		return withOp(op, err)
+	}
+	return s.submit(ctx, op, m.PodName, func(g *group, _ *request) error {
+		old, _, err := g.load(op, m.PodName)
+		if err != nil {
+			return g.heal(op, m)
+		}
+		st, err := s.stageOf(m.PodName, old, m)
+		if err != nil || st == nil {
+			return withOp(op, err)
+		}
+		return g.apply([]*stage{st})
+	})
+}
+
+// heal replaces a Pod that is damaged.
+func (g *group) heal(op string, m *store.Metadata) error {
+	if err := g.removable(op, m.PodName); err != nil {
+		return err
+	}
+	st, err := g.s.stageOf(m.PodName, nil, m)
+	if err != nil {
+		return withOp(op, err)
+	}
+	st.remove = true
+	return g.apply([]*stage{st})
+}
+
+// removable makes sure that bbolt can free the pages of a Pod that may be
+// damaged, without taking those of others with them.
+func (g *group) removable(op, name string) error {
+	err := guard(func() error {
+		if b := g.tx.Bucket([]byte(name)); b != nil {
+			return checkPodPages(g.tx, b)
+		}
+		return nil
+	})
+	if err != nil {
+		return &store.Error{Op: op, Pod: name, Path: g.s.path, Kind: store.ErrCorrupt,
+			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; use salvage to copy what is whole into a new file", err)}
+	}
+	return nil
+}
+
+// Delete removes one Pod: see [store.MetadataStore].
+func (s *Store) Delete(ctx context.Context, name string) error {
+	const op = "delete"
+	if err := s.judge(op, name); err != nil {
+		return err
+	}
+	return s.submit(ctx, op, name, func(g *group, _ *request) error {
+		exists := false
+		err := guard(func() error {
+			exists = g.tx.Bucket([]byte(name)) != nil
+			return nil
+		})
+		if err != nil {
+			return damaged(op, name, err)
+		}
+		if !exists {
+			return nil
+		}
+		if err := g.removable(op, name); err != nil {
+			return err
+		}
+		return g.apply([]*stage{{name: name, remove: true}})
+	})
+}
+
+// Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
+// changed are written, and when it changed nothing there is no commit.
+func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
+	pods, err := s.update(ctx, "update", []string{name}, func(pods []*store.Metadata) error {
+		if pods[0] == nil {
+			if s.recordErr != nil {
+				return s.maybeLost("update", name)
+			}
+			pods[0] = &store.Metadata{PodName: name}
+		}
+		return edit(pods[0])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pods[0], nil
+}
+
+// UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
+func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
+	return s.update(ctx, "update", slices.Clone(names), edit)
+}
+
+func (s *Store) update(ctx context.Context, op string, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
+	if err := s.judgeAll(op, names); err != nil {
+		return nil, err
+	}
+	var pods []*store.Metadata
+	err := s.submit(ctx, op, names[0], func(g *group, r *request) (err error) {
+		pods, err = g.update(r, op, names, edit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pods, nil
+}
+
+func (s *Store) judgeAll(op string, names []string) error {
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if err := s.judge(op, name); err != nil {
+			return err
+		}
+		if len(names) > 1 && seen[name] {
+			return &store.Error{Op: op, Pod: name, Kind: store.ErrInvalid, Err: errors.New("the Pod is named twice")}
+		}
+		seen[name] = true
+	}
+	if len(names) == 0 {
+		return &store.Error{Op: op, Kind: store.ErrInvalid, Err: errors.New("no Pod is named")}
+	}
+	return nil
+}
+
+// update runs one edit: read, edit, compare, and only then change.
+func (g *group) update(r *request, op string, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	pods := make([]*store.Metadata, len(names))
+	olds := make([]*stored, len(names))
+	for i, name := range names {
+		var err error
+		if olds[i], pods[i], err = g.load(op, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.edit(func() error { return edit(pods) }); err != nil {
+		return nil, err
+	}
+	stages := make([]*stage, 0, len(names))
+	for i, name := range names {
+		if m := pods[i]; m != nil {
+			m.PodName = name
+			if err := normalize(m, olds[i]); err != nil {
+				return nil, withOp(op, err)
+			}
+		}
+		st, err := g.s.stageOf(name, olds[i], pods[i])
+		if err != nil {
+			return nil, withOp(op, err)
+		}
+		if st != nil {
+			stages = append(stages, st)
+		}
+	}
+	if err := g.apply(stages); err != nil {
+		return nil, err
+	}
+	return pods, nil
+}
+
+// normalize is Metadata.Normalize, which leaves out the manifest when it is the
+// one that is stored: that one was made canonical when it was written.
+func normalize(m *store.Metadata, old *stored) error {
+	if err := m.NormalizeLists(); err != nil {
+		return err
+	}
+	if old == nil || !sameBinary(payloadOf(old.values[subManifest]), m.Manifest) {
+		if err := m.NormalizeManifest(); err != nil {
+			return err
+		}
+	}
+	return m.NormalizeExtra()
+}
+
+// withOp puts the operation on an error that lacks it.
+func withOp(op string, err error) error {
+	var e *store.Error
+	if errors.As(err, &e) && e.Op == "" {
+		e.Op = op
+	}
+	return err
+}
