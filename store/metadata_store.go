@@ -152,7 +152,14 @@ func All(ctx context.Context, s MetadataStore, opts ReadOptions) iter.Seq2[*Meta
 			if m != nil && opts.OmitManifest {
 				m.Manifest = nil
 			}
-			if !yield(m, err) || ctx.Err() != nil {
+			if !yield(m, err) {
+				return
+			}
+			if ended := ctx.Err(); ended != nil {
+				// Without it the Pods that are left would look absent.
+				if !errors.Is(err, ended) {
+					yield(nil, ended)
+				}
 				return
 			}
 		}
