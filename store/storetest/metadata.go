@@ -1,0 +1,307 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"podstore/store"
+)
+
+// Backend is how the suite gets at the metadata store that it proves. Open is
+// required; each of the others adds tests that cannot be written without it.
+type Backend struct {
+	// Open returns a store without Pods. It is called anew for each test, and
+	// registers what must be closed with t.Cleanup. Where the store is a
+	// [store.Rooted], nothing but the test may write beside its root.
+	Open func(t *testing.T) store.MetadataStore
+
+	// Reopen closes s and opens the same data again.
+	Reopen func(t *testing.T, s store.MetadataStore) store.MetadataStore
+
+	// Check fails t if what s keeps is not sound. It is called at the end of each
+	// test, before what Open registered.
+	Check func(t *testing.T, s store.MetadataStore)
+
+	// Damage spoils what is kept of one Pod, so that it can no longer be read,
+	// and returns the store open on it.
+	Damage func(t *testing.T, s store.MetadataStore, pod string) store.MetadataStore
+
+	// Written returns something that differs after any write to what s keeps,
+	// such as a transaction number.
+	Written func(t *testing.T, s store.MetadataStore) string
+}
+
+// Metadata proves that a [store.MetadataStore] keeps the promises of its
+// interface, one subtest for each, and those of every optional ability that it
+// has. An ability that is absent, or that says [errors.ErrUnsupported], is
+// skipped.
+//
+// The last subtest compares random operations with a model in memory. It prints
+// its seed; -storetest.seed repeats a run, -storetest.steps sets its length.
+func Metadata(t *testing.T, b Backend) {
+	for _, group := range []struct {
+		name  string
+		tests []test
+	}{
+		{"Write", writeTests},
+		{"Read", readTests},
+		{"List", listTests},
+		{"Delete", deleteTests},
+		{"Update", updateTests},
+		{"Contexts", contextTests},
+		{"Names", nameTests},
+		{"Values", valueTests},
+		{"Memory", memoryTests},
+		{"Merge", mergeTests},
+		{"All", allTests},
+		{"UpdatePods", updatePodsTests},
+		{"Links", linkTests},
+		{"WriteBatch", writeBatchTests},
+		{"RootDir", rootDirTests},
+		{"Snapshot", snapshotTests},
+		{"Reopen", reopenTests},
+		{"Damage", damageTests},
+		{"Concurrency", concurrencyTests},
+		{"Random", randomTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, test := range group.tests {
+				t.Run(test.name, func(t *testing.T) { test.run(newSubject(t, b)) })
+			}
+		})
+	}
+}
+
+type test struct {
+	name string
+	run  func(s *subject)
+}
+
+// subject is a fresh store and the test that it is for.
+type subject struct {
+	*testing.T
+	store.MetadataStore
+	b       Backend
+	damaged bool // some Pods cannot be read, and that is the test's doing
+}
+
+var background = context.Background()
+
+func newSubject(t *testing.T, b Backend) *subject {
+	t.Helper()
+	s := &subject{T: t, MetadataStore: b.Open(t), b: b}
+	t.Cleanup(func() {
+		if !s.damaged && !t.Failed() {
+			s.checkWhole()
+			if b.Check != nil {
+				b.Check(t, s.MetadataStore)
+			}
+		}
+	})
+	return s
+}
+
+// checkWhole judges the store as any reader may at any time.
+func (s *subject) checkWhole() {
+	s.Helper()
+	names := s.list()
+	for i, name := range names {
+		if err := store.ValidateName(name); err != nil {
+			s.Errorf("List gives a bad name: %v", err)
+		}
+		if i > 0 && names[i-1] >= name {
+			s.Errorf("List is not sorted by bytes: %q before %q", names[i-1], name)
+		}
+		s.checkNormal(s.get(name))
+	}
+	if all := s.all(store.ReadOptions{}); !reflect.DeepEqual(all, s.state()) {
+		s.Errorf("All gives other Pods than List and Read: %q, %q", names, sortedKeys(all))
+	}
+}
+
+// checkNormal fails the test unless m is in normal form.
+func (s *subject) checkNormal(m *store.Metadata) {
+	s.Helper()
+	normal := m.Clone()
+	if err := normal.Normalize(); err != nil {
+		s.Errorf("returned metadata breaks a rule: %v", err)
+	} else if why := mismatch(m, normal); why != "" {
+		s.Errorf("returned metadata is not in normal form: %s", why)
+	}
+}
+
+// put writes Pods.
+func (s *subject) put(pods ...*store.Metadata) {
+	s.Helper()
+	for _, m := range pods {
+		if err := s.Write(background, m); err != nil {
+			s.Fatalf("Write %.80q: %v", m.PodName, err)
+		}
+	}
+}
+
+// get reads a Pod that exists.
+func (s *subject) get(name string) *store.Metadata {
+	s.Helper()
+	m, err := s.Read(background, name)
+	if err != nil {
+		s.Fatalf("Read %.80q: %v", name, err)
+	}
+	if m == nil {
+		s.Fatalf("Read %.80q: neither metadata nor an error", name)
+	}
+	return m
+}
+
+// list lists the names.
+func (s *subject) list() []string {
+	s.Helper()
+	names, err := s.List(background)
+	if err != nil {
+		s.Fatalf("List: %v", err)
+	}
+	return names
+}
+
+// state reads everything, by List and Read.
+func (s *subject) state() map[string]*store.Metadata {
+	s.Helper()
+	pods := map[string]*store.Metadata{}
+	for _, name := range s.list() {
+		pods[name] = s.get(name)
+	}
+	return pods
+}
+
+// all reads everything by All.
+func (s *subject) all(opts store.ReadOptions) map[string]*store.Metadata {
+	s.Helper()
+	pods := map[string]*store.Metadata{}
+	for m, err := range store.All(background, s.MetadataStore, opts) {
+		if err != nil {
+			s.Fatalf("All: %v", err)
+		}
+		if pods[m.PodName] != nil {
+			s.Errorf("All yields %.80q twice", m.PodName)
+		}
+		pods[m.PodName] = m
+	}
+	return pods
+}
+
+// expect compares stored Pods with what they should be, given in any form.
+func (s *subject) expect(pods ...*store.Metadata) {
+	s.Helper()
+	for _, want := range pods {
+		s.same("Read", s.get(want.PodName), want)
+	}
+}
+
+// same compares returned metadata with what it should be, given in any form.
+func (s *subject) same(what string, got, want *store.Metadata) {
+	s.Helper()
+	want = want.Clone()
+	if err := want.Normalize(); err != nil {
+		s.Fatalf("the test expects what no store may keep: %v", err)
+	}
+	if why := mismatch(got, want); why != "" {
+		s.Errorf("%s %.80q: %s", what, want.PodName, why)
+	}
+}
+
+// expectNames compares List with the names that should exist, in any order.
+func (s *subject) expectNames(want ...string) {
+	s.Helper()
+	slices.Sort(want)
+	if got := s.list(); !slices.Equal(got, want) {
+		s.Errorf("List: got %.500q, want %.500q", got, want)
+	}
+}
+
+// absent fails the test if a Pod exists.
+func (s *subject) absent(name string) {
+	s.Helper()
+	m, err := s.Read(background, name)
+	s.is("Read", err, store.ErrNotFound)
+	if m != nil {
+		s.Errorf("Read %.80q gives metadata together with the error %v", name, err)
+	}
+	if slices.Contains(s.list(), name) {
+		s.Errorf("List has %.80q, which Read does not find", name)
+	}
+}
+
+// is fails the test unless err matches want.
+func (s *subject) is(what string, err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Errorf("%s: got error %v, want one that matches %q", what, err, want)
+	}
+}
+
+// unchanged runs f and fails the test if any Pod is not what it was.
+func (s *subject) unchanged(what string, f func()) {
+	s.Helper()
+	before := s.state()
+	f()
+	after := s.state()
+	if got, want := sortedKeys(after), sortedKeys(before); !slices.Equal(got, want) {
+		s.Errorf("%s changed the Pods that exist: %.500q were %.500q", what, got, want)
+		return
+	}
+	for name, m := range before {
+		if why := mismatch(after[name], m); why != "" {
+			s.Errorf("%s changed %.80q: %s", what, name, why)
+		}
+	}
+}
+
+// mismatch says where got is not, to the last nil, what it should be.
+func mismatch(got, want *store.Metadata) string {
+	switch {
+	case reflect.DeepEqual(got, want):
+		return ""
+	case got == nil || want == nil:
+		return fmt.Sprintf("got %v, want %v", got, want)
+	case got.Equal(want):
+		return fmt.Sprintf("not in normal form: got %.1000s, want %.1000s", fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want))
+	}
+	return fmt.Sprintf("%s differs: got %.1000s, want %.1000s", want.Diff(got), fmt.Sprintf("%+v", show(got)), fmt.Sprintf("%+v", show(want)))
+}
+
+// show makes metadata readable in a message.
+func show(m *store.Metadata) any {
+	type active struct{ Session, Segment string }
+	var a active
+	if m.Active != nil {
+		a.Session = m.Active.SessionID.String()
+		if m.Active.SegmentID != nil {
+			a.Segment = m.Active.SegmentID.String()
+		}
+	}
+	extra := map[string]string{}
+	for k, v := range m.Extra {
+		extra[k] = string(v)
+	}
+	return struct {
+		Active    active
+		Children  []store.SpawnedChild
+		Reclaimed []store.ReclaimedChild
+		Peers     []store.Peer
+		Manifest  string
+		Extra     map[string]string
+	}{a, m.Children, m.Reclaimed, m.Peers, string(m.Manifest), extra}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

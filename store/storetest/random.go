@@ -1,0 +1,251 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	"podstore/store"
+)
+
+var randomTests = []test{{"operations agree with the model", func(s *subject) {
+	r := &random{subject: s, generator: generator{newRandom(s.T)}, model: model{}, several: s.updatesPods()}
+	defer func() {
+		if s.Failed() {
+			s.Logf("the last operations were:\n%s", strings.Join(r.log, "\n"))
+		}
+	}()
+	for step := 0; step < *stepsFlag && !s.Failed(); step++ {
+		r.log = append(r.log, fmt.Sprintf("%d: ", step))
+		r.log = r.log[max(0, len(r.log)-30):]
+		r.step()
+		if step%25 == 24 {
+			r.compare("the store", s)
+		}
+	}
+	if !s.Failed() {
+		r.compare("the store", s)
+		r.endSnapshot()
+	}
+}}}
+
+// random makes the same operations on a store and on the model.
+type random struct {
+	*subject
+	generator
+	model   model
+	several bool // the store can edit several Pods at once
+	log     []string
+
+	snap      *subject // nil while there is none
+	snapClose io.Closer
+	snapModel model
+}
+
+func (r *random) say(format string, args ...any) {
+	r.log[len(r.log)-1] += fmt.Sprintf(format, args...)
+}
+
+// step makes one operation.
+func (r *random) step() {
+	name := r.name()
+	switch n := r.IntN(100); {
+	case n < 20:
+		m := r.metadata(name)
+		r.say("Write %.20q %s", name, r.perhapsSpoil(m))
+		r.agree(r.Write(background, m), r.model.write(m))
+	case n < 50:
+		r.update(name)
+	case n < 58:
+		r.say("Delete %.20q", name)
+		r.agree(r.Delete(background, name), r.model.delete(name))
+	case n < 66:
+		r.say("Read %.20q", name)
+		got, err := r.Read(background, name)
+		want, wantErr := r.model.read(name)
+		r.agreeOn(got, err, want, wantErr)
+	case n < 68:
+		r.say("List")
+		if got, want := r.list(), r.model.list(); !slices.Equal(got, want) {
+			r.Errorf("List: got %.500q, want %.500q", got, want)
+		}
+	case n < 78:
+		r.updateSeveral()
+	case n < 88:
+		r.linkTwo()
+	case n < 94:
+		r.writeMany()
+	case n < 97:
+		r.snapshotAgain()
+	case n < 98 && r.b.Reopen != nil:
+		r.say("reopen")
+		r.endSnapshot()
+		r.reopen()
+	default:
+		r.say("Read %.20q by All", name)
+		if got, want := r.all(store.ReadOptions{})[name], r.model[name]; !reflect.DeepEqual(got, want) {
+			r.Errorf("All, %.80q: %s", name, mismatch(got, want))
+		}
+	}
+}
+
+// update makes one merge operation, or an edit that may do or break anything.
+func (r *random) update(name string) {
+	if op := r.IntN(2 * len(merges)); op < len(merges) {
+		r.say("%s on %.20q", merges[op].name, name)
+		got, err := merges[op].apply(r.MetadataStore, name)
+		want, wantErr := merges[op].apply(modelStore{r.model}, name)
+		r.agreeOn(got, err, want, wantErr)
+		return
+	}
+	what, edit := r.edit()
+	r.say("Update %.20q: %s", name, what)
+	var got, want *store.Metadata
+	var err, wantErr error
+	panicked := recovered(func() { got, err = r.Update(background, name, edit) })
+	wantPanic := recovered(func() { want, wantErr = r.model.update(name, edit) })
+	if panicked != wantPanic {
+		r.Errorf("Update panicked with %v, want %v", panicked, wantPanic)
+	}
+	r.agreeOn(got, err, want, wantErr)
+}
+
+func (r *random) updateSeveral() {
+	names := r.names(1 + r.IntN(4))
+	changes := make([]func(pods []*store.Metadata, i int) error, len(names))
+	r.say("UpdatePods")
+	for i := range names {
+		what, change := r.change()
+		r.say(" %.20q: %s,", names[i], what)
+		changes[i] = change
+	}
+	edit := func(pods []*store.Metadata) error {
+		for i, change := range changes {
+			if err := change(pods, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !r.several {
+		return
+	}
+	var got, want []*store.Metadata
+	var err, wantErr error
+	panicked := recovered(func() { got, err = store.UpdatePods(background, r.MetadataStore, names, edit) })
+	wantPanic := recovered(func() { want, wantErr = r.model.updatePods(names, edit) })
+	if panicked != wantPanic {
+		r.Errorf("UpdatePods panicked with %v, want %v", panicked, wantPanic)
+	}
+	r.agree(err, wantErr)
+	if err == nil && !reflect.DeepEqual(got, want) {
+		r.Errorf("UpdatePods returned %v, want %v", got, want)
+	}
+}
+
+func (r *random) linkTwo() {
+	a, b := r.name(), r.name()
+	change := store.LinkPeers
+	if r.IntN(3) == 0 {
+		change = store.UnlinkPeers
+	}
+	r.say("link or unlink %.20q, %.20q", a, b)
+	if r.several {
+		r.agree(change(background, r.MetadataStore, a, b), change(background, modelStore{r.model}, a, b))
+	}
+}
+
+func (r *random) writeMany() {
+	b, ok := r.MetadataStore.(store.BatchWriter)
+	if !ok {
+		return
+	}
+	var pods []*store.Metadata
+	r.say("WriteBatch")
+	for range r.IntN(6) {
+		pods = append(pods, r.metadata(r.name()))
+		r.say(" %.20q %s,", pods[len(pods)-1].PodName, r.perhapsSpoil(pods[len(pods)-1]))
+	}
+	errs := b.WriteBatch(background, pods)
+	if len(errs) != len(pods) {
+		r.Fatalf("WriteBatch of %d Pods returned %d errors", len(pods), len(errs))
+	}
+	for i, m := range pods {
+		r.agree(errs[i], r.model.write(m))
+	}
+}
+
+// snapshotAgain compares the snapshot that was taken some time ago with what the
+// model was then, and takes a new one.
+func (r *random) snapshotAgain() {
+	r.say("snapshot")
+	r.endSnapshot()
+	snap, closer, err := r.snapshot()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	if err != nil {
+		r.Fatalf("Snapshot: %v", err)
+	}
+	r.snap = &subject{T: r.T, MetadataStore: snap, b: r.b}
+	r.snapClose, r.snapModel = closer, r.model.clone()
+}
+
+func (r *random) endSnapshot() {
+	if r.snap == nil {
+		return
+	}
+	now := r.model
+	r.model = r.snapModel
+	r.compare("the snapshot", r.snap)
+	r.model = now
+	if err := r.snapClose.Close(); err != nil {
+		r.Errorf("closing a snapshot: %v", err)
+	}
+	r.snap = nil
+}
+
+// compare compares everything with the model.
+func (r *random) compare(what string, s *subject) {
+	r.Helper()
+	if got, want := s.list(), r.model.list(); !slices.Equal(got, want) {
+		r.Errorf("%s has Pods %.500q, want %.500q", what, got, want)
+	}
+	for name, m := range s.all(store.ReadOptions{}) {
+		if why := mismatch(m, r.model[name]); why != "" {
+			r.Errorf("%s, %.80q: %s", what, name, why)
+		}
+	}
+	for name, want := range r.model {
+		if why := mismatch(s.get(name), want); why != "" {
+			r.Errorf("%s, %.80q: %s", what, name, why)
+		}
+	}
+}
+
+// agree compares the kinds of two errors.
+func (r *random) agree(err, want error) {
+	r.Helper()
+	for _, kind := range []error{store.ErrNotFound, store.ErrInvalidName, store.ErrInvalid, errEdit} {
+		if errors.Is(err, kind) != errors.Is(want, kind) {
+			r.Errorf("got error %v, want %v", err, want)
+			return
+		}
+	}
+	if (err == nil) != (want == nil) {
+		r.Errorf("got error %v, want %v", err, want)
+	}
+}
+
+func (r *random) agreeOn(got *store.Metadata, err error, want *store.Metadata, wantErr error) {
+	r.Helper()
+	r.agree(err, wantErr)
+	if wantErr == nil && err == nil {
+		if why := mismatch(got, want); why != "" {
+			r.Error(why)
+		}
+	}
+}
