@@ -101,8 +101,9 @@ func (g *group) end() {
 		if err := guard(g.tx.Commit); err != nil && mutant != "noerror" {
 			g.fail(err)
 			g.poisoned = true
+			break
 		}
-		s.stats.commit(len(g.requests), time.Since(start))
+		s.stats.committed(len(g.requests), time.Since(start), int64(s.db.Stats().FreeAlloc))
 	case !panicked(g.fatal):
 		if err := guard(g.tx.Rollback); err != nil {
 			g.fail(err)
@@ -303,9 +304,14 @@ func readRecord(tx *bolt.Tx) (*nameRecord, error) {
 	if b := tx.Bucket([]byte(bookkeeping)); b != nil {
 		value = b.Get([]byte(keyNames))
 	}
+	return parseRecord(value)
+}
+
+// parseRecord reads the value of the record of names.
+func parseRecord(value []byte) (*nameRecord, error) {
 	payload, ok := unseal(bookkeeping, keyNames, value)
 	if !ok {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; use salvage to copy what is whole into a new file")}
+		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; " + adviceSalvage)}
 	}
 	n, err := decodeUints(payload, 2)
 	if err != nil {

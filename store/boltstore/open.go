@@ -195,11 +195,8 @@ func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
 		return names, err
 	}
 	bf, err := boltfile.Open(s.file, info.Size())
-	switch {
-	case errors.Is(err, boltfile.ErrNotBolt):
-		return names, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is not a podstore database, or its beginning is lost")}
-	case err != nil:
-		return names, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; use salvage to copy what is whole into a new file", err)}
+	if err != nil {
+		return names, fileError(err)
 	}
 	report := bf.WalkTop(func(name []byte) {
 		if string(name) != bookkeeping {
@@ -212,20 +209,25 @@ func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
 		}
 	}
 	if len(report.Problems) > 0 {
-		return names, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; use salvage to copy what is whole into a new file", &report.Problems[0])}
+		return names, fileError(&report.Problems[0])
 	}
 	return names, nil
 }
 
-// checkFormat reads the bookkeeping.
+// checkFormat reads the format version.
 func checkFormat(tx *bolt.Tx) error {
 	b := tx.Bucket([]byte(bookkeeping))
 	if b == nil {
 		return &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
 	}
-	payload, ok := unseal(bookkeeping, keyFormat, b.Get([]byte(keyFormat)))
+	return judgeFormat(b.Get([]byte(keyFormat)))
+}
+
+// judgeFormat decides by its value whether this version can read the file.
+func judgeFormat(value []byte) error {
+	payload, ok := unseal(bookkeeping, keyFormat, value)
 	if !ok {
-		return &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; use salvage to copy what is whole into a new file")}
+		return &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
 	}
 	n, err := decodeUints(payload, 0)
 	if err != nil {

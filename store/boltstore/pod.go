@@ -20,6 +20,8 @@ type stored struct {
 // errMissing is returned by load for a name that has no bucket.
 var errMissing = errors.New("no bucket of this name")
 
+var errDigest = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
+
 // load reads the raw values of a Pod. An error other than errMissing means
 // damage.
 func load(tx *bolt.Tx, name string) (*stored, error) {
@@ -40,7 +42,7 @@ func load(tx *bolt.Tx, name string) (*stored, error) {
 		s.values[i] = v
 	}
 	if s.digest != digest(name, &s.values) {
-		return nil, errors.New("the digest of its sub-keys does not match: a value was lost or is not of this Pod")
+		return nil, errDigest
 	}
 	return s, nil
 }

@@ -207,7 +207,7 @@ func (g *group) removable(op, name string) error {
 	})
 	if err != nil {
 		return &store.Error{Op: op, Pod: name, Path: g.s.path, Kind: store.ErrCorrupt,
-			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; use salvage to copy what is whole into a new file", err)}
+			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; %s", err, adviceSalvage)}
 	}
 	return nil
 }

@@ -1,0 +1,225 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"podstore/store"
+	"podstore/store/boltstore/internal/boltfile"
+)
+
+// Finding is one thing that is wrong with a database file.
+type Finding struct {
+	Pod    string // the Pod it concerns, or "" for the file as a whole
+	Reason string // what was found and what was expected, one sentence
+	Advice string // what to do next, one sentence
+}
+
+// Summary is what [Check] read.
+type Summary struct {
+	Pods     int // Pods that were found, damaged ones included
+	Damaged  int // Pods with a finding
+	Findings int
+	Space    Space
+}
+
+// Space says how a database file is filled. Sizes are in bytes.
+type Space struct {
+	FileSize  int64
+	PageSize  int64
+	FreePages int64 // pages that the next commits can use
+	UsedPages int64 // pages that hold something
+	UsedBytes int64 // bytes in use in them
+}
+
+// Reclaimable estimates how many bytes Compact would save: free pages, the
+// unused end of the file, and what is empty in the pages in use beyond the tenth
+// that a new file leaves empty as well.
+func (s Space) Reclaimable() int64 {
+	return max(0, s.FileSize-s.UsedBytes*10/9)
+}
+
+// Check reads every page of a database file without mapping it, verifies all
+// checksums and records, and calls report for each finding, the file's first,
+// then the Pods' in the order of their names. It takes the shared lock, so that
+// no writer is at work, and changes nothing. Whatever the file holds, Check
+// neither panics nor hangs, and needs memory for one Pod.
+//
+// Findings are no error. It fails with the errors of [Open] where the file cannot
+// be read at all, store.ErrFormat included, and with the context's.
+func Check(ctx context.Context, path string, opts *Options, report func(Finding)) (Summary, error) {
+	c := &checker{ctx: ctx, report: report}
+	err := withFile(path, opts, func(f *os.File, size int64) error {
+		bf, problems, err := boltfile.OpenDamaged(f, size, false)
+		if err != nil {
+			return fileError(err)
+		}
+		for i := range problems {
+			c.file(problems[i].Error())
+		}
+		return c.walk(bf)
+	})
+	return c.summary, opError("check", path, err)
+}
+
+// adviceSalvage is what to do about damage that no single Pod owns.
+const (
+	adviceSalvage = "restore a backup, or salvage copies every Pod that is whole into a new file"
+	advicePod     = "write or import this Pod again, or delete it; the others are not affected"
+)
+
+type checker struct {
+	ctx     context.Context
+	report  func(Finding)
+	summary Summary
+}
+
+func (c *checker) file(reason string) { c.add(Finding{Reason: reason, Advice: adviceSalvage}) }
+
+func (c *checker) add(f Finding) {
+	c.summary.Findings++
+	c.report(f)
+}
+
+func (c *checker) walk(bf *boltfile.File) error {
+	var found nameRecord
+	var books *boltfile.Bucket
+	rep, err := bf.Walk(func(b *boltfile.Bucket) error {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		name := string(b.Name)
+		if name == bookkeeping {
+			books = b
+			return nil
+		}
+		found.add(b.Name)
+		c.summary.Pods++
+		if err := store.ValidateName(name); err != nil {
+			c.summary.Damaged++
+			c.file(fmt.Sprintf("a bucket has a name that no Pod can have: %v", err))
+			return nil
+		}
+		if _, err := wholePod(b); err != nil || b.Err != nil {
+			c.summary.Damaged++
+			c.add(Finding{Pod: name, Reason: errors.Join(err, b.Err).Error(), Advice: advicePod})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range rep.Problems {
+		if rep.Problems[i].Bucket == nil {
+			c.file(rep.Problems[i].Error())
+		}
+	}
+	record, err := readBooks(books)
+	if errors.Is(err, store.ErrFormat) {
+		return err
+	}
+	if err == nil {
+		err = record.compare(found)
+	}
+	if err != nil {
+		c.file(err.Error())
+	}
+	s := rep.Stats
+	c.summary.Space = Space{
+		FileSize:  s.FileSize,
+		PageSize:  int64(s.PageSize),
+		FreePages: int64(s.FreePages),
+		UsedPages: int64(s.BranchPages + s.LeafPages + s.OverflowPages + s.FreelistPages + 2),
+		UsedBytes: s.BranchBytes + s.LeafBytes + int64(s.FreelistPages+2)*int64(s.PageSize),
+	}
+	return nil
+}
+
+// wholePod decodes a Pod from what could be read of its bucket, or says why it is
+// not whole. Of a sub-key that was found more than once, as in a damaged page, it
+// takes the one whose checksum is right; the digest decides whether all is there.
+func wholePod(b *boltfile.Bucket) (*store.Metadata, error) {
+	name := string(b.Name)
+	p := &stored{digest: b.Sequence}
+	for _, kv := range b.Values {
+		i := subKeyIndex(kv.Key)
+		if i < 0 {
+			return nil, fmt.Errorf("unexpected sub-key %.32q", kv.Key)
+		}
+		if _, ok := unseal(name, subKeys[i], kv.Value); ok || p.values[i] == nil {
+			p.values[i] = kv.Value
+		}
+	}
+	m, err := p.metadata(name, false)
+	if err == nil && p.digest != digest(name, &p.values) {
+		err = errDigest
+	}
+	return m, err
+}
+
+// readBooks reads the bookkeeping bucket.
+func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
+	if b == nil {
+		return nil, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database, or its bookkeeping is lost")}
+	}
+	var format, names []byte
+	for _, kv := range b.Values {
+		switch string(kv.Key) {
+		case keyFormat:
+			format = kv.Value
+		case keyNames:
+			names = kv.Value
+		}
+	}
+	if err := judgeFormat(format); err != nil {
+		return nil, err
+	}
+	return parseRecord(names)
+}
+
+// withFile opens and locks a file for reading, without bbolt.
+func withFile(path string, opts *Options, f func(file *os.File, size int64) error) error {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.ReadOnly = true
+	s := &Store{path: path}
+	if err := s.openFile(&o); err != nil {
+		return err
+	}
+	info, err := s.file.Stat()
+	if err == nil {
+		err = f(s.file, info.Size())
+	}
+	return errors.Join(err, s.file.Close())
+}
+
+// fileError is the error for a file that boltfile cannot open.
+func fileError(err error) error {
+	if errors.Is(err, boltfile.ErrNotBolt) {
+		return &store.Error{Kind: store.ErrFormat, Err: errors.New("this is not a podstore database, or its beginning is lost")}
+	}
+	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; %s", err, adviceSalvage)}
+}
+
+// opError puts operation and path on an error of a function that concerns a
+// whole file.
+func opError(op, path string, err error) error {
+	var e *store.Error
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &e):
+		return &store.Error{Op: op, Path: path, Kind: kindOf(err), Err: err}
+	}
+	if e.Op == "" {
+		e.Op = op
+	}
+	if e.Path == "" && e.Pod == "" {
+		e.Path = path
+	}
+	return err
+}

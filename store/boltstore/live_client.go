@@ -1,0 +1,71 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+
+	"podstore/store"
+)
+
+// OpenLive fetches a snapshot from the supervisor that serves it at the Unix
+// socket socketPath (see [Store.Handler]) and opens it for reading. The snapshot
+// is one moment of the store, checked whole, in a temporary file in tempDir (""
+// for the system's), which Close of the returned closer removes.
+//
+// Errors: store.ErrNotFound when nothing listens there, store.ErrCorrupt when
+// what arrived is damaged.
+func OpenLive(ctx context.Context, socketPath, tempDir string) (*Store, io.Closer, error) {
+	f, err := os.CreateTemp(tempDir, "podstore-live-*.db")
+	if err != nil {
+		return nil, nil, opError("open", socketPath, err)
+	}
+	err = errors.Join(fetchSnapshot(ctx, socketPath, f), f.Close())
+	var s *Store
+	if err == nil {
+		s, err = Open(f.Name(), &Options{ReadOnly: true, FullCheck: true})
+	}
+	if err != nil {
+		return nil, nil, opError("open", socketPath, errors.Join(err, os.Remove(f.Name())))
+	}
+	return s, &snapshotFile{s}, nil
+}
+
+// fetchSnapshot writes the snapshot served at a socket to w.
+func fetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socketPath)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://podstore"+SnapshotPath, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		return &store.Error{Op: "open", Path: socketPath, Kind: store.ErrNotFound,
+			Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
+	case err != nil:
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return fmt.Errorf("the supervisor answered %s: %s", resp.Status, strings.TrimSpace(string(reason)))
+	}
+	n, err := io.Copy(w, resp.Body)
+	if err == nil && n != resp.ContentLength {
+		err = fmt.Errorf("%d of %d bytes arrived", n, resp.ContentLength)
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+package boltstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"podstore/store"
+	"podstore/store/boltstore/internal/boltfile"
+)
+
+// Salvaged is what became of one Pod in [Salvage].
+type Salvaged struct {
+	Pod string
+	// Older: the state before the last commit was saved, because the one after it
+	// is damaged. The Pod may have been changed, or deleted, by that commit.
+	Older bool
+	// Err says why the Pod could not be saved; nil when it was.
+	Err error
+}
+
+// SalvageSummary counts what [Salvage] did.
+type SalvageSummary struct {
+	Saved int // Pods saved as they were last
+	Older int // Pods saved as they were before the last commit
+	Lost  int // Pods that were found, but not whole
+	// Missing is how many more Pods were recorded than found: the names of these
+	// are lost too. It is -1 when the record itself is.
+	Missing int
+}
+
+// Salvage copies every Pod of the file at src that is whole into a new database
+// at dst, and calls report, from one goroutine at a time, for each Pod that was
+// found. It reads src without
+// mapping it, under the shared lock, and never changes it. dst appears when it is
+// complete and durable; what stands there already is left alone and gives
+// store.ErrExists.
+//
+// Where the newest state is damaged, the state before the last commit is looked
+// through for the Pods that are not whole.
+func Salvage(ctx context.Context, src, dst string, opts *Options, report func(Salvaged)) (SalvageSummary, error) {
+	v := &salvager{ctx: ctx, report: report, saved: make(map[string]bool), lost: make(map[string]error)}
+	err := withFile(src, opts, func(f *os.File, size int64) error {
+		return writeNew(ctx, dst, v.pods(f, size))
+	})
+	return v.summary, opError("salvage", src, err)
+}
+
+type salvager struct {
+	ctx     context.Context
+	report  func(Salvaged)
+	saved   map[string]bool
+	lost    map[string]error
+	summary SalvageSummary
+}
+
+// pods yields every Pod that is whole. An error ends it.
+func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*store.Metadata, error] {
+	return func(yield func(*store.Metadata, error) bool) {
+		ok, err := v.state(f, size, false, yield)
+		if err == nil && !ok {
+			_, err = v.state(f, size, true, yield)
+			if errors.As(err, new(*boltfile.Problem)) {
+				err = nil // there is no older state
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(v.lost)) {
+			v.summary.Lost++
+			v.report(Salvaged{Pod: name, Err: v.lost[name]})
+		}
+	}
+}
+
+var errStop = errors.New("the receiver wants no more")
+
+// state yields the Pods of one state of the file that were not saved yet, and
+// reports whether there is no sign of damage.
+func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.Metadata, error) bool) (bool, error) {
+	bf, problems, err := boltfile.OpenDamaged(f, size, older)
+	if err != nil {
+		if older {
+			return false, err
+		}
+		return false, fileError(err)
+	}
+	var found nameRecord
+	var books *boltfile.Bucket
+	rep, err := bf.Walk(func(b *boltfile.Bucket) error {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		name := string(b.Name)
+		switch {
+		case name == bookkeeping:
+			books = b
+			return nil
+		case v.saved[name] || store.ValidateName(name) != nil:
+			return nil
+		}
+		found.add(b.Name)
+		m, err := wholePod(b)
+		if err != nil {
+			if !older {
+				v.lost[name] = errors.Join(err, b.Err)
+			}
+			return nil
+		}
+		v.saved[name] = true
+		delete(v.lost, name)
+		if older {
+			v.summary.Older++
+		} else {
+			v.summary.Saved++
+		}
+		v.report(Salvaged{Pod: name, Older: older})
+		if !yield(m, nil) {
+			return errStop
+		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if older {
+		return true, nil
+	}
+	record, err := readBooks(books)
+	switch {
+	case errors.Is(err, store.ErrFormat) && (books != nil || len(v.saved) == 0):
+		return false, err // a newer version, or not ours
+	case err != nil:
+		v.summary.Missing = -1
+	default:
+		v.summary.Missing = int(max(0, int64(record.count)-int64(found.count)))
+	}
+	sound := err == nil && *record == found && len(problems) == 0 && len(rep.Problems) == 0 && len(v.lost) == 0
+	return sound, nil
+}
+
+// Compact copies the database at src, opened for reading, into a new one at dst
+// without free space. dst appears when it is complete and durable; what stands
+// there already is left alone and gives store.ErrExists. A source with damage is
+// refused with store.ErrCorrupt: salvage it instead.
+func Compact(ctx context.Context, src, dst string, opts *Options) error {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.ReadOnly = true
+	s, err := Open(src, &o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(opError("compact", src, writeNew(ctx, dst, s.All(ctx, store.ReadOptions{}))), s.Close())
+}
+
+// writeNew makes a database at dst that holds the given Pods: a temporary file
+// beside it, filled, synced and renamed. Any error leaves nothing.
+func writeNew(ctx context.Context, dst string, pods iter.Seq2[*store.Metadata, error]) error {
+	if _, err := os.Lstat(dst); err == nil {
+		return &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
+	}
+	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
+	s, err := Open(tmp, nil)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp) // gone already when all went well
+	sum, err := store.Copy(ctx, s, stopAtError(pods), store.CopyOptions{})
+	if err == nil && sum.Refused+sum.Conflicts > 0 {
+		err = fmt.Errorf("%d Pods were not taken by the new file", sum.Refused+sum.Conflicts)
+	}
+	if err = errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	if err := renameNoReplace(tmp, dst); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("something appeared there meanwhile")}
+		}
+		return err
+	}
+	return syncDir(filepath.Dir(dst))
+}
+
+// stopAtError ends a sequence at its first error, and keeps that one from being
+// taken for a single Pod's.
+func stopAtError(pods iter.Seq2[*store.Metadata, error]) iter.Seq2[*store.Metadata, error] {
+	return func(yield func(*store.Metadata, error) bool) {
+		for m, err := range pods {
+			if err != nil {
+				yield(nil, &store.Error{Err: fmt.Errorf("nothing was written: %w", err)})
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
