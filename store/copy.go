@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // Outcome is what became of one Pod of a copy.
@@ -38,6 +39,7 @@ type CopyOptions struct {
 type CopyResult struct {
 	Pod     string
 	Outcome Outcome
+	Field   string // of a conflict: the first field that differs
 	Err     error
 }
 
@@ -69,10 +71,14 @@ const (
 
 // Copy writes every Pod that src yields to dst. A Pod that src yields as an
 // error naming it is refused and the copy goes on; so is one that dst does not
-// take. An error that names no Pod is returned, joined with others of its kind,
-// after everything that could be copied has been. When the context ends, or dst
-// fails as a whole, Copy stops; what Progress has been told is durable and
-// running it again completes the work.
+// take. One that dst holds damaged is refused too, unless Overwrite says that it
+// may be replaced. An error that names no Pod is returned, joined with others of
+// its kind, after everything that could be copied has been. When the context
+// ends, or dst fails as a whole, Copy stops; what Progress has been told is
+// durable and running it again completes the work.
+//
+// src is iterated in a goroutine of its own, ahead of the writing, and is done
+// with when Copy returns.
 func Copy(ctx context.Context, dst MetadataStore, src iter.Seq2[*Metadata, error], opts CopyOptions) (CopySummary, error) {
 	c := &copier{dst: dst, opts: opts}
 	ctx, cancel := context.WithCancel(ctx)
@@ -126,8 +132,11 @@ func gather(ctx context.Context, src iter.Seq2[*Metadata, error], whole bool, ba
 		var e *Error
 		switch {
 		case err == nil:
-			batch = append(batch, copyItem{pod: m.PodName, m: m})
+			batch = append(batch, copyItem{pod: m.PodName, m: m, err: validateOp("copy", m.PodName)})
 			size += len(m.Manifest)
+			for _, v := range m.Extra {
+				size += len(v)
+			}
 		case errors.As(err, &e) && e.Pod != "":
 			batch = append(batch, copyItem{pod: e.Pod, err: err})
 		default:
@@ -164,27 +173,25 @@ var (
 // copyBatch copies one batch and reports each of its Pods.
 func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	results, err := c.edit(ctx, batch)
-	switch {
-	case err == nil:
-	case errors.Is(err, errors.ErrUnsupported) && !c.opts.Atomic:
-		if results, err = c.oneByOne(ctx, batch); err != nil {
-			return err
-		}
-	case concernsOnePod(err) && !c.opts.Atomic && len(batch) > 1:
-		// Alone, each has its own outcome.
-		for i := range batch {
-			if err := c.copyBatch(ctx, batch[i:i+1]); err != nil {
-				return err
+	if errors.Is(err, errors.ErrUnsupported) && !c.opts.Atomic {
+		results, err = c.oneByOne(ctx, batch)
+	}
+	if i := culprit(batch, err); i >= 0 {
+		switch {
+		case c.opts.Atomic:
+			results, err = []CopyResult{refusal(batch[i].pod, err)}, nil
+		case len(batch) == 1:
+			results, err = c.alone(ctx, batch[0], err)
+		default:
+			for _, part := range [][]copyItem{batch[:i], batch[i : i+1], batch[i+1:]} {
+				if err := c.copyBatch(ctx, part); err != nil {
+					return err
+				}
 			}
+			return nil
 		}
-		return nil
-	case errors.Is(err, ErrCorrupt) && len(batch) == 1:
-		if results, err = c.heal(ctx, batch[0], err); err != nil {
-			return err
-		}
-	case concernsOnePod(err) && len(batch) == 1:
-		results = []CopyResult{{batch[0].pod, Refused, err}}
-	default:
+	}
+	if err != nil {
 		return err
 	}
 	for _, r := range results {
@@ -193,10 +200,19 @@ func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	return nil
 }
 
-// concernsOnePod tells a Pod that dst does not take, or holds damaged, from a
-// dst that failed.
-func concernsOnePod(err error) bool {
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrInvalid) || errors.Is(err, ErrInvalidName)
+func refusal(pod string, err error) CopyResult {
+	return CopyResult{Pod: pod, Outcome: Refused, Err: err}
+}
+
+// culprit is the index of the Pod that dst does not take, or holds damaged, or
+// -1 where an error concerns dst as a whole.
+func culprit(batch []copyItem, err error) int {
+	var e *Error
+	if !errors.As(err, &e) || e.Pod == "" || errors.Is(err, ErrUnusable) ||
+		!errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrInvalid) {
+		return -1
+	}
+	return slices.IndexFunc(batch, func(it copyItem) bool { return it.err == nil && it.pod == e.Pod })
 }
 
 // edit copies a batch in one atomic edit. The error is never errDryRun or
@@ -208,7 +224,7 @@ func (c *copier) edit(ctx context.Context, batch []copyItem) ([]CopyResult, erro
 	bad := false
 	for i, it := range batch {
 		if it.err != nil {
-			results[i] = CopyResult{it.pod, Refused, it.err}
+			results[i] = refusal(it.pod, it.err)
 			bad = true
 			continue
 		}
@@ -253,31 +269,38 @@ func (c *copier) edit(ctx context.Context, batch []copyItem) ([]CopyResult, erro
 // judge compares a source Pod with what dst has.
 func (c *copier) judge(m, stored *Metadata) CopyResult {
 	if stored == nil {
-		return CopyResult{m.PodName, Written, nil}
+		return CopyResult{Pod: m.PodName, Outcome: Written}
 	}
 	field := stored.Diff(m)
 	switch {
 	case field == "":
-		return CopyResult{m.PodName, Unchanged, nil}
+		return CopyResult{Pod: m.PodName, Outcome: Unchanged}
 	case c.opts.Overwrite:
-		return CopyResult{m.PodName, Written, nil}
+		return CopyResult{Pod: m.PodName, Outcome: Written}
 	}
-	return CopyResult{m.PodName, Conflict, &Error{Op: "copy", Pod: m.PodName, Kind: ErrExists,
-		Err: fmt.Errorf("stored differently already, first in %s; the stored one was kept, overwrite to replace it", field)}}
+	return CopyResult{Pod: m.PodName, Outcome: Conflict, Field: field, Err: &Error{Op: "copy", Pod: m.PodName, Kind: ErrExists,
+		Err: fmt.Errorf("stored differently already, first in %q; the stored one was kept, overwrite to replace it", field)}}
 }
 
-// heal handles one Pod that is damaged in dst.
-func (c *copier) heal(ctx context.Context, it copyItem, damage error) ([]CopyResult, error) {
+// alone handles a Pod of which dst said why it cannot be edited.
+func (c *copier) alone(ctx context.Context, it copyItem, why error) ([]CopyResult, error) {
+	if !errors.Is(why, ErrCorrupt) {
+		return []CopyResult{refusal(it.pod, why)}, nil
+	}
 	if !c.opts.Overwrite {
-		return []CopyResult{{it.pod, Refused, &Error{Op: "copy", Pod: it.pod, Kind: ErrCorrupt,
-			Err: fmt.Errorf("the stored one is damaged and was kept, overwrite to replace it: %w", damage)}}}, nil
+		return []CopyResult{refusal(it.pod, &Error{Op: "copy", Pod: it.pod, Kind: ErrCorrupt,
+			Err: fmt.Errorf("the stored one is damaged and was kept, overwrite to replace it: %w", why)})}, nil
 	}
 	if !c.opts.DryRun {
-		if err := c.dst.Write(ctx, it.m); err != nil {
+		err := c.dst.Write(ctx, it.m)
+		if culprit([]copyItem{it}, err) == 0 {
+			return []CopyResult{refusal(it.pod, err)}, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	return []CopyResult{{it.pod, Written, nil}}, nil
+	return []CopyResult{{Pod: it.pod, Outcome: Written}}, nil
 }
 
 // oneByOne copies a batch to a store that cannot edit several Pods at once.
@@ -287,7 +310,7 @@ func (c *copier) oneByOne(ctx context.Context, batch []copyItem) ([]CopyResult, 
 	var index []int
 	for i, it := range batch {
 		if it.err != nil {
-			results[i] = CopyResult{it.pod, Refused, it.err}
+			results[i] = refusal(it.pod, it.err)
 			continue
 		}
 		stored, err := c.dst.Read(ctx, it.pod)
@@ -295,11 +318,13 @@ func (c *copier) oneByOne(ctx context.Context, batch []copyItem) ([]CopyResult, 
 		case err == nil || errors.Is(err, ErrNotFound):
 			results[i] = c.judge(it.m, stored)
 		case errors.Is(err, ErrCorrupt) && c.opts.Overwrite:
-			results[i] = CopyResult{it.pod, Written, nil}
+			results[i] = CopyResult{Pod: it.pod, Outcome: Written}
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case concernsAll(err):
+			return nil, err
 		default:
-			results[i] = CopyResult{it.pod, Refused, err}
+			results[i] = refusal(it.pod, err)
 		}
 		if results[i].Outcome == Written && !c.opts.DryRun {
 			write = append(write, it.m)
@@ -311,10 +336,23 @@ func (c *copier) oneByOne(ctx context.Context, batch []copyItem) ([]CopyResult, 
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			results[index[k]].Outcome, results[index[k]].Err = Refused, err
+			if concernsAll(err) {
+				return nil, err
+			}
+			results[index[k]] = refusal(write[k].PodName, err)
 		}
 	}
 	return results, nil
+}
+
+// concernsAll tells an error after which no other Pod can be copied either.
+func concernsAll(err error) bool {
+	for _, kind := range []error{ErrNoSpace, ErrReadOnly, ErrClosed, ErrLocked, ErrUnusable} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // writeAll writes each Pod and returns an error for each.

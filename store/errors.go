@@ -82,11 +82,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Position is PATH, PATH:LINE or PATH:LINE:COLUMN, as far as known. A path with
-// control characters, or that is not UTF-8, is quoted.
+// Position is PATH, PATH:LINE or PATH:LINE:COLUMN, as far as known; without a
+// path, "line LINE column COLUMN". A path with control characters, or that is
+// not UTF-8, is quoted.
 func (e *Error) Position() string {
 	s := e.Path
-	if s == "" {
+	switch {
+	case s == "" && e.Line > 0 && e.Column > 0:
+		return fmt.Sprintf("line %d column %d", e.Line, e.Column)
+	case s == "":
 		return ""
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"podstore/store"
@@ -21,7 +22,7 @@ import (
 // closing brace of the object that lacks it; at the end of data, the position
 // after the last byte.
 func Decode(data []byte) (*store.Metadata, error) {
-	m, bad := decode(data)
+	m, bad := decode(data, "")
 	if bad != nil {
 		bad.Op = "decode"
 		return nil, bad
@@ -29,11 +30,15 @@ func Decode(data []byte) (*store.Metadata, error) {
 	return m, nil
 }
 
-// decode is Decode with an error that has neither Op nor Path.
-func decode(data []byte) (*store.Metadata, *store.Error) {
+// decode is Decode with an error that has neither Op nor Path. Unless dir is "",
+// the Pod must be named like it.
+func decode(data []byte, dir string) (*store.Metadata, *store.Error) {
 	d := decoder{Scanner: jsonvalue.NewScanner(data), m: new(store.Metadata)}
 	d.metadata()
 	err := d.End()
+	if err == nil && dir != "" && d.m.PodName != dir {
+		err = d.Errorf(d.nameAt, "pod_name is %.300q, but the directory is named %q; rename the directory or correct pod_name", d.m.PodName, dir)
+	}
 	if err == nil {
 		return d.m, nil
 	}
@@ -50,6 +55,7 @@ func decode(data []byte) (*store.Metadata, *store.Error) {
 type decoder struct {
 	*jsonvalue.Scanner
 	m         *store.Metadata
+	nameAt    int // where the value of pod_name starts
 	scratch   []byte
 	extraSize int
 }
@@ -106,7 +112,13 @@ func (d *decoder) metadata() {
 		end := d.Offset()
 		if !d.NextKey() {
 			if !seen[fieldPodName] {
-				d.Fail(end, "missing field \"pod_name\"")
+				hint := ""
+				for k := range m.Extra {
+					if strings.EqualFold(k, "pod_name") {
+						hint = fmt.Sprintf(" (%q is another field: case matters)", k)
+					}
+				}
+				d.Fail(end, "missing field \"pod_name\"%s", hint)
 			}
 			return
 		}
@@ -120,6 +132,7 @@ func (d *decoder) metadata() {
 		}
 		switch f {
 		case fieldPodName:
+			d.nameAt = d.Offset()
 			m.PodName = d.str("pod_name")
 		case fieldActive:
 			if !d.ReadNull() {

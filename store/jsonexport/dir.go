@@ -3,7 +3,12 @@ package jsonexport
 import (
 	"context"
 	"errors"
+	"hash/maphash"
+	"io/fs"
 	"iter"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"podstore/store"
 )
@@ -21,40 +26,229 @@ type DirOptions struct {
 	// ReadOnly refuses every change with [store.ErrReadOnly]. It implies MustExist.
 	ReadOnly bool
 	// MaxFileSize is the size limit of one metadata.json in bytes;
-	// [DefaultMaxFileSize] where it is 0.
+	// [DefaultMaxFileSize] where it is 0. It holds for reading and for writing.
 	MaxFileSize int64
 }
 
-// Dir is the directory layout as a [store.MetadataStore].
+// Dir is the directory layout {root}/{pod}/metadata.json as a
+// [store.MetadataStore]. It keeps nothing open and needs no closing.
+//
+// A file is replaced as a whole: temporary file, sync, rename, sync of the
+// directory. Files get mode 0600, directories 0700. A temporary file that a
+// crash left behind never counts; the next Write of its Pod or Delete removes
+// it. Other files are left alone.
+//
+// A Pod is a directory with a valid name that has an entry named metadata.json.
+// Links are not followed; a link, pipe, socket, device or directory in place of
+// metadata.json is reported as damaged by Read and neither read nor replaced.
+//
+// Update and Write exclude each other by Pod name within one Dir. Between two
+// Dirs on the same root, or between processes, they do not: a file is always
+// one of the versions that were written, but of two concurrent updates one may
+// be lost. Read does not trust a file that another program is rewriting in
+// place: it returns one version whole, or an error.
+//
+// On Windows directories cannot be synced, so the latest changes may be undone
+// by a loss of power. Where the file system takes two names for the same one, as
+// macOS and Windows do with case, such Pods overwrite each other.
 type Dir struct {
-	root string
-	opts DirOptions
+	root     string
+	max      int64
+	readOnly bool
+	seed     maphash.Seed
+	locks    [32]chan struct{} // a Pod belongs to one, by its name
 }
 
-// OpenDir opens the directory of Pods at root.
+var (
+	_ store.MetadataStore = (*Dir)(nil)
+	_ store.Lister        = (*Dir)(nil)
+	_ store.BatchWriter   = (*Dir)(nil)
+	_ store.Rooted        = (*Dir)(nil)
+)
+
+// OpenDir opens the directory of Pods at root, which it creates durably, with
+// what leads to it, if it is missing and the options allow. nil options are the
+// zero value. Errors match [store.ErrNotFound] where root must exist and does
+// not, and [store.ErrInvalid] where it is no directory.
 func OpenDir(root string, opts *DirOptions) (*Dir, error) {
-	return nil, errors.ErrUnsupported
+	if opts == nil {
+		opts = new(DirOptions)
+	}
+	if !opts.MustExist && !opts.ReadOnly {
+		if err := createRoot(root); err != nil {
+			return nil, &store.Error{Op: "open", Path: root, Kind: systemKind(err), Err: err}
+		}
+	}
+	d := &Dir{root: root, max: opts.MaxFileSize, readOnly: opts.ReadOnly, seed: maphash.MakeSeed()}
+	for i := range d.locks {
+		d.locks[i] = make(chan struct{}, 1)
+	}
+	p, err := d.open("open", "")
+	if err != nil {
+		return nil, err
+	}
+	p.close()
+	return d, nil
+}
+
+// createRoot creates a directory and what leads to it, and syncs each directory
+// that got an entry.
+func createRoot(path string) error {
+	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := createRoot(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := openRoot(parent)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	return f.sync()
+}
+
+// systemKind is the sentinel for an error of the operating system, or nil.
+func systemKind(err error) error {
+	if isNoSpace(err) {
+		return store.ErrNoSpace
+	}
+	return nil
+}
+
+// open opens the root for one operation on a Pod.
+func (d *Dir) open(op, pod string) (*podFiles, error) {
+	p, err := openPodFiles(d.root, d.max)
+	var e *store.Error
+	if errors.As(err, &e) {
+		e.Op, e.Pod = op, pod
+		if pod != "" {
+			e.Kind = nil // the Pod may well exist; what is missing is everything
+		}
+	}
+	return p, err
 }
 
 // RootDir is the directory as it was given to [OpenDir].
 func (d *Dir) RootDir() string { return d.root }
 
-func (d *Dir) Write(ctx context.Context, m *store.Metadata) error { return errors.ErrUnsupported }
-
+// Read implements [store.MetadataStore]. The error for a file that is no
+// metadata matches [store.ErrCorrupt] and [store.ErrInvalid] and has path, line
+// and column.
 func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
-	return nil, errors.ErrUnsupported
+	if err := check(ctx, "read", name); err != nil {
+		return nil, err
+	}
+	p, err := d.open("read", name)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	return read(p, new(buffers), "read", name)
 }
 
-func (d *Dir) List(ctx context.Context) ([]string, error) { return nil, errors.ErrUnsupported }
-
-func (d *Dir) Delete(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-func (d *Dir) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
-	return nil, errors.ErrUnsupported
+// check judges a Pod's name and the context before work starts.
+func check(ctx context.Context, op, name string) error {
+	if err := store.ValidateName(name); err != nil {
+		var e *store.Error
+		if errors.As(err, &e) {
+			e.Op = op
+		}
+		return err
+	}
+	return ctx.Err()
 }
 
+// read loads one Pod and words its errors as a store does.
+func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
+	m, _, _, err := p.load(b, name)
+	if err == nil {
+		return m, nil
+	}
+	var e *store.Error
+	if !errors.As(err, &e) {
+		return nil, &store.Error{Op: op, Pod: name, Path: p.file(name), Kind: store.ErrNotFound}
+	}
+	e.Op = op
+	if e.Kind == store.ErrInvalid {
+		e.Kind, e.Err = store.ErrCorrupt, unreadable(e.Reason())
+	}
+	return nil, e
+}
+
+// List implements [store.MetadataStore]. Files, directories without an entry
+// named metadata.json, and names that are not valid are no Pods and are left
+// out.
+func (d *Dir) List(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p, err := d.open("list", "")
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	return p.list(ctx)
+}
+
+func (p *podFiles) list(ctx context.Context) ([]string, error) {
+	entries, err := p.root.entries(p.path)
+	if err != nil {
+		return nil, &store.Error{Op: "list", Path: p.path, Err: err}
+	}
+	names := make([]string, 0, len(entries))
+	for i, e := range entries {
+		if i%1000 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if name := e.Name(); e.IsDir() && store.ValidateName(name) == nil && p.root.hasFile(name, fileName) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// All implements [store.Lister].
 func (d *Dir) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
-	return func(func(*store.Metadata, error) bool) {}
+	return func(yield func(*store.Metadata, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(nil, err)
+			return
+		}
+		p, err := d.open("list", "")
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer p.close()
+		names, err := p.list(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		b := new(buffers)
+		for _, name := range names {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			m, err := read(p, b, "read", name)
+			if errors.Is(err, store.ErrNotFound) {
+				continue // deleted meanwhile
+			}
+			if m != nil && opts.OmitManifest {
+				m.Manifest = nil
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
 }
-
-func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error { return nil }

@@ -128,3 +128,61 @@ func appendUUID[ID ~[16]byte](dst []byte, id ID) []byte {
 	}
 	return append(dst, '"')
 }
+
+// valuesSize is how many bytes the manifest and the unknown fields take when
+// indented, or a larger number that is still within the limit.
+func valuesSize(m *store.Metadata, limit int64) int64 {
+	compact := int64(len(m.Manifest))
+	for _, v := range m.Extra {
+		compact += int64(len(v))
+	}
+	// The deepest line starts with a line break and 2 × 127 spaces.
+	if most := 256 * compact; most <= limit {
+		return most
+	}
+	size := indentedSize(m.Manifest)
+	for _, v := range m.Extra {
+		size += indentedSize(v)
+	}
+	return size
+}
+
+// indentedSize is how many bytes jsonvalue.AppendIndent appends at level 1.
+func indentedSize(compact []byte) int64 {
+	size, level := int64(0), int64(1)
+	inString := false
+	for i := 0; i < len(compact); i++ {
+		size++
+		c := compact[i]
+		if inString {
+			switch c {
+			case '\\':
+				size++
+				i++
+			case '"':
+				inString = false
+			}
+			continue
+		}
+		switch c {
+		case '"':
+			inString = true
+		case ':':
+			size++
+		case ',':
+			size += 1 + 2*level
+		case '{', '[':
+			if compact[i+1] == c+2 { // the closing bracket
+				size++
+				i++
+				continue
+			}
+			level++
+			size += 1 + 2*level
+		case '}', ']':
+			level--
+			size += 1 + 2*level
+		}
+	}
+	return size
+}

@@ -3,23 +3,216 @@ package jsonexport
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 
 	"podstore/store"
 )
 
 // ExportOptions say how [Export] works. The zero value is a good default.
 type ExportOptions struct {
-	// Prune removes the Pods of the directory that src does not have.
+	// Prune removes, after everything is exported, the Pods of the directory that
+	// src does not have: their metadata.json, and the directory if nothing else is
+	// in it. A Pod that is damaged in src stays, and nothing is pruned when src
+	// could not be read to its end or the context ended.
 	Prune bool
 	// MaxFileSize is the size limit of one metadata.json in bytes;
-	// [DefaultMaxFileSize] where it is 0. A Pod that would exceed it, and so could
-	// not be imported again, is refused.
+	// [DefaultMaxFileSize] where it is 0. A Pod whose file would be larger, and so
+	// could not be imported again, is refused.
 	MaxFileSize int64
-	// Progress, if set, is told every result.
+	// Progress, if set, is told every result, in the order of src; pruned Pods
+	// come last.
 	Progress Progress
 }
 
-// Export writes every Pod of src below root.
+// Export writes every Pod of src to {root}/{pod}/metadata.json, in canonical
+// form. The outcomes are [Exported], [Unchanged] (the file had these bytes and
+// was not touched), [Refused], [Damaged] (src could not read it; a file of an
+// earlier export stays) and [Pruned].
+//
+// It reads one moment of src where src is a [store.Snapshotter], and creates
+// root where it is missing. At any moment, also after a kill or a loss of power,
+// each file is the old one or the new one, whole; when Export returns, everything
+// that it reported is durable. Running it again after an interruption leads to
+// the same directory as one clean run. Files get mode 0600 and directories 0700;
+// other files are left alone. A Pod that cannot be written, such as one with a
+// link in the place of its directory, is refused and the others go on.
+//
+// An error is one that concerns no single Pod: the context's, one of the file
+// system as a whole ([store.ErrNoSpace]), or damage of src that names no Pod
+// ([store.ErrCorrupt]), which comes after everything readable was exported. The
+// Report is valid in any case.
 func Export(ctx context.Context, src store.MetadataStore, root string, opts ExportOptions) (Report, error) {
-	return Report{}, errors.ErrUnsupported
+	r := newReporter(opts.Progress, 0)
+	err := export(ctx, src, root, opts, r)
+	return r.Report, named(err, "export")
+}
+
+func export(ctx context.Context, src store.MetadataStore, root string, opts ExportOptions, r *reporter) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := createRoot(root); err != nil {
+		return &store.Error{Path: root, Kind: systemKind(err), Err: err}
+	}
+	p, err := openPodFiles(root, opts.MaxFileSize)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+
+	src, release, err := freeze(ctx, src)
+	if err != nil {
+		return err
+	}
+	defer release()
+	names, err := src.List(ctx)
+	if err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	r.total = len(names)
+
+	e := exporter{w: newBatchWriter(p, "export", true), r: r, seen: make(map[string]bool, len(names))}
+	srcErr := e.copy(ctx, src)
+	done, err := e.w.finish()
+	e.report(done)
+	if err := errors.Join(srcErr, err); err != nil {
+		if opts.Prune {
+			return fmt.Errorf("%w; nothing was pruned", err)
+		}
+		return err
+	}
+	if opts.Prune {
+		return e.prune(ctx, src)
+	}
+	return nil
+}
+
+// freeze returns one moment of a store, where it has that ability, and what
+// frees it.
+func freeze(ctx context.Context, s store.MetadataStore) (store.MetadataStore, func(), error) {
+	if sn, ok := s.(store.Snapshotter); ok {
+		snapshot, closer, err := sn.Snapshot(ctx)
+		if err == nil {
+			return snapshot, func() { closer.Close() }, nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return nil, nil, err
+		}
+	}
+	return s, func() {}, nil
+}
+
+type exporter struct {
+	w    *batchWriter
+	r    *reporter
+	seen map[string]bool // the Pods that src has, damaged ones included
+}
+
+// copy writes all Pods of src. It returns the errors that name no Pod.
+func (e *exporter) copy(ctx context.Context, src store.MetadataStore) error {
+	var errs []error
+	var items []batchItem
+	size := 0
+	for m, err := range store.All(ctx, src, store.ReadOptions{}) {
+		if ctx.Err() != nil {
+			break
+		}
+		it := batchItem{m: m, err: err, damaged: err != nil}
+		var ofPod *store.Error
+		switch {
+		case err == nil:
+			it.pod = m.PodName
+			size += len(m.Manifest)
+		case errors.As(err, &ofPod) && ofPod.Pod != "":
+			it.pod = ofPod.Pod
+		default:
+			errs = append(errs, err)
+			continue
+		}
+		e.seen[it.pod] = true
+		items = append(items, it)
+		if len(items) < batchPods && size < batchBytes {
+			continue
+		}
+		if err := e.write(items); err != nil {
+			return err
+		}
+		items, size = nil, 0
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := e.write(items); err != nil {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+func (e *exporter) write(items []batchItem) error {
+	done, err := e.w.write(items)
+	e.report(done)
+	return err
+}
+
+// report tells the outcome of Pods.
+func (e *exporter) report(items []batchItem) {
+	for i := range items {
+		it := &items[i]
+		res := Result{Pod: it.pod, Path: e.w.p.file(it.pod), Outcome: Unchanged, Err: it.err}
+		switch {
+		case it.damaged:
+			res.Outcome = Damaged
+		case it.err != nil:
+			res.Outcome = Refused
+		case it.temp != "":
+			res.Outcome = Exported
+		}
+		e.r.add(res)
+	}
+}
+
+// prune removes the Pods that src does not have.
+func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
+	p := e.w.p
+	names, err := p.list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if e.seen[name] {
+			continue
+		}
+		// Without a snapshot a Pod may have been created meanwhile.
+		if _, err := src.Read(ctx, name); !errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		res := Result{Pod: name, Path: p.file(name), Outcome: Pruned}
+		if err := p.prune(name); err != nil {
+			res.Outcome, res.Err = Refused, p.writeError("prune", name, err)
+		}
+		e.r.add(res)
+	}
+	return nil
+}
+
+// prune removes a Pod, but nothing that is no regular file.
+func (p *podFiles) prune(name string) error {
+	dir, err := p.root.sub(name)
+	if err != nil {
+		return err
+	}
+	st, err := dir.stat(fileName)
+	dir.close()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !st.mode.IsRegular():
+		return &notA{"a regular file", st.mode}
+	}
+	return p.remove(name)
 }

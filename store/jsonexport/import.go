@@ -3,6 +3,8 @@ package jsonexport
 import (
 	"context"
 	"errors"
+	"iter"
+	"sync/atomic"
 
 	"podstore/store"
 )
@@ -13,19 +15,101 @@ type ImportOptions struct {
 	// are kept and reported as [Conflict].
 	Overwrite bool
 	// Strict imports all Pods or, when one is refused or in conflict, none, in one
-	// transaction. Everything is parsed first and held in memory. dst must be a
-	// [store.PodUpdater].
+	// transaction. Everything is parsed first and held in memory. Where nothing
+	// was imported, only what prevented it is reported. dst must be a
+	// [store.PodUpdater], or the error matches [errors.ErrUnsupported].
 	Strict bool
 	// DryRun finds out and reports what would happen and writes nothing.
 	DryRun bool
 	// MaxFileSize is the size limit of one metadata.json in bytes;
 	// [DefaultMaxFileSize] where it is 0.
 	MaxFileSize int64
-	// Progress, if set, is told every result.
+	// Progress, if set, is told every result, sorted by name but for files that
+	// had to be read again: those come last.
 	Progress Progress
 }
 
-// Import reads every Pod below root into dst.
+// Import copies every Pod below root into dst. The outcomes are [Imported],
+// [Unchanged], [Conflict] and [Refused]: bad Pods do not stop the others. Links,
+// and names that no Pod can have, are refused; see [Report] for what is only
+// counted. An error in a file has path, line and column.
+//
+// The directory is only read. Another program may be writing it: a file is taken
+// only as one version whole, and one that is empty or does not parse and was
+// modified less than 2 s ago is read again, all such files together in one last
+// pass of at most 2 s.
+//
+// Pods are written in batches, each durable before it is reported. Interrupted
+// or killed at any moment, running Import again leads to the same state as one
+// clean run. An error is one that concerns no single Pod: root that does not
+// exist ([store.ErrNotFound]), the context's, or a failure of dst as a whole. The
+// Report is valid in any case.
 func Import(ctx context.Context, dst store.MetadataStore, root string, opts ImportOptions) (Report, error) {
-	return Report{}, errors.ErrUnsupported
+	r := newReporter(opts.Progress, 0)
+	err := importAll(ctx, dst, root, opts, r)
+	return r.Report, named(err, "import")
+}
+
+func importAll(ctx context.Context, dst store.MetadataStore, root string, opts ImportOptions, r *reporter) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s, err := newScan("import", root, opts.MaxFileSize)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r.Files, r.total = s.files, len(s.entries)
+	var empty atomic.Int64 // directories that are no Pods
+	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty), store.CopyOptions{
+		Overwrite: opts.Overwrite,
+		Atomic:    opts.Strict,
+		DryRun:    opts.DryRun,
+		Progress: func(c store.CopyResult) {
+			r.total = len(s.entries) - int(empty.Load())
+			r.add(importResult(s, c))
+		},
+	})
+	r.Directories = int(empty.Load())
+	return err
+}
+
+// pods yields what the scan finds as Copy wants it.
+func (s *scan) pods(ctx context.Context, empty *atomic.Int64) iter.Seq2[*store.Metadata, error] {
+	return func(yield func(*store.Metadata, error) bool) {
+		for found := range s.all(ctx) {
+			switch {
+			case found.later:
+			case found.err == errNoPod:
+				empty.Add(1)
+			case !yield(found.m, found.err):
+				return
+			}
+		}
+	}
+}
+
+// importResult words the outcome of a copy.
+func importResult(s *scan, c store.CopyResult) Result {
+	res := Result{Pod: c.Pod, Path: s.file(c.Pod), Field: c.Field, Err: c.Err}
+	switch c.Outcome {
+	case store.Written:
+		res.Outcome = Imported
+	case store.Unchanged:
+		res.Outcome = Unchanged
+	case store.Conflict:
+		res.Outcome = Conflict
+	default:
+		res.Outcome = Refused
+	}
+	var e *store.Error
+	if errors.As(c.Err, &e) {
+		if e.Op == "copy" {
+			e.Op = "import"
+		}
+		if e.Path != "" && e.Op == "import" {
+			res.Path = e.Path
+		}
+	}
+	return res
 }

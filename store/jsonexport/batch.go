@@ -1,0 +1,227 @@
+package jsonexport
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"podstore/store"
+)
+
+// A batch is written with two syncs of the whole file system, or one of each
+// file.
+const (
+	batchPods  = 1000
+	batchBytes = 32 << 20
+)
+
+// batchItem is one Pod of a batch and what became of it.
+type batchItem struct {
+	pod     string
+	m       *store.Metadata
+	damaged bool // src could not read it; err says why
+	staged
+	err error
+}
+
+// written reports whether the Pod's file was replaced.
+func (it *batchItem) written() bool { return it.err == nil && it.temp != "" }
+
+// batchWriter writes many Pods, in parallel and with few syncs: all files are
+// written under temporary names and made durable, then get their names. So
+// after a loss of power each file is the old one or the new one, whole.
+//
+// Where the system can sync a whole file system with one call, a batch's names
+// become durable together with the next batch's files.
+type batchWriter struct {
+	p       *podFiles
+	op      string
+	compare bool // leave files alone that have the new content
+	syncAll bool
+	workers int
+	buffers []buffers
+	pending []batchItem // their names are not durable yet
+}
+
+func newBatchWriter(p *podFiles, op string, compare bool) *batchWriter {
+	w := &batchWriter{p: p, op: op, compare: compare, syncAll: p.root.canSyncAll()}
+	// A worker renders and makes system calls; where each file is synced it
+	// mostly waits.
+	if w.workers = max(2, runtime.GOMAXPROCS(0)); !w.syncAll {
+		w.workers = max(16, w.workers)
+	}
+	w.buffers = make([]buffers, w.workers)
+	return w
+}
+
+// write writes a batch. It returns Pods whose outcome is final: of this batch,
+// or of the one before. The error is one that makes going on useless; finish
+// must be called in any case.
+func (w *batchWriter) write(items []batchItem) ([]batchItem, error) {
+	newFiles := atomic.Bool{}
+	w.each(items, func(b *buffers, it *batchItem) {
+		if it.err == nil {
+			it.err = w.stage(b, it)
+		}
+		if it.newFile {
+			newFiles.Store(true)
+		}
+	})
+	var barrier error
+	if w.syncAll {
+		barrier = w.p.root.syncAll()
+	} else if newFiles.Load() {
+		barrier = w.p.root.sync()
+	}
+	w.each(items, func(_ *buffers, it *batchItem) {
+		if it.written() {
+			if err := w.p.finish(it.staged, barrier, !w.syncAll); err != nil {
+				it.err = w.p.writeError(w.op, it.pod, err)
+			}
+		}
+	})
+	err := whole(items)
+	if barrier != nil {
+		err = w.lose(barrier)
+	}
+	if !w.syncAll {
+		return items, err
+	}
+	done := w.pending
+	w.pending = items
+	return done, err
+}
+
+// finish makes everything durable and returns the Pods whose outcome that was
+// waiting for.
+func (w *batchWriter) finish() ([]batchItem, error) {
+	if len(w.pending) == 0 {
+		return nil, nil
+	}
+	err := w.p.root.syncAll()
+	if err != nil {
+		err = w.lose(err)
+	}
+	done := w.pending
+	w.pending = nil
+	return done, err
+}
+
+// lose marks the Pods whose names a failed sync left in doubt.
+func (w *batchWriter) lose(cause error) error {
+	for i := range w.pending {
+		if it := &w.pending[i]; it.err == nil {
+			it.err = w.p.writeError(w.op, it.pod, fmt.Errorf("it was written, but may be lost with the power: %w", cause))
+		}
+	}
+	return &store.Error{Op: w.op, Path: w.p.path, Kind: systemKind(cause), Err: cause}
+}
+
+// stage renders a Pod and writes its file under a temporary name.
+func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
+	if err := store.ValidateName(it.pod); err != nil {
+		return named(err, w.op)
+	}
+	if b.data, err = w.p.render(b.data[:0], it.m); err == nil {
+		compare := b
+		if !w.compare {
+			compare = nil
+		}
+		it.staged, err = w.p.stage(compare, it.pod, b.data, !w.syncAll)
+	}
+	it.m = nil
+	if err != nil {
+		return w.p.writeError(w.op, it.pod, err)
+	}
+	return nil
+}
+
+// each calls do for every item, in parallel.
+func (w *batchWriter) each(items []batchItem, do func(b *buffers, it *batchItem)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for i := range min(w.workers, len(items)) {
+		wg.Go(func() {
+			for {
+				k := int(next.Add(1)) - 1
+				if k >= len(items) {
+					return
+				}
+				do(&w.buffers[i], &items[k])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// whole returns an error of an item that concerns the file system, if any.
+func whole(items []batchItem) error {
+	for i := range items {
+		if it := &items[i]; !it.damaged && isWhole(it.err) {
+			return items[i].err
+		}
+	}
+	return nil
+}
+
+// WriteBatch implements [store.BatchWriter]. On Linux, on a local file system,
+// it syncs the whole file system twice for each thousand Pods, elsewhere each
+// file.
+func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
+	errs := make([]error, len(pods))
+	fail := func(from int, err error) []error {
+		for i := range errs[from:] {
+			errs[from+i] = err
+		}
+		return errs
+	}
+	if len(pods) == 0 {
+		return errs
+	}
+	p, end, err := d.beginAll(ctx, "write")
+	if err != nil {
+		return fail(0, err)
+	}
+	defer end()
+	w := newBatchWriter(p, "write", false)
+	settle := func(from int, items []batchItem) {
+		for i := range items {
+			errs[from+i] = items[i].err
+		}
+	}
+	durable, from := 0, 0
+	for from < len(pods) {
+		if err := ctx.Err(); err != nil {
+			fail(from, err)
+			break
+		}
+		var items []batchItem
+		names := make(map[string]bool)
+		for size := 0; from+len(items) < len(pods) && len(items) < batchPods && size < batchBytes; {
+			m := pods[from+len(items)].Clone()
+			if names[m.PodName] {
+				break // a second version of a Pod goes into the next batch
+			}
+			names[m.PodName] = true
+			it := batchItem{pod: m.PodName, m: m}
+			if err := m.Normalize(); err != nil {
+				it.err = named(err, "write")
+			}
+			items = append(items, it)
+			size += len(m.Manifest)
+		}
+		from += len(items)
+		done, err := w.write(items)
+		settle(durable, done)
+		durable += len(done)
+		if err != nil {
+			fail(from, err)
+			break
+		}
+	}
+	done, _ := w.finish()
+	settle(durable, done)
+	return errs
+}

@@ -1,0 +1,191 @@
+package jsonexport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"podstore/store"
+)
+
+// scan reads every Pod of a directory and accounts for every other entry.
+type scan struct {
+	*podFiles
+	op      string
+	entries []fs.DirEntry // what may be a Pod, or is refused; sorted by name
+	files   int           // entries that are neither directories nor links
+
+	// canonical asks whether the files' bytes are the canonical ones.
+	canonical bool
+}
+
+// scanned is what was found in one entry.
+type scanned struct {
+	name      string
+	m         *store.Metadata
+	canonical bool
+	err       error // a *store.Error that names the entry as its Pod, or errNoPod
+	// later: the file was modified just now and is empty or does not parse. It is
+	// yielded again when everything else has been.
+	later bool
+}
+
+func newScan(op, root string, limit int64) (*scan, error) {
+	p, err := openPodFiles(root, limit)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := p.root.entries(p.path)
+	if err != nil {
+		p.close()
+		return nil, &store.Error{Path: root, Err: err}
+	}
+	s := &scan{podFiles: p, op: op}
+	s.entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return !e.IsDir() && e.Type()&fs.ModeSymlink == 0
+	})
+	s.files = len(entries) - len(s.entries)
+	slices.SortFunc(s.entries, func(a, b fs.DirEntry) int { return compareEntry(a, b.Name()) })
+	return s, nil
+}
+
+func compareEntry(e fs.DirEntry, name string) int { return strings.Compare(e.Name(), name) }
+
+// all yields every entry in order, then again those that were to be read later,
+// all of them within one pass of at most the time in which a file settles. It
+// ends early, without notice, when the context ends.
+func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
+	return func(yield func(scanned) bool) {
+		var again []scanned
+		for found := range inOrder(ctx, len(s.entries), func(b *buffers, i int) scanned { return s.read(b, s.entries[i].Name()) }) {
+			if found.later {
+				again = append(again, found)
+			}
+			if !yield(found) {
+				return
+			}
+		}
+		if len(again) == 0 || ctx.Err() != nil {
+			return
+		}
+		s.readAgain(ctx, again)
+		for _, found := range again {
+			found.later = false
+			if ctx.Err() != nil || !yield(found) {
+				return
+			}
+		}
+	}
+}
+
+// readAgain reads entries until each can be read, or has not been modified for
+// a while, or the time is over.
+func (s *scan) readAgain(ctx context.Context, again []scanned) {
+	b := new(buffers)
+	deadline := time.Now().Add(settled)
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		waiting := false
+		for i := range again {
+			if again[i].later {
+				again[i] = s.read(b, again[i].name)
+				waiting = waiting || again[i].later
+			}
+		}
+		left := time.Until(deadline)
+		if !waiting || left <= 0 {
+			return
+		}
+		select {
+		case <-time.After(min(pause, left)):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// read reads one entry.
+func (s *scan) read(b *buffers, name string) scanned {
+	found := scanned{name: name}
+	if err := store.ValidateName(name); err != nil {
+		var e *store.Error
+		errors.As(err, &e)
+		found.err = &store.Error{Op: s.op, Pod: name, Path: s.dir(name), Kind: e.Kind, Err: e.Err}
+		return found
+	}
+	m, data, fresh, err := s.load(b, name)
+	found.m, found.err = m, err
+	var e *store.Error
+	if errors.As(err, &e) {
+		e.Op = s.op
+		found.later = fresh
+	}
+	if err == nil && s.canonical {
+		found.canonical = isCanonical(b, m, data)
+	}
+	return found
+}
+
+// isCanonical reports whether data are the canonical bytes of m.
+func isCanonical(b *buffers, m *store.Metadata, data []byte) bool {
+	const small = 16 << 10
+	if n := int64(len(data)); n > small && valuesSize(m, n) > n {
+		return false // found out without taking memory for it
+	}
+	b.again = Append(b.again[:0], m)
+	return bytes.Equal(b.again, data)
+}
+
+// inOrder calls work for 0 to n-1 in parallel and yields the results in order.
+// It ends early when the context ends.
+func inOrder[T any](ctx context.Context, n int, work func(b *buffers, i int) T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		workers := min(n, max(2, runtime.GOMAXPROCS(0)))
+		ahead := 8 * workers
+		results := make([]chan T, ahead) // result i goes to i modulo their number
+		for i := range results {
+			results[i] = make(chan T, 1)
+		}
+		tickets := make(chan struct{}, max(1, ahead)) // one for each result not yet taken
+		ctx, cancel := context.WithCancel(ctx)
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		for range workers {
+			wg.Go(func() {
+				b := new(buffers)
+				for {
+					select {
+					case tickets <- struct{}{}:
+					case <-ctx.Done():
+						return
+					}
+					i := int(next.Add(1)) - 1
+					if i >= n {
+						return
+					}
+					results[i%ahead] <- work(b, i)
+				}
+			})
+		}
+		for i := range n {
+			select {
+			case r := <-results[i%ahead]:
+				<-tickets
+				if !yield(r) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
