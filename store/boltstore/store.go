@@ -302,12 +302,17 @@ func (g *group) update(r *request, op string, names []string, edit func([]*store
 			return nil, err
 		}
 	}
+	given := slices.Clone(pods)
 	if err := r.edit(func() error { return edit(pods) }); err != nil {
 		return nil, err
 	}
 	stages := make([]*stage, 0, len(names))
 	for i, name := range names {
 		if m := pods[i]; m != nil {
+			if m != given[i] {
+				m = m.Clone() // it may stand in another place too
+				pods[i] = m
+			}
 			m.PodName = name
 			if err := normalize(m, olds[i]); err != nil {
 				return nil, withOp(op, err)
