@@ -1,0 +1,229 @@
+package jsonlstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"podstore/store"
+	"podstore/store/jsonvalue"
+)
+
+// encode appends an entry to dst as it stands in a file, with its newline.
+func (t target) encode(dst []byte, entry json.RawMessage) ([]byte, error) {
+	start := len(dst)
+	dst, err := jsonvalue.AppendCompact(dst, entry, jsonvalue.MaxDepth)
+	if err != nil {
+		return dst, t.invalid("the entry is not valid JSON: %w", err)
+	}
+	if dst[start] != '{' {
+		return dst, t.invalid("expected an entry that is an object, found %s", jsonvalue.NewScanner(entry).Peek())
+	}
+	if size := len(dst) - start; size > t.store.max {
+		return dst, t.invalid("the entry has %d bytes, the limit is %d (Options.MaxEntrySize)", size, t.store.max)
+	}
+	return append(dst, '\n'), nil
+}
+
+func (s *Store) append(ctx context.Context, t target, entry json.RawMessage) error {
+	if err := t.writable(ctx); err != nil {
+		return err
+	}
+	buf := buffers.Get().(*[]byte)
+	line, err := t.encode((*buf)[:0], entry)
+	defer func() {
+		if cap(line) <= maxPooledBuffer {
+			*buf = line
+			buffers.Put(buf)
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	leave, err := s.gates.enter(ctx, t.gate())
+	if err != nil {
+		return t.fail(err)
+	}
+	defer leave()
+	d, err := s.openSession(t.session)
+	if err != nil {
+		return t.fail(err)
+	}
+	defer d.close()
+	f, err := openLocked(ctx, d, t.name, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = s.createLocked(ctx, t, d)
+	}
+	if err != nil {
+		return t.fail(err)
+	}
+	defer f.Close()
+	return t.fail(s.appendLine(t, d, f, line))
+}
+
+func (t target) gate() gateKey { return gateKey{t.session, t.name} }
+
+// openSession opens a session's directory, which it creates if need be.
+func (s *Store) openSession(session store.SessionID) (*dir, error) {
+	path := s.sessionPath(session)
+	d, err := openDir(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return d, err
+	}
+	if err := s.makeRoot(path); err != nil {
+		return nil, err
+	}
+	return openDir(path)
+}
+
+// createLocked creates a file unless another process has done so, and locks it.
+func (s *Store) createLocked(ctx context.Context, t target, d *dir) (*os.File, error) {
+	release, err := s.lockDir(ctx, t, d)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	f, err := d.create(t.name)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err == nil {
+		f.Close()
+	}
+	return openLocked(ctx, d, t.name, true)
+}
+
+// appendLine adds a line at the end of the last complete one. The caller has
+// the file locked.
+func (s *Store) appendLine(t target, d *dir, f *os.File, line []byte) error {
+	id, size, err := identify(f)
+	if err != nil {
+		return err
+	}
+	if keep, ok := s.undone.of(t.gate(), id, size); ok {
+		if err := s.cut(d, f, keep); err != nil {
+			return fmt.Errorf("an earlier change could not be completed or undone, and still cannot: %w; "+
+				"the segment takes no entries until it can be", err)
+		}
+		size = keep
+	}
+	s.undone.forget(t.gate())
+	keep, err := committedLen(f, size)
+	if err == nil && keep < size {
+		err = f.Truncate(keep)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for an unfinished entry at the end: %w", err)
+	}
+	if keep == 0 && s.sync {
+		// Where there are bytes, somebody has done this before them.
+		if err := s.syncDirs(d); err != nil {
+			return err
+		}
+	}
+	// On Unix every write goes to the end; Windows cannot open a file for that
+	// and cut it too.
+	if _, err = f.Seek(keep, io.SeekStart); err == nil {
+		_, err = f.Write(line)
+	}
+	if err == nil && s.sync {
+		err = datasync(f)
+	}
+	if err == nil {
+		return nil
+	}
+	if undo := s.cut(d, f, keep); undo != nil {
+		s.undone.remember(t.gate(), f, keep)
+		return fmt.Errorf("%w; undoing it failed too: %w; the segment takes no more entries until that succeeds", err, undo)
+	}
+	return fmt.Errorf("%w; the entry was not added", err)
+}
+
+// cut takes a change of a file back: only its first keep bytes stay.
+func (s *Store) cut(d *dir, f *os.File, keep int64) error {
+	if err := f.Truncate(keep); err != nil || !s.sync {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return s.syncDirs(d)
+}
+
+// syncDirs brings the names of a session and of its files to the disk.
+func (s *Store) syncDirs(d *dir) error {
+	if err := d.sync(); err != nil {
+		return err
+	}
+	return syncDir(s.root)
+}
+
+// committedLen returns where the last complete line ends in the first size
+// bytes of f.
+func committedLen(f *os.File, size int64) (int64, error) {
+	var last [1]byte
+	if size == 0 {
+		return 0, nil
+	}
+	if _, err := f.ReadAt(last[:], size-1); err != nil || last[0] == '\n' {
+		return size, err
+	}
+	buf := make([]byte, bufferSize)
+	for end := size - 1; end > 0; {
+		part := buf[:min(end, bufferSize)]
+		end -= int64(len(part))
+		if _, err := f.ReadAt(part, end); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+			return end + int64(i) + 1, nil
+		}
+	}
+	return 0, nil
+}
+
+// undone holds the files of which a change failed and could not be taken back.
+// They are taken back before the next append.
+type undone struct {
+	mu    sync.Mutex
+	files map[gateKey]undoneFile
+}
+
+type undoneFile struct {
+	id         fileID
+	size, keep int64
+}
+
+// of returns to what length the file must be cut. A file that was changed since
+// is another process's, which has judged its end itself.
+func (u *undone) of(key gateKey, id fileID, size int64) (keep int64, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at, ok := u.files[key]
+	return at.keep, ok && at.id == id && at.size == size
+}
+
+func (u *undone) remember(key gateKey, f *os.File, keep int64) {
+	id, size, err := identify(f)
+	if err != nil {
+		return // nothing is known of the file any more
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.files == nil {
+		u.files = make(map[gateKey]undoneFile)
+	}
+	u.files[key] = undoneFile{id, size, keep}
+}
+
+func (u *undone) forget(key gateKey) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.files, key)
+}

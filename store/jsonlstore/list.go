@@ -1,0 +1,160 @@
+package jsonlstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"podstore/store"
+)
+
+// ListSessions implements [store.SessionLog]. A session is a directory that is
+// named by a UUID in lower case, also one that is still empty.
+func (s *Store) ListSessions(ctx context.Context) ([]store.SessionID, error) {
+	fail := func(err error) ([]store.SessionID, error) {
+		return nil, &store.Error{Op: "list sessions", Path: s.root, Kind: kindOf(err), Err: stripPath(err)}
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(err)
+	}
+	d, err := openRoot(s.root)
+	if err != nil {
+		return fail(err)
+	}
+	defer d.close()
+	entries, err := d.entries()
+	if err != nil {
+		return fail(err)
+	}
+	var ids []store.SessionID
+	for _, e := range entries {
+		if id, ok := sessionNamed(e.Name()); ok && e.IsDir() {
+			ids = append(ids, id)
+		}
+	}
+	newestFirst(ids)
+	return ids, nil
+}
+
+// ListSegments implements [store.SessionLog].
+func (s *Store) ListSegments(ctx context.Context, session store.SessionID) ([]store.SegmentID, error) {
+	t := s.target("list segments", session, "")
+	if err := ctx.Err(); err != nil {
+		return nil, t.fail(err)
+	}
+	d, err := openDir(t.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, t.fail(err)
+	}
+	defer d.close()
+	entries, err := d.entries()
+	if err != nil {
+		return nil, t.fail(err)
+	}
+	var ids []store.SegmentID
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), logSuffix)
+		if id, isID := sessionNamed(name); ok && isID && e.Type().IsRegular() {
+			ids = append(ids, store.SegmentID(id))
+		}
+	}
+	newestFirst(ids)
+	return ids, nil
+}
+
+// SessionOf implements [store.SessionLog]. It reads no log: it looks for the
+// segment's file in each session's directory, beginning with the session that
+// was the newest when the segment was made.
+func (s *Store) SessionOf(ctx context.Context, segment store.SegmentID) (store.SessionID, error) {
+	name := logName(segment)
+	fail := func(kind, err error) (store.SessionID, error) {
+		return store.SessionID{}, &store.Error{Op: "look up session of segment " + segment.String(), Path: s.root, Kind: kind, Err: err}
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(nil, err)
+	}
+	d, err := openRoot(s.root)
+	if err != nil {
+		return fail(kindOf(err), stripPath(err))
+	}
+	defer d.close()
+	names, err := d.names()
+	if err != nil {
+		return fail(kindOf(err), stripPath(err))
+	}
+	ids := make([]store.SessionID, 0, len(names))
+	for _, n := range names {
+		if id, ok := sessionNamed(n); ok {
+			ids = append(ids, id)
+		}
+	}
+	newestFirst(ids)
+	first, _ := slices.BinarySearchFunc(ids, segment, func(id store.SessionID, segment store.SegmentID) int {
+		return bytes.Compare(segment[:], id[:])
+	})
+	var unread error
+	for i := range ids {
+		if err := ctx.Err(); err != nil {
+			return fail(nil, err)
+		}
+		id := ids[(first+i)%len(ids)]
+		found, err := d.hasFile(id.String() + "/" + name)
+		if err == nil && !found {
+			continue
+		}
+		if err == nil {
+			// The session itself must not be a link.
+			var session *dir
+			if session, err = openDir(s.sessionPath(id)); err == nil {
+				session.close()
+				return id, nil
+			}
+		}
+		var odd *notRegularError
+		if !errors.As(err, &odd) && unread == nil {
+			unread = err
+		}
+	}
+	if unread != nil {
+		return fail(nil, unread)
+	}
+	return fail(store.ErrNotFound, errors.New("no session has it"))
+}
+
+// Exists implements [store.SessionLog].
+func (s *Store) Exists(ctx context.Context, session store.SessionID, segment store.SegmentID) (bool, error) {
+	t := s.target("look for segment", session, logName(segment))
+	if err := ctx.Err(); err != nil {
+		return false, t.fail(err)
+	}
+	d, err := openDir(s.sessionPath(session))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, t.fail(err)
+	}
+	defer d.close()
+	found, err := d.hasFile(t.name)
+	return found, t.fail(err)
+}
+
+// sessionNamed reads a UUID in the form in which it names files here, the only
+// one that can be found again.
+func sessionNamed(name string) (id store.SessionID, ok bool) {
+	if len(name) != 36 || strings.ToLower(name) != name {
+		return id, false
+	}
+	id, err := store.ParseSessionID(name)
+	return id, err == nil
+}
+
+func newestFirst[ID ~[16]byte](ids []ID) {
+	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(b[:], a[:]) })
+}

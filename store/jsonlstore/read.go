@@ -1,0 +1,241 @@
+package jsonlstore
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"os"
+
+	"podstore/store"
+	"podstore/store/jsonvalue"
+)
+
+// bufferSize is how much of a file is read at once.
+const bufferSize = 64 << 10
+
+// ReadAll implements [store.SessionLog]. It holds one buffer and the longest
+// line in memory, whatever the size of the segment. A line longer than
+// Options.MaxEntrySize is yielded as an error that matches store.ErrInvalid.
+func (s *Store) ReadAll(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error] {
+	return s.read(ctx, s.target("read", session, logName(segment)))
+}
+
+// ReadTraces yields the traces beside a segment, as ReadAll yields entries.
+// Where no trace was ever added the error matches store.ErrNotFound.
+func (s *Store) ReadTraces(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error] {
+	return s.read(ctx, s.target("read traces", session, traceName(segment)))
+}
+
+func (s *Store) read(ctx context.Context, t target) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		f, committed, err := s.openCommitted(ctx, t)
+		if err != nil {
+			yield(nil, t.fail(err))
+			return
+		}
+		defer f.Close()
+		lines := &lineReader{r: bufio.NewReaderSize(io.NewSectionReader(f, 0, committed), bufferSize), max: s.max}
+		for {
+			line, err := lines.next()
+			if err == io.EOF {
+				return
+			}
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			var entry json.RawMessage
+			switch {
+			case err == nil:
+				entry, err = t.decode(line, lines.number)
+			case errors.Is(err, errTooLong):
+				err = &store.Error{Op: t.op, Path: t.path(), Line: lines.number, Kind: store.ErrInvalid,
+					Err: fmt.Errorf("the line is longer than %d bytes; open the logs with a larger Options.MaxEntrySize", s.max)}
+			default:
+				yield(nil, t.fail(err))
+				return
+			}
+			if !yield(entry, err) {
+				return
+			}
+		}
+	}
+}
+
+// decode judges one line and returns a copy of it in compact form.
+func (t target) decode(line []byte, number int) (json.RawMessage, error) {
+	corrupt := func(column int, why string) error {
+		return &store.Error{Op: t.op, Path: t.path(), Line: number, Column: column, Kind: store.ErrCorrupt, Err: errors.New(why)}
+	}
+	entry, err := jsonvalue.AppendCompact(make([]byte, 0, len(line)), line, jsonvalue.MaxDepth)
+	if err != nil {
+		var bad *jsonvalue.SyntaxError
+		if errors.As(err, &bad) {
+			return nil, corrupt(bad.Column, bad.Msg)
+		}
+		return nil, corrupt(0, err.Error())
+	}
+	if entry[0] != '{' {
+		s := jsonvalue.NewScanner(line)
+		return nil, corrupt(s.Offset()+1, fmt.Sprintf("expected an object, found %s", s.Peek()))
+	}
+	return entry, nil
+}
+
+// EntryCount implements [store.SessionLog]. It reads the segment through one
+// buffer of 64 KiB and does not judge the lines.
+func (s *Store) EntryCount(ctx context.Context, session store.SessionID, segment store.SegmentID) (int, error) {
+	t := s.target("count entries", session, logName(segment))
+	f, committed, err := s.openCommitted(ctx, t)
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	defer f.Close()
+	n, _, _, err := scanEntries(ctx, io.NewSectionReader(f, 0, committed), math.MaxInt)
+	return n, t.fail(err)
+}
+
+// openCommitted opens a file for reading and says where its last complete line
+// ends. The bytes before that never change: appends add behind it, and every
+// other change makes a new file.
+func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	leave, err := s.gates.enter(ctx, t.gate())
+	if err != nil {
+		return nil, 0, err
+	}
+	defer leave()
+	d, err := openDir(s.sessionPath(t.session))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer d.close()
+	f, err := openLocked(ctx, d, t.name, false)
+	if err != nil {
+		return nil, 0, err
+	}
+	var committed int64
+	_, size, err := identify(f)
+	if err == nil {
+		committed, err = committedLen(f, size)
+	}
+	if err == nil {
+		err = unlock(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, committed, nil
+}
+
+// scanEntries counts entries up to a limit and says where the last one that it
+// counted ends, and whether there is a further one.
+func scanEntries(ctx context.Context, r io.Reader, limit int) (n int, end int64, more bool, err error) {
+	buf := make([]byte, bufferSize)
+	blank := true // the current line, so far
+	for pos := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return 0, 0, false, err
+		}
+		got, err := r.Read(buf)
+		for start := 0; start < got; {
+			i := bytes.IndexByte(buf[start:got], '\n')
+			if i < 0 {
+				blank = blank && isBlank(buf[start:got])
+				break
+			}
+			if !blank || !isBlank(buf[start:start+i]) {
+				if n == limit {
+					return n, end, true, nil
+				}
+				n++
+				end = pos + int64(start+i+1)
+			}
+			start += i + 1
+			blank = true
+		}
+		pos += int64(got)
+		if err == io.EOF {
+			return n, end, false, nil
+		}
+		if err != nil {
+			return 0, 0, false, err
+		}
+	}
+}
+
+// isBlank reports whether a line holds nothing but JSON's whitespace.
+func isBlank(line []byte) bool {
+	for _, c := range line {
+		if c != ' ' && c != '\t' && c != '\r' {
+			return false
+		}
+	}
+	return true
+}
+
+// lineReader reads the lines of a file that are not blank.
+type lineReader struct {
+	r      *bufio.Reader
+	max    int
+	number int    // of the line that next returned
+	long   []byte // a line that does not fit the buffer of r
+}
+
+var errTooLong = errors.New("line too long")
+
+// next returns a line without its newline, valid until the next call. After
+// errTooLong it may be called again. An unterminated line is none.
+func (l *lineReader) next() ([]byte, error) {
+	for {
+		l.number++
+		line, err := l.line()
+		if err != nil || len(line) > 0 {
+			return line, err
+		}
+	}
+}
+
+// line returns one line, empty if it is blank.
+func (l *lineReader) line() ([]byte, error) {
+	line, err := l.r.ReadSlice('\n')
+	if err == nil && len(line)-1 <= l.max {
+		if line = line[:len(line)-1]; isBlank(line) {
+			return nil, nil
+		}
+		return line, nil
+	}
+	l.long = l.long[:0]
+	blank, tooLong := true, false
+	for {
+		if err != nil && err != bufio.ErrBufferFull {
+			return nil, err
+		}
+		if err == nil {
+			line = line[:len(line)-1]
+		}
+		blank = blank && isBlank(line)
+		if tooLong = tooLong || len(l.long)+len(line) > l.max; !tooLong {
+			l.long = append(l.long, line...)
+		}
+		if err == nil {
+			break
+		}
+		line, err = l.r.ReadSlice('\n')
+	}
+	switch {
+	case blank:
+		return nil, nil
+	case tooLong:
+		return nil, errTooLong
+	}
+	return l.long, nil
+}

@@ -1,0 +1,220 @@
+package jsonlstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"podstore/store"
+)
+
+// DefaultMaxEntrySize is the limit of one entry where [Options] sets none.
+const DefaultMaxEntrySize = 64 << 20
+
+// SyncMode says when a change is on the disk.
+type SyncMode int
+
+const (
+	// SyncEach: when the method returns nil, the change survives a loss of
+	// power. An append costs one fdatasync, the first one to a segment also a
+	// sync of two directories.
+	SyncEach SyncMode = iota
+	// SyncNever leaves it to the system, which writes within about half a
+	// minute. A change survives the end of the process but not a loss of power,
+	// which may also leave damaged lines at the end of a segment.
+	SyncNever
+)
+
+// Options of [Open]. The zero value is the default.
+type Options struct {
+	// Sync is SyncEach unless set: a session log is what an agent is restored
+	// from, so an entry that was acknowledged must be there afterwards.
+	Sync SyncMode
+	// MaxEntrySize limits one line without its newline, in bytes; 0 means
+	// [DefaultMaxEntrySize]. A larger entry is refused when it is appended, and
+	// when it is found in a file ReadAll yields an error in its place. Memory use
+	// of every operation is bounded by a small multiple of it.
+	MaxEntrySize int
+	// ReadOnly refuses every change with store.ErrReadOnly, and a root that does
+	// not exist with store.ErrNotFound.
+	ReadOnly bool
+}
+
+// Store is a [store.SessionLog] below one directory. It keeps no file open
+// between operations and needs no Close. It is safe for concurrent use, by any
+// number of Stores and processes on the same root.
+type Store struct {
+	root     string
+	sync     bool
+	readOnly bool
+	max      int
+	gates    gates
+	undone   undone
+}
+
+var _ store.SessionLog = (*Store)(nil)
+
+// Open returns the store below root, a directory that is created if it does not
+// exist, with mode 0700 and its parents alike. nil options are the default.
+func Open(root string, opts *Options) (*Store, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.MaxEntrySize == 0 {
+		o.MaxEntrySize = DefaultMaxEntrySize
+	}
+	fail := func(kind, err error) (*Store, error) {
+		return nil, &store.Error{Op: "open session logs", Path: root, Kind: kind, Err: err}
+	}
+	if root == "" {
+		return fail(store.ErrInvalid, errors.New("no root directory is named"))
+	}
+	if o.MaxEntrySize < 0 || o.Sync < SyncEach || o.Sync > SyncNever {
+		return fail(store.ErrInvalid, fmt.Errorf("unknown options: %+v", o))
+	}
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		return fail(nil, err)
+	}
+	s := &Store{root: abs, sync: o.Sync == SyncEach, readOnly: o.ReadOnly, max: o.MaxEntrySize}
+	info, err := os.Stat(abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !o.ReadOnly:
+		err = s.makeRoot(abs)
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(store.ErrNotFound, errors.New("there is no such directory"))
+	case err == nil && !info.IsDir():
+		return fail(store.ErrInvalid, errors.New("it is not a directory"))
+	}
+	if err != nil {
+		return fail(kindOf(err), stripPath(err))
+	}
+	return s, nil
+}
+
+// makeRoot creates a directory and its missing parents. Each is on the disk
+// before anything is created in it.
+func (s *Store) makeRoot(path string) error {
+	parent := filepath.Dir(path)
+	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if err := s.makeRoot(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if !s.sync {
+		return nil
+	}
+	return syncDir(parent)
+}
+
+// Append implements [store.SessionLog].
+func (s *Store) Append(ctx context.Context, session store.SessionID, segment store.SegmentID, entry json.RawMessage) error {
+	return s.append(ctx, s.target("append", session, logName(segment)), entry)
+}
+
+// AppendTrace implements [store.SessionLog].
+func (s *Store) AppendTrace(ctx context.Context, session store.SessionID, segment store.SegmentID, trace json.RawMessage) error {
+	return s.append(ctx, s.target("append trace", session, traceName(segment)), trace)
+}
+
+func logName(segment store.SegmentID) string   { return segment.String() + logSuffix }
+func traceName(segment store.SegmentID) string { return segment.String() + traceSuffix }
+
+const (
+	logSuffix   = ".jsonl"
+	traceSuffix = ".trace.jsonl"
+)
+
+// target is the file that one operation is about.
+type target struct {
+	store   *Store
+	op      string
+	session store.SessionID
+	name    string // "" where the operation is about a whole session
+}
+
+func (s *Store) target(op string, session store.SessionID, name string) target {
+	return target{s, op, session, name}
+}
+
+func (s *Store) sessionPath(session store.SessionID) string {
+	return s.root + string(filepath.Separator) + session.String()
+}
+
+func (t target) path() string { return filepath.Join(t.store.sessionPath(t.session), t.name) }
+
+// writable fails unless the store may be changed and the context is live.
+func (t target) writable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return t.fail(err)
+	}
+	if t.store.readOnly {
+		return t.fail(store.ErrReadOnly)
+	}
+	return nil
+}
+
+// fail is err with the operation, the file and one of the store's sentinels.
+func (t target) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *store.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("there is no such segment")
+		return &store.Error{Op: t.op, Path: t.path(), Kind: store.ErrNotFound, Err: err}
+	}
+	return &store.Error{Op: t.op, Path: t.path(), Kind: kindOf(err), Err: stripPath(err)}
+}
+
+// invalid is an error about what the caller passed in.
+func (t target) invalid(format string, args ...any) error {
+	return &store.Error{Op: t.op, Path: t.path(), Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+func kindOf(err error) error {
+	var odd *notRegularError
+	switch {
+	case errors.As(err, &odd):
+		return store.ErrInvalid
+	case errors.Is(err, fs.ErrNotExist):
+		return store.ErrNotFound
+	case isNoSpace(err):
+		return store.ErrNoSpace
+	}
+	return nil
+}
+
+// stripPath drops the path from the os package's errors: ours name it.
+func stripPath(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && err == error(pe) {
+		return fmt.Errorf("%s: %w", pe.Op, pe.Err)
+	}
+	return err
+}
+
+// notRegularError is about something that stands where a file or a directory
+// should.
+type notRegularError struct{ want, found string }
+
+func (e *notRegularError) Error() string {
+	return fmt.Sprintf("expected %s, found %s; it was neither followed nor opened: move it away", e.want, e.found)
+}
+
+// buffers holds the lines that are about to be appended.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxPooledBuffer = 256 << 10
