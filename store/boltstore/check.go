@@ -102,7 +102,11 @@ func (c *checker) walk(bf *boltfile.File) error {
 			c.file(fmt.Sprintf("a bucket has a name that no Pod can have: %v", err))
 			return nil
 		}
-		if _, err := wholePod(b); err != nil || b.Err != nil {
+		_, err := wholePod(b)
+		if b.Nested > 0 {
+			err = errors.Join(err, errors.New("there is a bucket inside the Pod's bucket"))
+		}
+		if err != nil || b.Err != nil {
 			c.summary.Damaged++
 			c.add(Finding{Pod: name, Reason: errors.Join(err, b.Err).Error(), Advice: advicePod})
 		}

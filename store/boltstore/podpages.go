@@ -33,9 +33,11 @@ const (
 	branchFlag = 1
 	leafFlag   = 2
 
-	// maxPodLeaves bounds the leaves of a Pod's bucket, which has at most
-	// numSubKeys keys.
-	maxPodLeaves = 2 * numSubKeys
+	// maxPodKeys and maxPodLeaves bound the keys and leaves of a Pod's bucket. A
+	// sound one has numSubKeys at most; what a page of more holds is for the
+	// digest to judge.
+	maxPodKeys   = 64
+	maxPodLeaves = 64
 )
 
 // checkPodPages looks at the pages of a Pod's bucket before bbolt follows them:
@@ -73,7 +75,7 @@ func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) error {
 // checkLeaf makes sure that p is a leaf and has as many overflow pages as its
 // elements need: bbolt frees as many as it says, whosesoever they are.
 func checkLeaf(tx *bolt.Tx, p *pageHeader) error {
-	if p.flags != leafFlag || p.count > numSubKeys {
+	if p.flags != leafFlag || p.count > maxPodKeys {
 		return fmt.Errorf("page %d is not a leaf of a Pod's bucket (flags %#x, %d elements)", p.id, p.flags, p.count)
 	}
 	size := uint64(unsafe.Sizeof(*p))

@@ -200,10 +200,16 @@ func (g *group) heal(op string, m *store.Metadata) error {
 // damaged, without taking those of others with them.
 func (g *group) removable(op, name string) error {
 	err := guard(func() error {
-		if b := g.tx.Bucket([]byte(name)); b != nil {
-			return checkPodPages(g.tx, b)
+		b := g.tx.Bucket([]byte(name))
+		if b == nil {
+			return nil
 		}
-		return nil
+		if err := checkPodPages(g.tx, b); err != nil {
+			return err
+		}
+		return b.ForEachBucket(func(k []byte) error {
+			return fmt.Errorf("it has a bucket %.32q inside", k)
+		})
 	})
 	if err != nil {
 		return &store.Error{Op: op, Pod: name, Path: g.s.path, Kind: store.ErrCorrupt,

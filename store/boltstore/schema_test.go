@@ -1,0 +1,157 @@
+package boltstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+)
+
+var update = flag.Bool("update", false, "write testdata anew: only before the format is released")
+
+// dump renders every bucket and key of a database.
+func dump(t *testing.T, path string) string {
+	t.Helper()
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var b strings.Builder
+	fmt.Fprintf(&b, "page size %d\n", db.Info().PageSize)
+	err = db.View(func(tx *bolt.Tx) error {
+		return tx.ForEach(func(name []byte, bucket *bolt.Bucket) error {
+			fmt.Fprintf(&b, "%q sequence %016x\n", name, bucket.Sequence())
+			return bucket.ForEach(func(k, v []byte) error {
+				fmt.Fprintf(&b, "  %q = %x %q\n", k, v[:4], v[4:])
+				return nil
+			})
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// The drawing in schema.go, held against a real file: a change of this dump is a
+// change of the format.
+func TestFormatIsAsDrawn(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "pods.db")
+	s := open(t, path, nil)
+	pending := store.PendingSegment(sample().Active.SessionID)
+	for _, m := range []*store.Metadata{sample(), {PodName: "empty"}, {PodName: "line\nbreak", Active: pending}} {
+		if err := s.Write(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "format-1.dump")
+	got := dump(t, path)
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the file is\n%s\nexpected\n%s", got, want)
+	}
+}
+
+// A file of every released format version is read for ever. It is copied first:
+// opening one for reading must leave it as it is, which is tested as well.
+func TestReadsReleasedFormats(t *testing.T) {
+	frozen := filepath.Join("testdata", "format-1.db")
+	if *update {
+		os.Remove(frozen)
+		s := open(t, frozen, nil)
+		for _, m := range []*store.Metadata{sample(), {PodName: "empty"}} {
+			if err := s.Write(context.Background(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Close()
+	}
+	before, err := os.ReadFile(frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "pods.db")
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, path, &Options{ReadOnly: true, FullCheck: true})
+	m, err := s.Read(context.Background(), "agent")
+	if err != nil || m.Diff(sample()) != "" {
+		t.Errorf("agent: %+v %v", m, err)
+	}
+	if names, err := s.List(context.Background()); err != nil || fmt.Sprint(names) != "[agent empty]" {
+		t.Errorf("%q %v", names, err)
+	}
+	s.Close()
+	after, err := os.ReadFile(path)
+	if err != nil || sha256.Sum256(before) != sha256.Sum256(after) {
+		t.Errorf("reading changed the file (%v)", err)
+	}
+}
+
+// tamper changes a database behind the store's back.
+func tamper(t *testing.T, path string, f func(tx *bolt.Tx) error) {
+	t.Helper()
+	db, err := bolt.Open(path, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(f), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusesOtherFormats(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(tx *bolt.Tx) error
+		want   error
+	}{
+		"a newer version": {func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), seal(bookkeeping, keyFormat, newEncoder().uint(2)))
+		}, store.ErrFormat},
+		"not ours": {func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bookkeeping)) }, store.ErrFormat},
+		"a damaged version": {func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), []byte("\x00\x00\x00\x00\x01"))
+		}, store.ErrCorrupt},
+		"a version that is no number": {func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), seal(bookkeeping, keyFormat, []byte{0xa1, 'x'}))
+		}, store.ErrCorrupt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pods.db")
+			open(t, path, nil).Close()
+			tamper(t, path, c.change)
+			before, _ := os.ReadFile(path)
+			for _, opts := range []*Options{nil, {ReadOnly: true}} {
+				if _, err := Open(path, opts); !errors.Is(err, c.want) {
+					t.Errorf("%v, expected %v", err, c.want)
+				}
+			}
+			if after, _ := os.ReadFile(path); string(before) != string(after) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
