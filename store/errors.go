@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // What can go wrong, for errors.Is. Every error of this module that is one of
@@ -93,7 +94,7 @@ func (e *Error) Position() string {
 	case s == "":
 		return ""
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		s = strconv.Quote(s)
 	}
 	if e.Line > 0 {
