@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+)
+
+// idleStores measures what a store takes that was opened in a process of its own
+// and not used, and first what that process takes without one.
+func (b *bench) idleStores() error {
+	none := &candidate{name: "none"}
+	for _, c := range append([]*candidate{none}, b.wanted()...) {
+		if c != none && !c.inMemory || c.layout != "" && c.layout != c.name && c.layout != "bbolt" || c.name == "bbolt-batch" {
+			continue
+		}
+		dir := filepath.Join(b.dir, "idle", c.name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if c != none {
+			if err := fill(c, dir, b.idle); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+		r, err := b.idleChild(c.name, dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		b.add(r)
+		b.progress("%d Pods, idle: %-14s RSS %.1f MB, anonymous %.1f MB", b.idle, c.name, float64(r.Bytes)/1e6, float64(r.Anonymous)/1e6)
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fill(c *candidate, dir string, n int) error {
+	p, err := c.open(dir)
+	if err != nil {
+		return err
+	}
+	err = p.load(makePods(n))
+	if cerr := p.close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (b *bench) idleChild(name, dir string) (result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return result{}, err
+	}
+	cmd := exec.Command(self, "-idle-child", name, "-dir", dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return result{}, err
+	}
+	r := result{Workload: idleMemory, Candidate: name, Pods: b.idle}
+	return r, json.Unmarshal(out, &r)
+}
+
+// idleInThisProcess opens a candidate, lets the memory settle, and prints what
+// this process takes.
+func idleInThisProcess(name, dir string) error {
+	for _, c := range candidates() {
+		if c.name == name {
+			p, err := c.open(dir)
+			if err != nil {
+				return err
+			}
+			defer p.close()
+		}
+	}
+	debug.FreeOSMemory()
+	rss, anonymous, err := memory()
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]int64{"bytes": rss, "anonymous": anonymous})
+}
+
+// memory reads resident and anonymous memory of this process, in bytes.
+func memory() (rss, anonymous int64, err error) {
+	f, err := os.Open("/proc/self/smaps_rollup")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		to := map[string]*int64{"Rss": &rss, "Anonymous": &anonymous}[key]
+		if to == nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(value, "%d kB", to); err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", lines.Text(), err)
+		}
+		*to *= 1024
+	}
+	return rss, anonymous, nil
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report is the page of a run, in Markdown.
+func (b *bench) report(env environment, raw string) string {
+	var w strings.Builder
+	w.WriteString("# Benchmarks\n\n")
+	if b.short {
+		w.WriteString("**A short run, to see that everything works: its figures mean nothing.**\n\n")
+	}
+	fmt.Fprintf(&w, "Written by the program in `bench/`; `make bench` writes it again. Trust ratios within a table, not figures across machines: "+
+		"everything below is from one run, in which the candidates took turns.\n\n")
+	b.machine(&w, env, raw)
+	b.goalTable(&w)
+	b.candidateTable(&w)
+	for _, n := range b.sizes {
+		b.writeTable(&w, n)
+	}
+	b.readTables(&w)
+	b.growthTable(&w)
+	b.costTables(&w)
+	b.method(&w)
+	return w.String()
+}
+
+func (b *bench) machine(w *strings.Builder, e environment, raw string) {
+	fmt.Fprintf(w, "| | |\n|---|---|\n| date | %s |\n| command | `%s` |\n| source | %s |\n| CPU | %s, %d cores |\n| memory | %.0f GB |\n| kernel | %s |\n| file system | %s |\n| Go | %s |\n",
+		e.Date, e.Command, e.Revision, e.CPU, e.Cores, e.MemoryGB, e.Kernel, e.FS, e.Go)
+	for _, v := range e.Versions {
+		name, version, _ := strings.Cut(v, " ")
+		fmt.Fprintf(w, "| %s | %s |\n", name, version)
+	}
+	fmt.Fprintf(w, "| took | %s |\n", time.Since(b.start).Round(time.Second))
+	if raw != "" {
+		fmt.Fprintf(w, "| every measurement | `%s` |\n", strings.TrimPrefix(raw, "../"))
+	}
+	if strings.HasPrefix(e.FS, "tmpfs") || strings.HasPrefix(e.FS, "overlay") {
+		w.WriteString("\n**The files were on " + e.FS + ": syncs may cost nothing there, and the figures for writing say little.**\n")
+	}
+	w.WriteString("\n")
+}
+
+func (b *bench) candidateTable(w *strings.Builder) {
+	w.WriteString("## Candidates\n\n| Name | What | When an operation returns |\n|---|---|---|\n")
+	fmt.Fprintf(w, "| %s | the floor of any bbolt commit: three page writes of 4 KiB, fdatasync, one page write, fdatasync; one writer | – |\n", limitName)
+	for _, c := range b.wanted() {
+		fmt.Fprintf(w, "| %s | %s | %s |\n", c.name, c.what, c.promise)
+	}
+	w.WriteString("\n")
+}
+
+// writeTable is the table of writers at one size.
+func (b *bench) writeTable(w *strings.Builder, n int) {
+	rs := b.results
+	if rs.median(addPeer, ours, n, b.writers[0], rate) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "## Add-peer, %s\n\nOperations a second (p50 / p99 of the latency, ms); the fastest durable one is in bold.\n\n| writers |", podCount(n))
+	for _, writers := range b.writers {
+		fmt.Fprintf(w, " %d |", writers)
+	}
+	w.WriteString("\n|---|" + strings.Repeat("---:|", len(b.writers)) + "\n")
+	best := map[int]string{}
+	names := []string{limitName}
+	for _, c := range b.wanted() {
+		names = append(names, c.name)
+		for _, writers := range b.writers {
+			if c.name != "json-now" && rs.median(addPeer, c.name, n, writers, rate) > rs.median(addPeer, best[writers], n, writers, rate) {
+				best[writers] = c.name
+			}
+		}
+	}
+	for _, name := range names {
+		fmt.Fprintf(w, "| %s |", name)
+		for _, writers := range b.writers {
+			ops := rs.median(addPeer, name, n, writers, rate)
+			if ops == 0 {
+				w.WriteString(" – |")
+				continue
+			}
+			text := round(ops)
+			if best[writers] == name {
+				text = "**" + text + "**"
+			}
+			fmt.Fprintf(w, " %s (%s / %s) |", text,
+				round(rs.median(addPeer, name, n, writers, p50)/1000), round(rs.median(addPeer, name, n, writers, p99)/1000))
+		}
+		w.WriteString("\n")
+	}
+	w.WriteString("\n")
+	b.wins(w, n)
+}
+
+// wins says where a durable peer is faster.
+func (b *bench) wins(w *strings.Builder, n int) {
+	var lines []string
+	for _, writers := range b.writers {
+		us := b.results.median(addPeer, ours, n, writers, rate)
+		for _, c := range b.wanted() {
+			them := b.results.median(addPeer, c.name, n, writers, rate)
+			if c.name != ours && them > us {
+				lines = append(lines, fmt.Sprintf("%s at %s (%s ×)", c.name, plural(writers, "writer"), round(them/us)))
+			}
+		}
+	}
+	if len(lines) > 0 {
+		fmt.Fprintf(w, "Faster than podstore here: %s.\n\n", strings.Join(lines, ", "))
+	}
+}
+
+func (b *bench) readTables(w *strings.Builder) {
+	rs := b.results
+	if rs.median(readOne, ours, b.sizes[0], 0, cost) == 0 {
+		return
+	}
+	w.WriteString("## Reading\n\nOne caller, warm; in brackets how many times as fast podstore is, so below 1 the peer wins.\n\n| |")
+	type column struct {
+		workload, title string
+		pods            int
+	}
+	var columns []column
+	for _, c := range []column{{workload: readOne, title: "read one"}, {workload: listNames, title: "names"}, {workload: listContents, title: "contents"}} {
+		for _, n := range b.sizes {
+			c.pods = n
+			columns = append(columns, c)
+			fmt.Fprintf(w, " %s, %s |", c.title, grouped(int64(n)))
+		}
+	}
+	w.WriteString("\n|---|" + strings.Repeat("---:|", len(columns)) + "\n")
+	for _, c := range b.wanted() {
+		if slices.Contains([]string{"sqlite-grouped", "bbolt-batch"}, c.name) {
+			continue // they read as those that write one at a time
+		}
+		fmt.Fprintf(w, "| %s |", c.name)
+		for _, col := range columns {
+			us, them := rs.median(col.workload, ours, col.pods, 0, cost), rs.median(col.workload, c.name, col.pods, 0, cost)
+			if c.name == ours {
+				fmt.Fprintf(w, " %s |", duration(them))
+			} else {
+				fmt.Fprintf(w, " %s (%s) |", duration(them), round(them/us))
+			}
+		}
+		w.WriteString("\n")
+	}
+	w.WriteString("\n")
+}
+
+func (b *bench) growthTable(w *strings.Builder) {
+	rs := b.results
+	if len(b.sizes) < 2 || rs.median(readOne, ours, b.sizes[0], 0, cost) == 0 {
+		return
+	}
+	w.WriteString("## Growth of podstore\n\n| Pods | commit, 1 writer, p50 | × LIMIT | 64 writers | read one | names, a Pod | contents, a Pod |\n|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, n := range b.sizes {
+		commit := rs.median(addPeer, ours, n, 1, p50)
+		fmt.Fprintf(w, "| %s | %s | %s | %s/s | %s | %s | %s |\n", grouped(int64(n)), duration(commit), round(commit/rs.median(addPeer, limitName, n, 1, p50)),
+			round(rs.median(addPeer, ours, n, 64, rate)), duration(rs.median(readOne, ours, n, 0, cost)),
+			duration(rs.median(listNames, ours, n, 0, cost)/float64(n)), duration(rs.median(listContents, ours, n, 0, cost)/float64(n)))
+	}
+	w.WriteString("\n")
+}
+
+func (b *bench) costTables(w *strings.Builder) {
+	rs := b.results
+	n := b.sizes[0]
+	allocs := func(r result) float64 { return r.Allocs }
+	bytes := func(r result) float64 { return r.AllocSize }
+	if rs.median(readOne+"-allocs", ours, n, 0, allocs) > 0 {
+		fmt.Fprintf(w, "## Allocations an operation\n\n%s, one caller; memory that SQLite takes in C is not counted.\n\n| | read one | bytes | add-peer | bytes |\n|---|---:|---:|---:|---:|\n", podCount(n))
+		for _, c := range b.wanted() {
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", c.name,
+				round(rs.median(readOne+"-allocs", c.name, n, 0, allocs)), round(rs.median(readOne+"-allocs", c.name, n, 0, bytes)),
+				round(rs.median(addPeer+"-allocs", c.name, n, 0, allocs)), round(rs.median(addPeer+"-allocs", c.name, n, 0, bytes)))
+		}
+		w.WriteString("\n")
+	}
+	w.WriteString("## Space\n\nBytes a Pod on disk after loading; the JSON of one Pod in canonical compact form has " +
+		fmt.Sprintf("%d", len(makePod(0).Manifest)) + " bytes of manifest. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
+	for _, n := range b.sizes {
+		fmt.Fprintf(w, " %s |", podCount(n))
+	}
+	w.WriteString("\n|---|" + strings.Repeat("---:|", len(b.sizes)) + "\n")
+	for _, c := range b.wanted() {
+		if rs.median(onDisk, c.name, n, 0, perPod) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "| %s |", c.name)
+		for _, n := range b.sizes {
+			fmt.Fprintf(w, " %s |", round(rs.median(onDisk, c.name, n, 0, perPod)))
+		}
+		w.WriteString("\n")
+	}
+	w.WriteString("\n")
+	mb := func(v float64) string { return round(v/1e6) + " MB" }
+	base := rs.median(idleMemory, "none", b.idle, 0, func(r result) float64 { return float64(r.Bytes) })
+	if base == 0 {
+		return
+	}
+	fmt.Fprintf(w, "## Memory of an idle store, %s\n\nA process of its own that opens the store and does nothing; this program without a store is the first row.\n\n| | resident | anonymous |\n|---|---:|---:|\n", podCount(b.idle))
+	for _, r := range rs {
+		if r.Workload == idleMemory {
+			fmt.Fprintf(w, "| %s | %s | %s |\n", r.Candidate, mb(float64(r.Bytes)), mb(float64(r.Anonymous)))
+		}
+	}
+	w.WriteString("\n")
+}
+
+func (b *bench) method(w *strings.Builder) {
+	fmt.Fprintf(w, `## Method
+
+- Every Pod has an active segment, two children, a reclaimed one, peers, and a manifest of %d bytes. Add-peer is a read-modify-write on a random Pod: it adds one of eight peers, or removes it where it is there, so that every operation changes something and no list grows.
+- A turn opens a candidate, fills its caches by reading everything (the directories have the page cache alone), measures reading, then each number of writers for %s, then compares every Pod that was edited with what it must hold. After all rounds each candidate is opened again and compared whole.
+- Rounds: %v for %v Pods. The order of the candidates changes with each round. Between turns the file system is synced, outside of what is timed. Figures are medians of the rounds, percentiles too.
+- The peers' values have a plain binary form without reflection, checksums or validation: cheaper than podstore's own. SQLite, Pebble and Badger keep the manifest apart, so that an edit does not write it again. Nothing but podstore and json-safe validates what it is given.
+- json-now is Go's encoding/json with the manifest as a tree of values, which is how the incumbent holds it; the incumbent's own parser is faster than that one, its system calls are the same. json-safe reads with podstore's scanner.
+- cat is `+"`find … -print0 | xargs -0 cat > /dev/null`"+`, warm; cp is `+"`cp -r … && sync -f …`"+`. Import and export open nothing beforehand and are durable when they return; the exported tree is compared with the source by `+"`diff -r`"+`.
+`, manifestSize, b.span, b.rounds[:len(b.sizes)], b.sizes)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// result is one measurement: one workload of one candidate in one round.
+type result struct {
+	Workload  string  `json:"workload"`
+	Candidate string  `json:"candidate"`
+	Pods      int     `json:"pods"`
+	Writers   int     `json:"writers,omitempty"`
+	Round     int     `json:"round"`
+	Ops       int     `json:"ops,omitempty"`
+	Seconds   float64 `json:"seconds,omitempty"`
+	P50       float64 `json:"p50_us,omitempty"`
+	P99       float64 `json:"p99_us,omitempty"`
+	CPU       float64 `json:"cpu_us,omitempty"`    // of this process, an operation
+	Bytes     int64   `json:"bytes,omitempty"`     // disk, idle: RSS
+	Anonymous int64   `json:"anonymous,omitempty"` // idle: not backed by a file
+	Allocs    float64 `json:"allocs,omitempty"`    // allocations per operation
+	AllocSize float64 `json:"alloc_bytes,omitempty"`
+}
+
+// The workloads.
+const (
+	addPeer      = "add-peer"
+	readOne      = "read"
+	listNames    = "list"
+	listContents = "list-contents"
+	onDisk       = "disk"
+	importDirs   = "import"
+	catFiles     = "cat"
+	exportDirs   = "export"
+	copyDirs     = "cp"
+	idleMemory   = "idle"
+	unchanged    = "unchanged"
+)
+
+// sample is what a stretch of operations took.
+type sample struct {
+	latencies []time.Duration
+	elapsed   time.Duration
+}
+
+func (s sample) result(r result) result {
+	slices.Sort(s.latencies)
+	r.Ops, r.Seconds = len(s.latencies), s.elapsed.Seconds()
+	r.P50, r.P99 = micros(percentile(s.latencies, 50)), micros(percentile(s.latencies, 99))
+	return r
+}
+
+// percentile of sorted durations.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
+
+// results are all measurements of a run.
+type results []result
+
+// pick returns one figure of every round of a measurement.
+func (rs results) pick(workload, candidate string, pods, writers int, figure func(result) float64) []float64 {
+	var out []float64
+	for _, r := range rs {
+		if r.Workload == workload && r.Candidate == candidate && r.Pods == pods && r.Writers == writers {
+			out = append(out, figure(r))
+		}
+	}
+	return out
+}
+
+// median of the rounds, 0 when there was none.
+func (rs results) median(workload, candidate string, pods, writers int, figure func(result) float64) float64 {
+	v := rs.pick(workload, candidate, pods, writers, figure)
+	if len(v) == 0 {
+		return 0
+	}
+	slices.Sort(v)
+	if len(v)%2 == 0 {
+		return (v[len(v)/2-1] + v[len(v)/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// The figures.
+func rate(r result) float64   { return float64(r.Ops) / r.Seconds }
+func cost(r result) float64   { return r.Seconds / float64(r.Ops) * 1e6 } // µs an operation
+func p50(r result) float64    { return r.P50 }
+func p99(r result) float64    { return r.P99 }
+func perPod(r result) float64 { return float64(r.Bytes) / float64(r.Pods) }
+
+// writeRaw keeps every measurement, one JSON object a line, the machine first.
+func (rs results) writeRaw(path string, env environment) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	w := bufio.NewWriter(f)
+	enc := json.NewEncoder(w)
+	if err := enc.Encode(env); err != nil {
+		return err
+	}
+	for _, r := range rs {
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("%+v: %w", r, err)
+		}
+	}
+	return w.Flush()
+}
