@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"podstore/store"
+)
+
+// jsonVersion is the version of the shapes that --json writes: docs/cli-json.md.
+const jsonVersion = 1
+
+// console is what a command writes to and the state of its exit code. Results go
+// to standard output, everything else to standard error; with --json all of it is
+// JSON Lines on standard output.
+type console struct {
+	out    *bufio.Writer
+	outErr error // the first error of standard output
+	err    io.Writer
+	// terminal: standard output is one, and each result is shown at once.
+	terminal bool
+	json     bool
+	command  string
+	code     int
+
+	db      string // the database named on the command line, for hints
+	resume  string // what to say when the command is interrupted
+	summary any    // the "summary" of the last line of --json
+}
+
+func newConsole(stdout, stderr io.Writer) *console {
+	return &console{out: bufio.NewWriterSize(stdout, 32<<10), err: stderr, terminal: isTerminal(stdout)}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// note raises the exit code.
+func (c *console) note(code int) { c.code = heavier(c.code, code) }
+
+// wrote remembers the first error of standard output.
+func (c *console) wrote(err error) {
+	if c.outErr == nil {
+		c.outErr = err
+	}
+}
+
+// hungUp reports that the reader of standard output went away: nothing that is
+// written is seen any more.
+func (c *console) hungUp() bool { return errors.Is(c.outErr, syscall.EPIPE) }
+
+// print writes a result, unless JSON is written instead.
+func (c *console) print(format string, args ...any) {
+	if !c.json {
+		_, err := fmt.Fprintf(c.out, format, args...)
+		c.wrote(err)
+		if c.terminal {
+			c.wrote(c.out.Flush())
+		}
+	}
+}
+
+// say writes one line on standard error, unless JSON is written instead.
+func (c *console) say(format string, args ...any) {
+	if !c.json {
+		fmt.Fprintf(c.err, format+"\n", args...)
+	}
+}
+
+// head begins every object that --json writes.
+type head struct {
+	Podstore int    `json:"podstore"`
+	Command  string `json:"command"`
+	Type     string `json:"type"`
+}
+
+func (c *console) head(kind string) head { return head{jsonVersion, c.command, kind} }
+
+// emit writes one JSON object, with --json.
+func (c *console) emit(object any) {
+	if !c.json {
+		return
+	}
+	enc := json.NewEncoder(c.out)
+	enc.SetEscapeHTML(false)
+	c.wrote(enc.Encode(object))
+}
+
+// errorItem is an error in JSON.
+type errorItem struct {
+	head
+	Exit    int    `json:"exit"`
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	Pod     string `json:"pod,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+}
+
+// endItem is the last line of JSON.
+type endItem struct {
+	head
+	Exit    int `json:"exit"`
+	Summary any `json:"summary,omitempty"`
+}
+
+// fail tells one error and raises the exit code.
+func (c *console) fail(err error) {
+	code := codeOf(err)
+	c.note(code)
+	item := errorItem{head: c.head("error"), Exit: code, Kind: kindWord(code), Message: oneLine(err.Error()), Hint: c.hint(err, code)}
+	var e *store.Error
+	if errors.As(err, &e) {
+		item.Pod, item.Path, item.Line, item.Column = e.Pod, e.Path, e.Line, e.Column
+	}
+	if code == exitInterrupted {
+		item.Message, item.Hint = "interrupted", c.resume
+	}
+	c.emit(item)
+	c.say("podstore-migrate: %s", item.Message)
+	if item.Hint != "" {
+		c.say("hint: %s", item.Hint)
+	}
+}
+
+// finish tells the error that ended a command, if any, and writes what is left.
+func (c *console) finish(err error) {
+	told := map[string]bool{}
+	for _, e := range flatten(err) {
+		if text := e.Error(); !told[text] {
+			told[text] = true
+			c.fail(e)
+		}
+	}
+	c.emit(endItem{c.head("end"), c.code, c.summary})
+	c.wrote(c.out.Flush())
+	if c.outErr != nil && !c.hungUp() {
+		c.note(exitFailure)
+		c.say("podstore-migrate: %s: standard output: %s", c.command, oneLine(c.outErr.Error()))
+	}
+}
+
+// hint says what to do about an error, as far as that is known.
+func (c *console) hint(err error, code int) string {
+	var e *store.Error
+	errors.As(err, &e)
+	db := shellWord(c.db)
+	switch {
+	case code == exitMissing && e != nil && e.Pod != "":
+		return fmt.Sprintf("podstore-migrate list %s shows the Pods that are there", db)
+	case code == exitMissing && e != nil && e.Path == c.db:
+		return "check the path; podstore-migrate import DB DIR creates a database"
+	case code == exitMissing:
+		return "check the path"
+	case code == exitLocked:
+		return "end the program that has it open, or where it serves a socket, write unix:SOCKET in place of the database"
+	case code == exitDamage && c.command != "check" && c.command != "salvage":
+		return fmt.Sprintf("podstore-migrate check %s lists all damage, podstore-migrate salvage %s NEWDB copies what is whole", db, db)
+	case errors.Is(err, store.ErrNoSpace):
+		return "free some space, then run the same command again"
+	}
+	return ""
+}

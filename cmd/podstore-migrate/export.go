@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store"
+	"podstore/store/jsonexport"
+)
+
+const exportHelp = `Export writes every Pod of the database to DIR/{pod}/metadata.json, as it is at
+one moment. DIR is created if it is missing. Each file appears whole or not at
+all, with mode 0600; files that are the same already and other files are left
+alone.
+
+A Pod that cannot be written is one line on standard error,
+  refused PATH: reason
+and the others go on; the exit code is then 3. A Pod that is damaged in the
+database is reported too, its file left as it is, and the exit code is 5.`
+
+func exportCmd(c *console) *cobra.Command {
+	opts := jsonexport.ExportOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
+	cmd := command(c, "export [flags] DB DIR", "Write the Pods of a database to a directory", exportHelp,
+		`  podstore-migrate export pods.db /var/lib/pods
+  podstore-migrate export --prune pods.db /var/lib/pods`,
+		func(ctx context.Context, args []string) error { return runExport(ctx, c, args[0], args[1], opts) })
+	f := cmd.Flags()
+	f.BoolVar(&opts.Prune, "prune", false, "remove Pods from DIR that the database does not have")
+	maxFileSizeFlag(f, &opts.MaxFileSize)
+	return cmd
+}
+
+func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.ExportOptions) error {
+	c.resume = "every file that was written is whole; run the same command again to write the rest"
+	s, err := c.openRead(ctx, db)
+	if err != nil {
+		return err
+	}
+	opts.Progress = func(r jsonexport.Result, done, total int) { c.exported(r) }
+	report, err := jsonexport.Export(ctx, s, dir, opts)
+	c.sumUp(report, exportOutcomes, false, err)
+	return errors.Join(err, s.Close())
+}
+
+// exported tells the result of one Pod.
+func (c *console) exported(r jsonexport.Result) {
+	c.result(r)
+	switch r.Outcome {
+	case jsonexport.Refused:
+		c.note(exitPartial)
+		c.say("refused %s: %s", place(r.Err, r.Path), reason(r.Err))
+		if errors.Is(r.Err, store.ErrNoSpace) {
+			c.note(exitFailure)
+		}
+	case jsonexport.Damaged:
+		c.damaged(r.Pod, r.Err)
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store"
+	"podstore/store/boltstore"
+	"podstore/store/jsonexport"
+)
+
+const importHelp = `Import reads every DIR/{pod}/metadata.json into the database, which is created
+if it is missing. DIR is only read, and may be in use meanwhile.
+
+Bad Pods do not stop the others. Each is one line on standard error,
+  refused PATH:LINE:COL: reason
+  conflict PATH: reason
+where a conflict is a Pod that the database has with other content already: it is
+kept, unless --overwrite is given. The exit code is then 3.
+
+Stopped at any moment, the database is intact; run the same command again and it
+comes to the same end as if it had not been stopped.`
+
+func importCmd(c *console) *cobra.Command {
+	opts := jsonexport.ImportOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
+	cmd := command(c, "import [flags] DB DIR", "Read a directory of Pods into a database", importHelp,
+		`  podstore-migrate import pods.db /var/lib/pods
+  podstore-migrate import --dry-run pods.db /var/lib/pods
+  podstore-migrate import --strict pods.db /var/lib/pods`,
+		func(ctx context.Context, args []string) error { return runImport(ctx, c, args[0], args[1], opts) })
+	f := cmd.Flags()
+	f.BoolVar(&opts.Overwrite, "overwrite", false, "replace Pods that are stored with other content")
+	f.BoolVar(&opts.Strict, "strict", false, "import all Pods in one transaction, or none if any is refused or in conflict")
+	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
+	maxFileSizeFlag(f, &opts.MaxFileSize)
+	return cmd
+}
+
+func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.ImportOptions) error {
+	// A directory that is not there must not leave an empty database behind.
+	if _, err := jsonexport.OpenDir(dir, &jsonexport.DirOptions{ReadOnly: true}); err != nil {
+		return err
+	}
+	c.resume = "what was imported so far is safe; run the same command again to import the rest"
+	switch {
+	case opts.DryRun:
+		c.resume = "a dry run changes nothing"
+	case opts.Strict:
+		c.resume = "nothing was imported; run the same command again"
+	}
+	dst, closeDB, err := c.importTarget(ctx, db, opts.DryRun)
+	if err != nil {
+		return err
+	}
+	opts.Progress = func(r jsonexport.Result, done, total int) { c.imported(r, opts.DryRun) }
+	report, err := jsonexport.Import(ctx, dst, dir, opts)
+	c.sumUp(report, importOutcomes, opts.DryRun, err)
+	return errors.Join(err, closeDB())
+}
+
+// importTarget opens the database to import into. A dry run only reads it, and
+// does without where it is missing.
+func (c *console) importTarget(ctx context.Context, db string, dryRun bool) (store.MetadataStore, func() error, error) {
+	if !dryRun {
+		s, err := c.open(ctx, db, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	}
+	s, err := c.open(ctx, db, &boltstore.Options{ReadOnly: true})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return planned{nil}, func() error { return nil }, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return planned{s}, s.Close, nil
+}
+
+// imported tells the result of one Pod.
+func (c *console) imported(r jsonexport.Result, dryRun bool) {
+	c.result(r)
+	switch r.Outcome {
+	case jsonexport.Refused:
+		c.note(exitPartial)
+		c.say("refused %s: %s", place(r.Err, r.Path), reason(r.Err))
+		if errors.Is(r.Err, store.ErrCorrupt) {
+			c.note(exitDamage)
+		}
+	case jsonexport.Conflict:
+		c.note(exitPartial)
+		c.say("conflict %s: the database has other content, first in %s; it was kept, --overwrite replaces it", place(nil, r.Path), quoteName(r.Field))
+	default:
+		if dryRun {
+			c.print("%s\t%s\n", quoteName(r.Pod), r.Outcome)
+		}
+	}
+}

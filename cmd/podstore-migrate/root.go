@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const rootHelp = `podstore-migrate moves Pod metadata between one podstore database file and a
+directory of {pod}/metadata.json files, byte for byte, and looks inside.
+
+The database comes first in every command. Flags come before it; everything
+after it is an argument, so a Pod may be named -dash.
+
+Results go to standard output, messages to standard error. A Pod's name that has
+spaces, quotes or control characters is printed quoted, as in Go or JSON source:
+"a b". No other name begins with a double quote.
+
+Exit codes:
+  0    done
+  1    failure
+  2    wrong usage
+  3    done, but some Pods were refused or are in conflict
+  4    verify found differences
+  5    damage found; everything that could be read was delivered
+  10   no such database, directory or Pod
+  11   the database is locked by another program
+  12   not a podstore database, or of an unknown version
+  130  interrupted
+Where several apply: 130 before 1 before 5 before 4 before 3.`
+
+func newRoot(c *console) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "podstore-migrate COMMAND [flags] DB [ARG]",
+		Short:         "Move Pod metadata between a podstore database and JSON directories",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no command given")
+			}
+			return unknownCommand(cmd, args[0])
+		},
+		RunE:              func(*cobra.Command, []string) error { return nil }, // Args has refused
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.SetHelpCommand(helpCmd(root, c))
+	root.AddCommand(
+		importCmd(c), exportCmd(c), verifyCmd(c),
+		listCmd(c), showCmd(c),
+		checkCmd(c),
+		versionCmd(c),
+	)
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Flags().SetInterspersed(false)
+		cmd.DisableFlagsInUseLine = true
+	}
+	// --help of any command ends up here without running one.
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		help(cmd, args)
+		c.wrote(c.out.Flush())
+	})
+	root.SetVersionTemplate(versionLine())
+	return root
+}
+
+// unknownCommand names the command that may have been meant.
+func unknownCommand(root *cobra.Command, name string) error {
+	msg := fmt.Sprintf("unknown command %q", name)
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		msg += " (did you mean " + strings.Join(near, " or ") + "?)"
+	}
+	return errors.New(msg)
+}
+
+// helpCmd is the help of one command, or of all.
+func helpCmd(root *cobra.Command, c *console) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about a command",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, cmd := range root.Commands() {
+				if len(args) == 1 && cmd.Name() == args[0] {
+					return cmd.Help()
+				}
+			}
+			if len(args) > 0 {
+				return unknownCommand(root, args[0])
+			}
+			return root.Help()
+		},
+	}
+}
+
+// command makes one of the commands: use is its name and arguments, the names of
+// which are in capital letters. Its errors are told before cobra sees them, so
+// that what cobra returns is always wrong usage.
+func command(c *console, use, short, long, example string, run func(ctx context.Context, args []string) error) *cobra.Command {
+	name, rest, _ := strings.Cut(use, " ")
+	wanted := strings.Fields(strings.ReplaceAll(rest, "[flags]", ""))
+	return &cobra.Command{
+		Use:     use,
+		Short:   short,
+		Long:    long,
+		Example: example,
+		Args: func(_ *cobra.Command, args []string) error {
+			least := slices.IndexFunc(wanted, func(s string) bool { return s[0] == '[' })
+			if least < 0 {
+				least = len(wanted)
+			}
+			if len(args) >= least && len(args) <= len(wanted) {
+				return nil
+			}
+			msg := fmt.Sprintf("%s takes %s, got %s", name, strings.Join(wanted, " "), plural(len(args), "argument"))
+			if len(wanted) == 0 {
+				msg = fmt.Sprintf("%s takes no arguments, got %d", name, len(args))
+			}
+			if len(args) > 0 && slices.ContainsFunc(args[1:], func(s string) bool { return strings.HasPrefix(s, "-") }) {
+				msg += "; flags come before " + wanted[0]
+			}
+			return errors.New(msg)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.command = name
+			c.finish(run(cmd.Context(), args))
+			return nil
+		},
+	}
+}
+
+// usageError tells that a command line is wrong, in one line.
+func (c *console) usageError(err error, args []string) {
+	c.note(exitUsage)
+	about := "podstore-migrate --help"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.HasPrefix(err.Error(), "unknown command") {
+		about = "podstore-migrate " + args[0] + " --help"
+	}
+	c.say("podstore-migrate: %s; see %s", oneLine(err.Error()), about)
+	c.wrote(c.out.Flush())
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store"
+	"podstore/store/jsonexport"
+	"podstore/store/jsonvalue"
+)
+
+const showHelp = `Show prints one Pod as canonical JSON, the very bytes that export writes to its
+metadata.json: no newline at the end, but on a terminal.
+
+With --field it prints one top-level field alone, with a newline at the end, and
+null where the Pod does not have it.`
+
+func showCmd(c *console) *cobra.Command {
+	var field string
+	cmd := command(c, "show [flags] DB POD", "Print one Pod as JSON", showHelp,
+		`  podstore-migrate show pods.db supervisor
+  podstore-migrate show --field peers pods.db supervisor`,
+		func(ctx context.Context, args []string) error { return runShow(ctx, c, args[0], args[1], field) })
+	cmd.Flags().StringVar(&field, "field", "", "print this top-level field alone, such as peers")
+	return cmd
+}
+
+func runShow(ctx context.Context, c *console, db, pod, field string) error {
+	c.resume = "show changes nothing; run the same command again"
+	s, err := c.openRead(ctx, db)
+	if err != nil {
+		return err
+	}
+	m, err := s.Read(ctx, pod)
+	if err == nil {
+		err = c.show(m, field)
+	}
+	return errors.Join(err, s.Close())
+}
+
+func (c *console) show(m *store.Metadata, field string) error {
+	doc := jsonexport.Append(nil, m)
+	if field == "" {
+		c.print("%s", doc)
+		if c.terminal {
+			c.print("\n")
+		}
+		return nil
+	}
+	value, ok := topField(doc, field)
+	switch {
+	case ok:
+	case store.IsFieldName(field):
+		value = []byte("null")
+	default:
+		fields := strings.Join(slices.Sorted(maps.Keys(m.Extra)), ", ")
+		if fields == "" {
+			fields = "none"
+		}
+		return &store.Error{Op: "show", Pod: m.PodName, Err: fmt.Errorf("no field %q; its fields beyond the known ones: %s", field, fields)}
+	}
+	c.print("%s\n", value)
+	return nil
+}
+
+// topField cuts the value of a top-level field out of a canonical document and
+// takes its indentation away. In canonical JSON a line that begins with two
+// spaces and a quote is a top-level field, since strings have no line breaks.
+func topField(doc []byte, field string) ([]byte, bool) {
+	start := append(jsonvalue.AppendString([]byte("\n  "), field), ": "...)
+	i := bytes.Index(doc, start)
+	if i < 0 {
+		return nil, false
+	}
+	value := doc[i+len(start):]
+	end := bytes.Index(value, []byte("\n  \""))
+	if end < 0 {
+		end = len(value) - len("\n}")
+	}
+	value = bytes.TrimSuffix(value[:end], []byte(","))
+	return bytes.ReplaceAll(value, []byte("\n  "), []byte("\n")), true
+}

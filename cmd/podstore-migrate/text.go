@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"podstore/store"
+)
+
+// quoteName writes a Pod's name as one word of a line. A name with spaces, quotes
+// or characters that do not print is quoted as in Go source. No other name begins
+// with a quote, so the name can always be told from the word.
+func quoteName(name string) string {
+	odd := func(r rune) bool {
+		return r == ' ' || r == '"' || r == '\'' || r == '`' || !strconv.IsPrint(r)
+	}
+	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+// oneLine joins the lines of a message and escapes what else would disturb a
+// terminal.
+func oneLine(s string) string {
+	s = strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
+}
+
+// shellWord writes an argument of a command line that is meant to be copied.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:,@%=", r)
+	}
+	switch {
+	case s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }):
+		return s
+	case strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }):
+		return "$'" + strings.ReplaceAll(strings.Trim(strconv.Quote(s), `"`), "'", `\'`) + "'"
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// plural is "1 Pod", "2 Pods".
+func plural[N int | int64](n N, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "y"):
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// place is where an error lies: PATH, PATH:LINE or PATH:LINE:COLUMN. path is used
+// where the error itself has none.
+func place(err error, path string) string {
+	var e *store.Error
+	if errors.As(err, &e) && e.Path != "" {
+		return e.Position()
+	}
+	return (&store.Error{Path: path}).Position()
+}
+
+// reason is the cause of an error without operation, Pod and place.
+func reason(err error) string {
+	var e *store.Error
+	if errors.As(err, &e) {
+		return oneLine(e.Reason())
+	}
+	return oneLine(err.Error())
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store/jsonexport"
+)
+
+const verifyHelp = `Verify compares every Pod of the database with DIR/{pod}/metadata.json, both
+ways, and changes nothing. Each difference is one line on standard output that
+begins with what it is:
+  differs               the content is not the same
+  not-canonical         the same content, but not the bytes that export writes
+  missing-in-store      only the directory has the Pod
+  missing-in-directory  only the database has the Pod
+  unreadable            the file, or what stands in its place, is no metadata
+The exit code is then 4. With --content, not-canonical files count as the same.`
+
+func verifyCmd(c *console) *cobra.Command {
+	opts := jsonexport.VerifyOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
+	cmd := command(c, "verify [flags] DB DIR", "Compare a database with a directory of Pods", verifyHelp,
+		`  podstore-migrate verify pods.db /var/lib/pods
+  podstore-migrate verify --content pods.db /var/lib/pods`,
+		func(ctx context.Context, args []string) error { return runVerify(ctx, c, args[0], args[1], opts) })
+	f := cmd.Flags()
+	f.BoolVar(&opts.ContentOnly, "content", false, "compare content only, not its bytes")
+	maxFileSizeFlag(f, &opts.MaxFileSize)
+	return cmd
+}
+
+func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.VerifyOptions) error {
+	c.resume = "verify changes nothing; run the same command again"
+	s, err := c.openRead(ctx, db)
+	if err != nil {
+		return err
+	}
+	opts.Progress = func(r jsonexport.Result, done, total int) { c.verified(r) }
+	report, err := jsonexport.Verify(ctx, s, dir, opts)
+	c.sumUp(report, verifyOutcomes, false, err)
+	return errors.Join(err, s.Close())
+}
+
+// verified tells the result of one Pod.
+func (c *console) verified(r jsonexport.Result) {
+	c.result(r)
+	name, path := quoteName(r.Pod), place(nil, r.Path)
+	switch r.Outcome {
+	case jsonexport.Same:
+		return
+	case jsonexport.Damaged:
+		c.damaged(r.Pod, r.Err)
+		return
+	case jsonexport.Differs:
+		c.print("differs %s: %s has other content than the database, first in %s; import --overwrite takes the file's, export the database's\n", name, path, quoteName(r.Field))
+	case jsonexport.NotCanonical:
+		c.print("not-canonical %s: %s has the same content in other bytes; export writes the canonical ones, --content accepts these\n", name, path)
+	case jsonexport.MissingInStore:
+		c.print("missing-in-store %s: only %s has it; import adds it, export --prune removes the file\n", name, path)
+	case jsonexport.MissingInDir:
+		c.print("missing-in-directory %s: there is no %s; export writes it\n", name, path)
+	case jsonexport.Unreadable:
+		c.print("unreadable %s: %s; correct or remove it\n", place(r.Err, r.Path), reason(r.Err))
+	}
+	c.note(exitDifferent)
+}

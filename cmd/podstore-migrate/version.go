@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+func versionCmd(c *console) *cobra.Command {
+	return command(c, "version", "Print the version of this program", "Version prints the version of this program and of Go.",
+		`  podstore-migrate version`,
+		func(context.Context, []string) error {
+			c.print("%s", versionLine())
+			return nil
+		})
+}
+
+func versionLine() string {
+	return fmt.Sprintf("podstore-migrate %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// version is what the build recorded.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
