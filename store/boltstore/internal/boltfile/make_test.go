@@ -174,15 +174,14 @@ func image(t testing.TB, opts bolt.Options, build func(db *bolt.DB)) []byte {
 	return b
 }
 
-// fill returns n bytes that no other seed has.
+// fill returns n bytes that depend on seed.
 func fill(seed, n int) []byte {
 	b := make([]byte, n)
-	x := uint64(seed)*0x9E3779B97F4A7C15 + 1
-	for i := range b {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		b[i] = byte(x>>32) | 1 // no zeros, so that it never looks unused
+	for i := range min(n, 64) {
+		b[i] = byte(seed>>(i%8*8)) ^ byte(i*37) | 1 // no zeros, so that it never looks unused
+	}
+	for i := 64; i < n; i *= 2 {
+		copy(b[i:], b[:i])
 	}
 	return b
 }

@@ -31,9 +31,9 @@ func readMetas(r io.ReaderAt, size int64) (metas [2]*Meta, problems []Problem, _
 	}
 
 	var p0, p1 *Problem
-	metas[0], p0 = readMeta(r, 0, 0)
+	metas[0], p0 = readMeta(r, size, 0, 0)
 	if metas[0] != nil {
-		metas[1], p1 = readMeta(r, 1, metas[0].PageSize)
+		metas[1], p1 = readMeta(r, size, 1, metas[0].PageSize)
 	} else {
 		metas[1], p1 = findMeta1(r, size)
 	}
@@ -59,7 +59,7 @@ func readMetas(r io.ReaderAt, size int64) (metas [2]*Meta, problems []Problem, _
 // must be valid where its own page size says that it is.
 func findMeta1(r io.ReaderAt, size int64) (m *Meta, p *Problem) {
 	for ps := minPageSize; ps <= maxPageSize && int64(ps)+metaPageSize <= size; ps *= 2 {
-		found, q := readMeta(r, 1, ps)
+		found, q := readMeta(r, size, 1, ps)
 		if found != nil {
 			return found, q
 		}
@@ -73,13 +73,17 @@ func findMeta1(r io.ReaderAt, size int64) (m *Meta, p *Problem) {
 // readMeta reads meta page id, which is 0 or 1, in a file with this page size.
 // pageSize 0 means that it is not known yet. A meta that can be used in spite
 // of the problem is returned with it.
-func readMeta(r io.ReaderAt, id uint64, pageSize int) (*Meta, *Problem) {
+func readMeta(r io.ReaderAt, size int64, id uint64, pageSize int) (*Meta, *Problem) {
 	fail := func(format string, args ...any) (*Meta, *Problem) {
 		p := problem(id, nil, format, args...)
 		return nil, &p
 	}
+	off := int64(id) * int64(pageSize)
+	if off+metaPageSize > size {
+		return fail("the file ends at %d, before this meta", size)
+	}
 	var buf [metaPageSize]byte
-	if err := readFull(r, buf[:], int64(id)*int64(pageSize)); err != nil {
+	if err := readFull(r, buf[:], off); err != nil {
 		p := unreadable(id, err)
 		return nil, &p
 	}

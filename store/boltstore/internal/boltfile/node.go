@@ -180,7 +180,7 @@ func (w *walker) inline(page uint64, value []byte, depth int, leaf onLeaf) bool 
 
 func inOrder(es []element) bool {
 	for i := 1; i < len(es); i++ {
-		if bytes.Compare(es[i-1].key, es[i].key) >= 0 {
+		if es[i].key != nil && bytes.Compare(es[i-1].key, es[i].key) >= 0 {
 			return false
 		}
 	}
@@ -193,6 +193,7 @@ func isWithin(es []element, lo, hi []byte) bool {
 	if len(es) == 0 {
 		return true
 	}
-	return (lo == nil || bytes.Compare(es[0].key, lo) >= 0) &&
-		(hi == nil || bytes.Compare(es[len(es)-1].key, hi) < 0)
+	first, last := es[0].key, es[len(es)-1].key
+	return (lo == nil || first == nil || bytes.Compare(first, lo) >= 0) &&
+		(hi == nil || last == nil || bytes.Compare(last, hi) < 0)
 }

@@ -29,7 +29,7 @@ func parseHeader(b []byte) header {
 // element is one entry of a node. key and value alias the node's bytes.
 type element struct {
 	flags uint32 // leaf
-	key   []byte
+	key   []byte // nil in a branch where it cannot be read
 	value []byte // leaf
 	child uint64 // branch
 }
@@ -169,15 +169,23 @@ func (p *pageBytes) elements(leaf bool, count int, packedEnd int64, complain fun
 	// Elements of a damaged page may overlap. The sum of their lengths is
 	// bounded, so that they make no more work than a few such pages.
 	budget := 4 * p.avail
+	lost := 0
 	n.elements = make([]element, 0, count)
 	for i := range count {
 		start, ksize, vsize := span(p.buf, leaf, i)
 		end := start + ksize + vsize
-		if ksize == 0 || start < tableEnd(count) || end > int64(len(p.buf)) || ksize+vsize > budget {
+		var e element
+		switch {
+		case ksize > 0 && start >= tableEnd(count) && end <= int64(len(p.buf)) && ksize+vsize <= budget:
+			budget -= ksize + vsize
+			n.used = max(n.used, end)
+			e.key = p.buf[start : start+ksize : start+ksize]
+			e.value = p.buf[start+ksize : end : end]
+		case leaf:
 			continue
+		default:
+			lost++ // the child can be read without its key
 		}
-		budget -= ksize + vsize
-		e := element{key: p.buf[start : start+ksize : start+ksize], value: p.buf[start+ksize : end : end]}
 		off := pageHeaderSize + i*elementSize
 		if leaf {
 			e.flags = binary.LittleEndian.Uint32(p.buf[off:])
@@ -185,9 +193,8 @@ func (p *pageBytes) elements(leaf bool, count int, packedEnd int64, complain fun
 			e.child = binary.LittleEndian.Uint64(p.buf[off+8:])
 		}
 		n.elements = append(n.elements, e)
-		n.used = max(n.used, end)
 	}
-	lost := said - len(n.elements)
+	lost += said - len(n.elements)
 	switch {
 	case !n.packed:
 		complain("the elements of %s are not laid out end to end; %d of %d are not inside the page", kind(leaf), lost, said)

@@ -212,10 +212,7 @@ func (w *walker) topLevel(page uint64, elements []element, depth int) {
 func (w *walker) pairs(page uint64, elements []element, depth int) {
 	b := w.bucket
 	for _, e := range elements {
-		if e.flags&^bucketElement != 0 {
-			w.add(page, "element has flags %#x, expected 0 or a bucket (1)", e.flags)
-		}
-		if e.flags&bucketElement != 0 && w.nested(page, e, depth) {
+		if w.nested(page, e, depth) {
 			b.Nested++
 			continue
 		}
@@ -227,19 +224,23 @@ func (w *walker) pairs(page uint64, elements []element, depth int) {
 // inside checks a leaf of a nested bucket.
 func (w *walker) inside(page uint64, elements []element, depth int) {
 	for _, e := range elements {
-		if e.flags&bucketElement != 0 {
-			w.nested(page, e, depth)
-		} else {
+		if !w.nested(page, e, depth) {
 			w.report.Stats.Keys++
 		}
 	}
 }
 
-// nested checks a bucket inside a bucket. It reports whether there was one:
-// the flag alone may be the damage.
+// nested checks an element that is a bucket inside a bucket, and reports
+// whether it is one: the flag alone may be the damage.
 func (w *walker) nested(page uint64, e element, depth int) bool {
+	if e.flags&^bucketElement != 0 {
+		w.add(page, "element has flags %#x, expected 0 or a bucket (1)", e.flags)
+	}
+	if e.flags&bucketElement == 0 {
+		return false
+	}
 	if depth >= maxDepth {
-		w.add(page, "is more than %d levels deep", maxDepth)
+		w.add(page, "buckets are nested more than %d levels deep", maxDepth)
 		return true
 	}
 	if !w.contents(page, e.value, depth+1, w.inside) {
