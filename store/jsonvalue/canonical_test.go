@@ -137,9 +137,11 @@ func TestAppendLeavesDstAlone(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(out), `head{"`) {
 			t.Errorf("got %s, %v", out, err)
 		}
-		out, err = convert(buf, []byte(`{"b":1,"a":2,}`), MaxDepth)
-		if err == nil || string(out) != "head" {
-			t.Errorf("after an error: %q, %v", out, err)
+		for _, bad := range []string{`{"b":1,"a":2,}`, `{"b":1} x`} {
+			out, err = convert(buf, []byte(bad), MaxDepth)
+			if err == nil || string(out) != "head" {
+				t.Errorf("after an error: %q, %v", out, err)
+			}
 		}
 	}
 	src := []byte(`{"a":1}`)

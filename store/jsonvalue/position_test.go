@@ -91,6 +91,11 @@ func TestPositions(t *testing.T) {
 		{`"\ud800\n"`, 1, 1, `lone surrogate (\ud800)`},
 		{`"\ud800\u0041"`, 1, 1, `lone surrogate (\ud800)`},
 		{`"\ud800\ud800"`, 1, 1, `lone surrogate (\ud800)`},
+		{`"\ud800\udbff"`, 1, 1, `lone surrogate (\ud800)`},
+		{`"\ud800\ue000"`, 1, 1, `lone surrogate (\ud800)`},
+		{`"\udbff\udbff"`, 1, 1, `lone surrogate (\udbff)`},
+		{`"\udc00\udc00"`, 1, 1, `lone surrogate (\udc00)`},
+		{`"\ud83d\ude00\udfff"`, 1, 1, `lone surrogate (\udfff) at line 1 column 14`},
 		{`"\ud800\u00zz"`, 1, 1, "expected four hex digits"},
 		{"[\"a\xff\"]", 1, 2, "string is not UTF-8 at line 1 column 4 (byte 0xff)"},
 		{"\n\"é\xc0\x80\"", 2, 1, "string is not UTF-8 at line 2 column 4 (byte 0xc0)"},
@@ -164,6 +169,22 @@ func TestPositions(t *testing.T) {
 			if line != syntax.Line || column != syntax.Column {
 				t.Errorf("%q: offset %d is not line %d column %d", c.in, syntax.Offset, syntax.Line, syntax.Column)
 			}
+		}
+	}
+}
+
+// Four bytes are whitespace, between any two tokens; no other byte is.
+func TestWhitespace(t *testing.T) {
+	for c := range 256 {
+		space := string([]byte{byte(c)})
+		doc := strings.ReplaceAll(`~{~"a"~:~[~1~,~true~]~,~"b"~:~{~}~}~`, "~", space)
+		out, err := Canonical([]byte(doc), MaxDepth)
+		if strings.Contains(" \t\n\r", space) {
+			if err != nil || string(out) != `{"a":[1,true],"b":{}}` {
+				t.Errorf("0x%02x: got %s, %v", c, out, err)
+			}
+		} else if err == nil {
+			t.Errorf("0x%02x: accepted", c)
 		}
 	}
 }
