@@ -139,7 +139,7 @@ func (m *Metadata) Equal(o *Metadata) bool { return m.Diff(o) == "" }
 
 // Diff names the first field, by its JSON name and in the order of the JSON
 // layout, in which m and o differ, or is "" when they are equal as [Metadata.Equal]
-// judges.
+// judges. An unknown field whose name is empty is given as two double quotes.
 func (m *Metadata) Diff(o *Metadata) string {
 	switch {
 	case m.PodName != o.PodName:
@@ -162,15 +162,24 @@ func (m *Metadata) Diff(o *Metadata) string {
 	}
 	for _, k := range slices.Sorted(maps.Keys(m.Extra)) {
 		if v, ok := o.Extra[k]; !ok || !bytes.Equal(v, m.Extra[k]) {
-			return k
+			return orQuotes(k)
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(o.Extra)) {
 		if _, ok := m.Extra[k]; !ok {
-			return k
+			return orQuotes(k)
 		}
 	}
 	return ""
+}
+
+// orQuotes returns a field's name, or `""` for the empty one, which Diff must
+// not take for equality.
+func orQuotes(name string) string {
+	if name == "" {
+		return `""`
+	}
+	return name
 }
 
 func equalActive(a, b *ActiveSegment) bool {

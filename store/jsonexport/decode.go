@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
@@ -33,7 +34,9 @@ func Decode(data []byte) (*store.Metadata, error) {
 // decode is Decode with an error that has neither Op nor Path. Unless dir is "",
 // the Pod must be named like it.
 func decode(data []byte, dir string) (*store.Metadata, *store.Error) {
-	d := decoder{Scanner: jsonvalue.NewScanner(data), m: new(store.Metadata)}
+	d := decoders.Get().(*decoder)
+	defer d.release()
+	d.Scanner, d.m = jsonvalue.NewScanner(data), new(store.Metadata)
 	d.metadata()
 	err := d.End()
 	if err == nil && dir != "" && d.m.PodName != dir {
@@ -56,9 +59,22 @@ type decoder struct {
 	*jsonvalue.Scanner
 	m         *store.Metadata
 	nameAt    int // where the value of pod_name starts
-	scratch   []byte
 	extraSize int
+	scratch   []byte // a value, until its size is known
 }
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// release gives the decoder back, but not memory that one large value took.
+func (d *decoder) release() {
+	*d = decoder{scratch: d.scratch[:0]}
+	if cap(d.scratch) <= keepBytes {
+		decoders.Put(d)
+	}
+}
+
+// keepBytes is how large a buffer may be that is kept for the next use.
+const keepBytes = 256 << 10
 
 // structure is an object whose fields are all known.
 type structure struct {

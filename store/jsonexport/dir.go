@@ -150,7 +150,9 @@ func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
 		return nil, err
 	}
 	defer p.close()
-	return read(p, new(buffers), "read", name)
+	b := newBuffers()
+	defer b.release()
+	return read(p, b, "read", name)
 }
 
 // check judges a Pod's name and the context before work starts.
@@ -233,7 +235,8 @@ func (d *Dir) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 			yield(nil, err)
 			return
 		}
-		b := new(buffers)
+		b := newBuffers()
+		defer b.release()
 		for _, name := range names {
 			if err := ctx.Err(); err != nil {
 				yield(nil, err)

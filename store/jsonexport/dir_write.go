@@ -100,7 +100,9 @@ func (d *Dir) Update(ctx context.Context, name string, edit func(*store.Metadata
 		return nil, err
 	}
 	defer end()
-	old, err := read(p, new(buffers), "update", name)
+	b := newBuffers()
+	defer b.release()
+	old, err := read(p, b, "update", name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
@@ -185,14 +187,16 @@ func (f folder) removeTemps(path string) error {
 // write replaces a Pod's file by m, which is in normal form, durably.
 func (p *podFiles) write(op string, m *store.Metadata) error {
 	fail := func(err error) error { return p.writeError(op, m.PodName, err) }
-	data, err := p.render(nil, m)
-	if err != nil {
+	b := newBuffers()
+	defer b.release()
+	var err error
+	if b.data, err = p.render(b.data[:0], m); err != nil {
 		return fail(err)
 	}
 	// Another process may remove the directory or the temporary file meanwhile.
 	for range attempts {
 		var s staged
-		if s, err = p.stage(nil, m.PodName, data, true); err == nil {
+		if s, err = p.stage(nil, m.PodName, b.data, true); err == nil {
 			if s.newFile {
 				err = p.root.sync()
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"podstore/store"
@@ -100,6 +101,17 @@ func (p *podFiles) dir(pod string) string  { return filepath.Join(p.path, pod) }
 
 // buffers are what one goroutine reads into.
 type buffers struct{ data, again []byte }
+
+var allBuffers = sync.Pool{New: func() any { return new(buffers) }}
+
+func newBuffers() *buffers { return allBuffers.Get().(*buffers) }
+
+// release gives the buffers back, but not memory that one large file took.
+func (b *buffers) release() {
+	if cap(b.data) <= keepBytes && cap(b.again) <= keepBytes {
+		allBuffers.Put(b)
+	}
+}
 
 // load reads and decodes a Pod's file. name must be valid. fresh says that the
 // file was modified just now. data are the file's bytes, valid until the

@@ -89,7 +89,8 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 // readAgain reads entries until each can be read, or has not been modified for
 // a while, or the time is over.
 func (s *scan) readAgain(ctx context.Context, again []scanned) {
-	b := new(buffers)
+	b := newBuffers()
+	defer b.release()
 	deadline := time.Now().Add(settled)
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		waiting := false
@@ -161,7 +162,8 @@ func inOrder[T any](ctx context.Context, n int, work func(b *buffers, i int) T) 
 		defer cancel()
 		for range workers {
 			wg.Go(func() {
-				b := new(buffers)
+				b := newBuffers()
+				defer b.release()
 				for {
 					select {
 					case tickets <- struct{}{}:
