@@ -69,8 +69,6 @@ const crcSize = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var zeroByte = []byte{0}
-
 // sum is the checksum of a value's msgpack under a bucket and sub-key.
 func sum(bucket, key string, payload []byte) uint32 {
 	var buf [320]byte // a name is at most 255 bytes

@@ -1,0 +1,71 @@
+# podstore. `make` lists what there is.
+
+GO      ?= go
+FUZZ    ?= 30s
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/podstore-migrate
+	$(GO) build -o bin/ ./cmd/podstore-migrate
+
+.PHONY: test
+test: ## run all tests
+	$(GO) test ./...
+
+.PHONY: race
+race: ## run all tests under the race detector
+	$(GO) test -race ./...
+
+.PHONY: long
+long: ## run the durability tests with their full counts
+	PODSTORE_LONG=1 $(GO) test -timeout 60m ./...
+
+.PHONY: lint
+lint: fmt layers cross ## gofmt, layering, vet on every platform, staticcheck
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+.PHONY: fmt
+fmt:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+
+# The contract must not know its backends, and a user of a backend must not
+# download the command's libraries.
+.PHONY: layers
+layers:
+	@! $(GO) list -deps ./store ./store/jsonvalue ./store/jsonexport ./store/jsonlstore | grep -E 'bbolt|msgpack|cobra|progressbar' \
+		|| { echo 'store, jsonvalue, jsonexport and jsonlstore may not import these'; exit 1; }
+	@! $(GO) list -deps ./store/boltstore | grep -E 'cobra|progressbar|/term$$' \
+		|| { echo 'boltstore may not import these'; exit 1; }
+
+.PHONY: cross
+cross:
+	@for p in $(PLATFORMS); do echo "vet $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities (needs the network)
+	$(GO) tool -modfile=tools/go.mod govulncheck ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZ each (default 30s)
+	@for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## measure against peers, writes docs/benchmarks.md (about ten minutes)
+	cd bench && $(GO) run . -out ../docs/benchmarks.md
+
+.PHONY: cover
+cover: ## test coverage of the library by its own tests
+	$(GO) test -coverprofile=cover.out ./store/...
+	$(GO) tool cover -func=cover.out | tail -1
+
+.PHONY: demo
+demo: build ## import the example tree, look at it, change it, export and verify
+	@sh testdata/example/demo.sh
