@@ -1,0 +1,192 @@
+// Supervisor is a small program that keeps its Pods in podstore. It restores what
+// it finds by name, starts a session, spawns, links and reclaims Pods, and can
+// serve its open database for reading:
+//
+//	supervisor [-export DIR] [-socket PATH] DB
+//
+// With -socket it runs until it is interrupted, and podstore-migrate can look
+// inside: podstore-migrate list unix:PATH. Killed at any moment, it goes on where
+// it was: every change that it printed is on disk.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+
+	"podstore/store"
+	"podstore/store/boltstore"
+	"podstore/store/jsonexport"
+)
+
+func main() {
+	export := flag.String("export", "", "write all Pods as JSON below this `directory`, for debugging")
+	socket := flag.String("socket", "", "serve the database for reading on this `path` until interrupted")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		log.Fatal("usage: supervisor [-export DIR] [-socket PATH] DB")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, flag.Arg(0), *export, *socket); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, db, export, socket string) (err error) {
+	pods, err := boltstore.Open(db, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pods.Close()) }()
+	s := &supervisor{pods: pods, out: out}
+	if err := s.restore(ctx); err != nil {
+		return err
+	}
+	if err := s.work(ctx); err != nil {
+		return err
+	}
+	if export != "" {
+		report, err := jsonexport.Export(ctx, pods, export, jsonexport.ExportOptions{})
+		if err != nil {
+			return err
+		}
+		s.say("exported %d Pods to %s", report.Counts[jsonexport.Exported]+report.Counts[jsonexport.Unchanged], export)
+	}
+	if socket != "" {
+		return s.serve(ctx, socket)
+	}
+	return nil
+}
+
+type supervisor struct {
+	pods *boltstore.Store
+	out  io.Writer
+}
+
+func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
+
+// restore brings back every Pod that was active, by its name alone: its manifest
+// says what it is, its active pointer where its log goes on. A damaged Pod is
+// reported and does not keep the others from running.
+func (s *supervisor) restore(ctx context.Context) error {
+	for m, err := range s.pods.All(ctx, store.ReadOptions{}) {
+		switch {
+		case errors.Is(err, store.ErrCorrupt):
+			s.say("not restored: %v", err)
+		case err != nil:
+			return err
+		case m.Active == nil:
+		case m.Active.SegmentID == nil:
+			s.say("restored %q in session %v, with a new segment", m.PodName, m.Active.SessionID)
+		default:
+			s.say("restored %q in session %v at segment %v", m.PodName, m.Active.SessionID, m.Active.SegmentID)
+		}
+	}
+	return nil
+}
+
+// work is a short day: a session, a child, a friendship, and one reclaim.
+func (s *supervisor) work(ctx context.Context) error {
+	// The session is recorded before its first segment exists, so that a crash in
+	// between leaves a pointer and not a lost session.
+	session := store.NewSessionID()
+	manifest := json.RawMessage(`{"model": "large-2", "tools": ["spawn", "read", "write"]}`)
+	if _, err := store.SetActive(ctx, s.pods, "coordinator", store.PendingSegment(session), manifest); err != nil {
+		return err
+	}
+	if _, err := store.SetActive(ctx, s.pods, "coordinator", store.ActiveIn(session, store.NewSegmentID()), manifest); err != nil {
+		return err
+	}
+	s.say("coordinator writes session %v", session)
+
+	for _, child := range []string{"builder", "tester"} {
+		if err := s.spawn(ctx, "coordinator", child); err != nil {
+			return err
+		}
+	}
+	if err := store.LinkPeers(ctx, s.pods, "builder", "tester"); err != nil {
+		return err
+	}
+	s.say("builder and tester are peers")
+	return s.reclaim(ctx, "coordinator", "tester")
+}
+
+// spawn records a child and what it may touch on both sides, in one transaction:
+// the parent never points at a Pod that is not there.
+func (s *supervisor) spawn(ctx context.Context, parent, child string) error {
+	spawned := false
+	_, err := s.pods.UpdatePods(ctx, []string{parent, child}, func(pods []*store.Metadata) error {
+		spawned = false // an edit may have to run again on another backend
+		for _, c := range pods[0].Children {
+			if c.PodName == child {
+				return nil
+			}
+		}
+		spawned = true
+		pods[0].Children = append(pods[0].Children, store.SpawnedChild{
+			PodName:         child,
+			SocketPath:      "/run/pods/" + child + ".sock",
+			ScopeDelegated:  []store.ScopeRule{{Target: "/srv/work/" + child, Permission: "write", Recursive: true}},
+			CallbackAddress: "/run/pods/" + parent + ".sock",
+		})
+		if pods[1] == nil {
+			pods[1] = new(store.Metadata)
+		}
+		pods[1].SetActive(store.PendingSegment(store.NewSessionID()), json.RawMessage(`{"model": "small-2", "tools": ["read"]}`))
+		return nil
+	})
+	if err == nil && spawned {
+		s.say("%s spawned %s", parent, child)
+	}
+	return err
+}
+
+// reclaim takes back what was delegated to a child.
+func (s *supervisor) reclaim(ctx context.Context, parent, child string) error {
+	reclaimed := false
+	_, err := s.pods.Update(ctx, parent, func(m *store.Metadata) error {
+		reclaimed = false
+		for _, c := range m.Children {
+			if c.PodName == child {
+				reclaimed = true
+				return m.Reclaim([]store.ReclaimedChild{{PodName: child, ScopeDelegated: c.ScopeDelegated}})
+			}
+		}
+		return nil
+	})
+	if err == nil && reclaimed {
+		s.say("%s reclaimed what it delegated to %s", parent, child)
+	}
+	return err
+}
+
+// serve lets podstore-migrate look inside until the context ends.
+func (s *supervisor) serve(ctx context.Context, socket string) error {
+	l, err := boltstore.ListenUnix(socket)
+	if err != nil {
+		return err
+	}
+	server := boltstore.NewServer(s.pods.Handler())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	s.say("serving on %s", socket)
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		return err
+	}
+	err = server.Shutdown(context.WithoutCancel(ctx))
+	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	s.say("stopped")
+	return err
+}
