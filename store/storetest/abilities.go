@@ -277,7 +277,7 @@ func (s *subject) mustSnapshot() *subject {
 	if err != nil {
 		s.Fatalf("Snapshot: %v", err)
 	}
-	s.Cleanup(func() {
+	s.atEnd = append(s.atEnd, func() {
 		if err := closer.Close(); err != nil {
 			s.Errorf("closing a snapshot: %v", err)
 		}

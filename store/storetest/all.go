@@ -100,7 +100,7 @@ var allTests = []test{
 				s.Fatal(err)
 			}
 			if m.Diff(minimal(m.PodName)) != "" && m.Diff(full(m.PodName)) != "" {
-				s.Errorf("All gives %q as it never was: %+v", m.PodName, show(m))
+				s.Errorf("All gives %q as it never was: %s", m.PodName, show(m, ""))
 			}
 			for _, name := range []string{"a", "b", "c"} {
 				s.put(full(name))

@@ -53,7 +53,7 @@ var writeTests = []test{
 		m := given()
 		s.put(m)
 		if !reflect.DeepEqual(m, given()) {
-			s.Errorf("Write changed what it was given: %+v", show(m))
+			s.Errorf("Write changed what it was given: %s", show(m, ""))
 		}
 		s.expect(given())
 	}},

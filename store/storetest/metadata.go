@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"podstore/store"
@@ -23,7 +24,7 @@ type Backend struct {
 	Reopen func(t *testing.T, s store.MetadataStore) store.MetadataStore
 
 	// Check fails t if what s keeps is not sound. It is called at the end of each
-	// test, before what Open registered.
+	// test, before what Open registered for its end.
 	Check func(t *testing.T, s store.MetadataStore)
 
 	// Damage spoils what is kept of one Pod, so that it can no longer be read,
@@ -70,7 +71,11 @@ func Metadata(t *testing.T, b Backend) {
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(newSubject(t, b)) })
+				t.Run(test.name, func(t *testing.T) {
+					s := &subject{T: t, MetadataStore: b.Open(t), b: b}
+					defer s.end()
+					test.run(s)
+				})
 			}
 		})
 	}
@@ -86,23 +91,25 @@ type subject struct {
 	*testing.T
 	store.MetadataStore
 	b       Backend
-	damaged bool // some Pods cannot be read, and that is the test's doing
+	damaged bool     // some Pods cannot be read, and that is the test's doing
+	atEnd   []func() // what is done before the last check
 }
 
 var background = context.Background()
 
-func newSubject(t *testing.T, b Backend) *subject {
-	t.Helper()
-	s := &subject{T: t, MetadataStore: b.Open(t), b: b}
-	t.Cleanup(func() {
-		if !s.damaged && !t.Failed() {
-			s.checkWhole()
-			if b.Check != nil {
-				b.Check(t, s.MetadataStore)
-			}
-		}
-	})
-	return s
+// end checks what a test that went well has left. It is no t.Cleanup, because by
+// then a store that the test opened again is closed.
+func (s *subject) end() {
+	for _, f := range s.atEnd {
+		f()
+	}
+	if s.damaged || s.Failed() || s.Skipped() {
+		return
+	}
+	s.checkWhole()
+	if s.b.Check != nil {
+		s.b.Check(s.T, s.MetadataStore)
+	}
 }
 
 // checkWhole judges the store as any reader may at any time.
@@ -270,31 +277,43 @@ func mismatch(got, want *store.Metadata) string {
 	case got.Equal(want):
 		return fmt.Sprintf("not in normal form: got %.1000s, want %.1000s", fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want))
 	}
-	return fmt.Sprintf("%s differs: got %.1000s, want %.1000s", want.Diff(got), fmt.Sprintf("%+v", show(got)), fmt.Sprintf("%+v", show(want)))
+	field := want.Diff(got)
+	return fmt.Sprintf("%s differs: got %.600s, want %.600s", field, show(got, field), show(want, field))
 }
 
-// show makes metadata readable in a message.
-func show(m *store.Metadata) any {
-	type active struct{ Session, Segment string }
-	var a active
+// show is one field of metadata for a message, or with "" all of them.
+func show(m *store.Metadata, field string) string {
+	active := ""
 	if m.Active != nil {
-		a.Session = m.Active.SessionID.String()
+		active = m.Active.SessionID.String()
 		if m.Active.SegmentID != nil {
-			a.Segment = m.Active.SegmentID.String()
+			active += "/" + m.Active.SegmentID.String()
 		}
 	}
-	extra := map[string]string{}
-	for k, v := range m.Extra {
-		extra[k] = string(v)
+	var all []string
+	for _, f := range []struct {
+		name  string
+		value any
+	}{
+		{"pod_name", m.PodName}, {"active", active}, {"spawned_children", m.Children}, {"reclaimed_children", m.Reclaimed},
+		{"peers", m.Peers}, {"resolved_manifest_snapshot", string(m.Manifest)},
+	} {
+		text := fmt.Sprintf("%s %+q", f.name, fmt.Sprint(f.value))
+		if f.name == field {
+			return text
+		}
+		all = append(all, text)
 	}
-	return struct {
-		Active    active
-		Children  []store.SpawnedChild
-		Reclaimed []store.ReclaimedChild
-		Peers     []store.Peer
-		Manifest  string
-		Extra     map[string]string
-	}{a, m.Children, m.Reclaimed, m.Peers, string(m.Manifest), extra}
+	for _, k := range sortedKeys(m.Extra) {
+		if k == field {
+			return fmt.Sprintf("%s", m.Extra[k])
+		}
+		all = append(all, fmt.Sprintf("%q %s", k, m.Extra[k]))
+	}
+	if field != "" {
+		return "none"
+	}
+	return strings.Join(all, ", ")
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -86,8 +85,8 @@ func (r *random) step() {
 		r.reopen()
 	default:
 		r.say("Read %.20q by All", name)
-		if got, want := r.all(store.ReadOptions{})[name], r.model[name]; !reflect.DeepEqual(got, want) {
-			r.Errorf("All, %.80q: %s", name, mismatch(got, want))
+		if why := mismatch(r.all(store.ReadOptions{})[name], r.model[name]); why != "" {
+			r.Errorf("All, %.80q: %s", name, why)
 		}
 	}
 }
@@ -141,8 +140,16 @@ func (r *random) updateSeveral() {
 		r.Errorf("UpdatePods panicked with %v, want %v", panicked, wantPanic)
 	}
 	r.agree(err, wantErr)
-	if err == nil && !reflect.DeepEqual(got, want) {
-		r.Errorf("UpdatePods returned %v, want %v", got, want)
+	if err != nil || wantErr != nil {
+		return
+	}
+	if len(got) != len(want) {
+		r.Fatalf("UpdatePods of %d Pods returned %d", len(want), len(got))
+	}
+	for i := range want {
+		if why := mismatch(got[i], want[i]); why != "" {
+			r.Errorf("UpdatePods, %.80q: %s", names[i], why)
+		}
 	}
 }
 

@@ -67,8 +67,8 @@ var badNames = []string{
 	"\x00", "a\x00b", "\xff", "a\xc3", "\xed\xa0\x80", strings.Repeat("n", store.MaxNameLen+1),
 }
 
-// nested is n containers in one another.
-func nested(n int) json.RawMessage {
+// nestedJSON is n containers in one another.
+func nestedJSON(n int) json.RawMessage {
 	return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
 }
 
@@ -96,8 +96,8 @@ var spoiled = func() []spoiler {
 		{"an unknown field's name is not UTF-8", func(m *store.Metadata) { setExtra(m, bad, `1`) }},
 		{"an unknown field has no value", func(m *store.Metadata) { setExtra(m, "future", ``) }},
 		{"an unknown field is no JSON", func(m *store.Metadata) { setExtra(m, "future", `{"a":}`) }},
-		{"an unknown field is nested too deeply", func(m *store.Metadata) { setExtra(m, "future", string(nested(store.MaxValueDepth+1))) }},
-		{"the manifest is nested too deeply", func(m *store.Metadata) { m.Manifest = nested(store.MaxValueDepth + 1) }},
+		{"an unknown field is nested too deeply", func(m *store.Metadata) { setExtra(m, "future", string(nestedJSON(store.MaxValueDepth+1))) }},
+		{"the manifest is nested too deeply", func(m *store.Metadata) { m.Manifest = nestedJSON(store.MaxValueDepth + 1) }},
 	}
 	for _, field := range []string{"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot"} {
 		list = append(list, spoiler{"the known field " + field + " stands among the unknown", func(m *store.Metadata) { setExtra(m, field, `1`) }})

@@ -74,7 +74,7 @@ var updateTests = []test{
 	{"gives a missing Pod as nothing but its name and creates it", func(s *subject) {
 		got := s.update("agent", func(m *store.Metadata) error {
 			if !reflect.DeepEqual(m, minimal("agent")) {
-				s.Errorf("edit of a missing Pod is given %+v", show(m))
+				s.Errorf("edit of a missing Pod is given %s", show(m, ""))
 			}
 			return m.AddPeer("peer")
 		})

@@ -58,7 +58,7 @@ var updatePodsTests = skipping("the store cannot edit several Pods at once", (*s
 		for i, want := range []*store.Metadata{minimal("new"), nil, minimal("b"), a, nil} {
 			if want == nil {
 				if got[i] != nil {
-					s.Errorf("UpdatePods returned %+v for a Pod that does not exist", show(got[i]))
+					s.Errorf("UpdatePods returned %s for a Pod that does not exist", show(got[i], ""))
 				}
 				continue
 			}

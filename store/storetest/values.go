@@ -102,8 +102,8 @@ var valueTests = []test{
 	}},
 	{"JSON may be nested as deeply as the limit", func(s *subject) {
 		m := minimal("agent")
-		m.Manifest = nested(store.MaxValueDepth)
-		m.Extra = map[string]json.RawMessage{"future": nested(store.MaxValueDepth)}
+		m.Manifest = nestedJSON(store.MaxValueDepth)
+		m.Extra = map[string]json.RawMessage{"future": nestedJSON(store.MaxValueDepth)}
 		s.put(m)
 		s.expect(m)
 		s.update("agent", func(m *store.Metadata) error { return m.AddPeer("peer") })

@@ -1,0 +1,306 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"podstore/store"
+)
+
+type editFunc = func(*store.Metadata) error
+
+var updateMutants = []mutant{
+	{"update loses concurrent ones", "Concurrency/no peer is lost", false, func(f *faultyStore) { f.update = racingUpdate(f) }},
+	{"update lets others between", "Concurrency/no change of a Pod falls between another", false, func(f *faultyStore) { f.update = racingUpdate(f) }},
+	{"update loses concurrent merges", "Concurrency/different merge operations on one Pod all last", false, func(f *faultyStore) { f.update = racingUpdate(f) }},
+	{"update loses some of what is cancelled", "Contexts/ending at any time tells what was changed", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			m, err := f.ableStore.Update(background, name, edit)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return m, err
+		}
+	}},
+	{"update gives the context's error although it was made", "Contexts/one that ends in the edit gives the change's own result", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			m, err := f.ableStore.Update(ctx, name, edit)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return m, err
+		}
+	}},
+	{"update does not look at the context while it waits", "Contexts/is honoured while waiting for another change", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return f.ableStore.Update(background, name, edit)
+		}
+	}},
+	{"update creates although the context has ended", "Contexts/one that has ended creates nothing", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, errors.Join(err, f.ableStore.Write(background, minimal(name)))
+			}
+			return f.ableStore.Update(ctx, name, edit)
+		}
+	}},
+	{"update calls edit for a bad name", "Names/a bad one is refused by every method", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			if err := store.ValidateName(name); err != nil {
+				return nil, errors.Join(edit(minimal(name)), err)
+			}
+			return f.ableStore.Update(ctx, name, edit)
+		}
+	}},
+	{"update gives edit no manifest", "Update/gives edit what is stored", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		manifest := m.Manifest
+		m.Manifest = nil
+		err := edit(m)
+		if m.Manifest == nil {
+			m.Manifest = manifest
+		}
+		return err
+	})},
+	{"update forgets unknown fields", "Merge/AddPeer inserts and sorts by name", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		m.Extra = nil
+		return edit(m)
+	})},
+	{"update does not clear the manifest", "Merge/SetActive without a manifest clears it", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		manifest := m.Manifest
+		err := edit(m)
+		if m.Manifest == nil {
+			m.Manifest = manifest
+		}
+		return err
+	})},
+	{"update forgets reclaimed children", "Merge/a life of a Pod", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		before := m.Reclaimed
+		err := edit(m)
+		m.Reclaimed = m.Reclaimed[min(len(before), len(m.Reclaimed)):]
+		return err
+	})},
+	{"update drops repeated peers", "Merge/SetPeers keeps order and repeated names", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		err := edit(m)
+		seen := map[string]bool{}
+		var once []store.Peer
+		for _, p := range m.Peers {
+			if !seen[p.PodName] {
+				once = append(once, p)
+			}
+			seen[p.PodName] = true
+		}
+		m.Peers = once
+		return err
+	})},
+	{"update gives a missing Pod without its name", "Update/gives a missing Pod as nothing but its name and creates it", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		m.PodName = ""
+		return edit(m)
+	})},
+	{"update goes on after the edit's error", "Update/returns the edit's error and changes nothing", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			var own error
+			m, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
+				own = edit(m)
+				m.Manifest, m.Extra = nil, nil
+				return nil
+			})
+			return m, errors.Join(own, err)
+		}
+	}},
+	{"update replaces the edit's error", "Update/returns the edit's error and changes nothing", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		if edit(m) != nil {
+			return errors.New("the edit failed")
+		}
+		return nil
+	})},
+	{"update catches panics", "Update/lets a panic in edit reach its caller and changes nothing", false, wrapEdit(func(m *store.Metadata, edit editFunc) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		return edit(m)
+	})},
+	{"update edits in place", "Update/lets a panic in edit reach its caller and changes nothing", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			return f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
+				if f.pods[name] != nil {
+					return edit(f.pods[name])
+				}
+				return edit(m)
+			})
+		}
+	}},
+	{"update keeps its lock after a panic", "Update/works on after errors and panics", true, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			m, err := f.ableStore.Read(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			if err := f.lock(ctx); err != nil {
+				return nil, err
+			}
+			err = edit(m) // no defer
+			f.unlock()
+			if err != nil {
+				return nil, err
+			}
+			return m, f.ableStore.Write(ctx, m)
+		}
+	}},
+	{"update moves the Pod to another name", "Update/cannot change the name", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			other := name
+			m, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
+				err := edit(m)
+				other = m.PodName
+				return err
+			})
+			if err == nil && other != name {
+				m.PodName = other
+				err = f.ableStore.Write(ctx, m)
+			}
+			return m, err
+		}
+	}},
+	{"update that changes nothing does not create", "Update/that changes nothing creates a missing Pod", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			m, err := f.ableStore.Update(ctx, name, edit)
+			if err == nil && m.Equal(minimal(name)) {
+				err = f.ableStore.Delete(ctx, name)
+			}
+			return m, err
+		}
+	}},
+	{"update that changes nothing writes", "Update/that changes nothing writes nothing", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			m, err := f.ableStore.Update(ctx, name, edit)
+			if err == nil {
+				err = f.ableStore.Write(ctx, m)
+			}
+			return m, err
+		}
+	}},
+	{"update returns what was before", "Update/writes what edit made and returns it", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			before, err := f.ableStore.Read(ctx, name)
+			after, updateErr := f.ableStore.Update(ctx, name, edit)
+			if err != nil {
+				return after, updateErr
+			}
+			return before, updateErr
+		}
+	}},
+	{"update returns its own memory", "Memory/what Update returned is the caller's", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			if _, err := f.ableStore.Update(ctx, name, edit); err != nil {
+				return nil, err
+			}
+			return f.pods[name], nil
+		}
+	}},
+	{"update keeps what edit set", "Memory/what edit set is not kept by the store", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			var set store.Metadata
+			m, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
+				err := edit(m)
+				set = *m
+				return err
+			})
+			if err == nil {
+				f.pods[name] = &set
+			}
+			return m, err
+		}
+	}},
+	{"update returns what is no normal form", "Values/are returned in normal form", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			var set *store.Metadata
+			_, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
+				err := edit(m)
+				set = m
+				return err
+			})
+			return set, err
+		}
+	}},
+	{"an edit that fails changes a Pod that others write", "Concurrency/failing and panicking edits do not touch others", false, func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			return f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
+				err := edit(m)
+				if stored := f.pods[name]; err != nil && stored != nil && len(stored.Peers) > 3 {
+					stored.Peers = stored.Peers[1:]
+				}
+				return err
+			})
+		}
+	}},
+	{"update now and then does nothing", "Random/operations agree with the model", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+		before := m.Clone()
+		if err := edit(m); err != nil {
+			return err
+		}
+		if m.Active == nil && m.Manifest != nil && len(m.Children) == 2 {
+			*m = *before
+		}
+		return nil
+	})},
+	{"write tears Pods", "Concurrency/readers see whole Pods while they are written and deleted", false, func(f *faultyStore) {
+		var reads atomic.Int32
+		f.read = func(ctx context.Context, name string) (*store.Metadata, error) {
+			reads.Add(1)
+			return f.ableStore.Read(ctx, name)
+		}
+		f.write = func(ctx context.Context, m *store.Metadata) error {
+			half := m.Clone()
+			half.Manifest = nil
+			if err := f.ableStore.Write(ctx, half); err != nil {
+				return err
+			}
+			enough := reads.Load() + 10
+			for i := 0; i < 1000 && reads.Load() < enough; i++ {
+				runtime.Gosched()
+			}
+			return f.ableStore.Write(ctx, m)
+		}
+	}},
+}
+
+// wrapEdit is a fault in how edit is called.
+func wrapEdit(call func(m *store.Metadata, edit editFunc) error) func(f *faultyStore) {
+	return func(f *faultyStore) {
+		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+			return f.ableStore.Update(ctx, name, func(m *store.Metadata) error { return call(m, edit) })
+		}
+	}
+}
+
+// racingUpdate reads, then writes, and lets others work in between.
+func racingUpdate(f *faultyStore) func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+	return func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
+		m, err := f.ableStore.Read(ctx, name)
+		if errors.Is(err, store.ErrNotFound) {
+			m, err = minimal(name), nil
+		}
+		if err == nil {
+			err = edit(m)
+		}
+		if err != nil {
+			return nil, err
+		}
+		letOthersRun()
+		return m, f.ableStore.Write(ctx, m)
+	}
+}
+
+func letOthersRun() {
+	for range 50 {
+		runtime.Gosched()
+	}
+}
