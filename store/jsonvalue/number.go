@@ -110,7 +110,7 @@ func parseFloat(token []byte) (float64, bool) {
 // float. strconv misreads integers of more than 800 digits that an exponent
 // makes small again, and exponents of more than five digits.
 func shorten(token []byte) []byte {
-	// What lies halfway between two floats has at most 767 digits. Whether the
+	// What lies halfway between two floats has at most 768 digits. Whether the
 	// digits after those are zero is all that can matter.
 	const keep = 780
 	out := make([]byte, 0, keep+32)
