@@ -146,18 +146,18 @@ func (c *checker) walk(bf *boltfile.File) error {
 // takes the one whose checksum is right; the digest decides whether all is there.
 func wholePod(b *boltfile.Bucket) (*store.Metadata, error) {
 	name := string(b.Name)
-	p := &stored{digest: b.Sequence}
+	p := &stored{nameSum: nameSum(b.Name), digest: b.Sequence}
 	for _, kv := range b.Values {
 		i := subKeyIndex(kv.Key)
 		if i < 0 {
 			return nil, fmt.Errorf("unexpected sub-key %.32q", kv.Key)
 		}
-		if _, ok := unseal(name, subKeys[i], kv.Value); ok || p.values[i] == nil {
+		if _, ok := unseal(p.nameSum, i, kv.Value); ok || p.values[i] == nil {
 			p.values[i] = kv.Value
 		}
 	}
 	m, err := p.metadata(name, false)
-	if err == nil && p.digest != digest(name, &p.values) {
+	if err == nil && p.digest != digest(p.nameSum, &p.values) {
 		err = errDigest
 	}
 	return m, err

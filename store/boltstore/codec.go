@@ -176,9 +176,11 @@ func (e *encoder) uint(n uint64) []byte {
 // decoder reads what encoder wrote. The first thing that is not as it should be
 // is kept in err, and everything after it reads as zero.
 type decoder struct {
-	r   bytes.Reader
-	dec *msgpack.Decoder
-	err error
+	r       bytes.Reader // on what is left of payload
+	payload []byte
+	text    string // payload as a string, made for the first string in it
+	dec     *msgpack.Decoder
+	err     error
 }
 
 var decoders = sync.Pool{New: func() any {
@@ -238,6 +240,7 @@ func decodeUints(payload []byte, n int) ([]uint64, error) {
 
 func (d *decoder) reset(payload []byte) {
 	d.r.Reset(payload)
+	d.payload, d.text = payload, ""
 	d.dec.ResetReader(&d.r)
 	d.err = nil
 }
@@ -268,39 +271,48 @@ func (d *decoder) arrayOf(n int) {
 	}
 }
 
+// string returns a part of d.text: one allocation serves all strings of a value.
 func (d *decoder) string() string {
+	b := d.span(isString)
 	if d.err != nil {
 		return ""
 	}
-	var s string
-	code, err := d.dec.PeekCode()
-	if err == nil && !isString(code) {
-		err = errShape
+	if d.text == "" && len(b) > 0 {
+		d.text = string(d.payload)
 	}
-	if err == nil {
-		s, err = d.dec.DecodeString()
+	end := len(d.payload) - d.r.Len()
+	s := d.text[min(end-len(b), len(d.text)):min(end, len(d.text))]
+	if !utf8.ValidString(s) {
+		d.err = errShape
 	}
-	if err == nil && !utf8.ValidString(s) {
-		err = errShape
-	}
-	d.err = err
 	return s
 }
 
-func (d *decoder) bytes() []byte {
+func (d *decoder) bytes() []byte { return bytes.Clone(d.span(isBinary)) }
+
+// span reads a string or binary and returns its bytes within the payload.
+func (d *decoder) span(is func(code byte) bool) []byte {
 	if d.err != nil {
 		return nil
 	}
-	var b []byte
 	code, err := d.dec.PeekCode()
-	if err == nil && !isBinary(code) {
+	if err == nil && !is(code) {
 		err = errShape
 	}
+	n := 0
 	if err == nil {
-		b, err = d.dec.DecodeBytes()
+		n, err = d.dec.DecodeBytesLen()
 	}
-	d.err = err
-	return b
+	if err == nil && n > d.r.Len() {
+		err = errShape
+	}
+	if err != nil {
+		d.err = err
+		return nil
+	}
+	start := len(d.payload) - d.r.Len()
+	d.r.Reset(d.payload[start+n:])
+	return d.payload[start : start+n]
 }
 
 // uuid reads 16 bytes, or nil where that is allowed.
@@ -312,7 +324,7 @@ func (d *decoder) uuid(orNil bool) (id [16]byte, ok bool) {
 		d.err = d.dec.DecodeNil()
 		return id, false
 	}
-	b := d.bytes()
+	b := d.span(isBinary)
 	if d.err == nil && len(b) != 16 {
 		d.err = errShape
 	}

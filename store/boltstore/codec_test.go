@@ -136,26 +136,27 @@ func FuzzDecodeValue(f *testing.F) {
 }
 
 func TestSealBindsPlace(t *testing.T) {
-	value := seal("agent", "peers", []byte("payload"))
-	if _, ok := unseal("agent", "peers", value); !ok {
+	agent := nameSum([]byte("agent"))
+	value := seal(agent, subPeers, []byte("payload"))
+	if _, ok := unseal(agent, subPeers, value); !ok {
 		t.Fatal("a value does not unseal where it was sealed")
 	}
-	if _, ok := unseal("agent2", "peers", value); ok {
+	if _, ok := unseal(nameSum([]byte("agent2")), subPeers, value); ok {
 		t.Error("a value of another Pod was accepted")
 	}
-	if _, ok := unseal("agent", "active", value); ok {
+	if _, ok := unseal(agent, subActive, value); ok {
 		t.Error("a value of another sub-key was accepted")
 	}
 	for i := range value {
 		for bit := range 8 {
 			bad := bytes.Clone(value)
 			bad[i] ^= 1 << bit
-			if _, ok := unseal("agent", "peers", bad); ok {
+			if _, ok := unseal(agent, subPeers, bad); ok {
 				t.Errorf("bit %d of byte %d flipped was accepted", bit, i)
 			}
 		}
 	}
-	if _, ok := unseal("agent", "peers", value[:4]); ok {
+	if _, ok := unseal(agent, subPeers, value[:4]); ok {
 		t.Error("an empty payload was accepted")
 	}
 }
@@ -180,10 +181,10 @@ func BenchmarkDecode(b *testing.B) {
 				m.Manifest = json.RawMessage(`"` + strings.Repeat("x", manifest) + `"`)
 			}
 			e := newEncoder()
-			p := &stored{}
-			for i, key := range subKeys {
+			p := &stored{nameSum: nameSum([]byte(m.PodName))}
+			for i := range subKeys {
 				if payload := e.encode(m, i); payload != nil {
-					p.values[i] = seal(m.PodName, key, payload)
+					p.values[i] = seal(p.nameSum, i, payload)
 				}
 			}
 			b.ReportAllocs()

@@ -60,7 +60,7 @@ func TestDamagedPod(t *testing.T) {
 			return tx.Bucket([]byte("b")).Put([]byte("peers"), tx.Bucket([]byte("a")).Get([]byte("peers")))
 		},
 		"an old value": func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("b")).Put([]byte("peers"), seal("b", "peers", []byte{0x91, 0xa1, 'x'}))
+			return tx.Bucket([]byte("b")).Put([]byte("peers"), seal(nameSum([]byte("b")), subPeers, []byte{0x91, 0xa1, 'x'}))
 		},
 		"all sub-keys vanished": func(tx *bolt.Tx) error {
 			if err := tx.DeleteBucket([]byte("b")); err != nil {

@@ -293,7 +293,7 @@ func (g *group) writeRecord() error {
 		return nil
 	}
 	return guard(func() error {
-		value := seal(bookkeeping, keyNames, g.s.enc.record(*g.record))
+		value := sealBook(keyNames, g.s.enc.record(*g.record))
 		return g.tx.Bucket([]byte(bookkeeping)).Put([]byte(keyNames), value)
 	})
 }
@@ -309,7 +309,7 @@ func readRecord(tx *bolt.Tx) (*nameRecord, error) {
 
 // parseRecord reads the value of the record of names.
 func parseRecord(value []byte) (*nameRecord, error) {
-	payload, ok := unseal(bookkeeping, keyNames, value)
+	payload, ok := unsealBook(keyNames, value)
 	if !ok {
 		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; " + adviceSalvage)}
 	}

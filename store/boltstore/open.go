@@ -225,7 +225,7 @@ func checkFormat(tx *bolt.Tx) error {
 
 // judgeFormat decides by its value whether this version can read the file.
 func judgeFormat(value []byte) error {
-	payload, ok := unseal(bookkeeping, keyFormat, value)
+	payload, ok := unsealBook(keyFormat, value)
 	if !ok {
 		return &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
 	}
@@ -277,10 +277,10 @@ func initialize(path string) error {
 			return err
 		}
 		e := newEncoder()
-		if err := b.Put([]byte(keyFormat), seal(bookkeeping, keyFormat, e.uint(formatVersion))); err != nil {
+		if err := b.Put([]byte(keyFormat), sealBook(keyFormat, e.uint(formatVersion))); err != nil {
 			return err
 		}
-		return b.Put([]byte(keyNames), seal(bookkeeping, keyNames, e.record(nameRecord{})))
+		return b.Put([]byte(keyNames), sealBook(keyNames, e.record(nameRecord{})))
 	})
 	return errors.Join(err, db.Close())
 }

@@ -13,8 +13,9 @@ import (
 // stored is a Pod as a transaction sees it: raw values, which point into the
 // file's mapping and are valid as long as the transaction.
 type stored struct {
-	values [numSubKeys][]byte
-	digest uint64
+	nameSum uint32
+	digest  uint64
+	values  [numSubKeys][]byte
 }
 
 // errMissing is returned by load for a name that has no bucket.
@@ -25,14 +26,15 @@ var errDigest = errors.New("the digest of its sub-keys does not match: a value w
 // load reads the raw values of a Pod. An error other than errMissing means
 // damage.
 func load(tx *bolt.Tx, name string) (*stored, error) {
-	b := tx.Bucket([]byte(name))
+	key := []byte(name)
+	b := tx.Bucket(key)
 	if b == nil {
 		return nil, errMissing
 	}
 	if err := checkPodPages(tx, b); err != nil {
 		return nil, err
 	}
-	s := &stored{digest: b.Sequence()}
+	s := &stored{nameSum: nameSum(key), digest: b.Sequence()}
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		i := subKeyIndex(k)
@@ -41,7 +43,7 @@ func load(tx *bolt.Tx, name string) (*stored, error) {
 		}
 		s.values[i] = v
 	}
-	if s.digest != digest(name, &s.values) {
+	if s.digest != digest(s.nameSum, &s.values) {
 		return nil, errDigest
 	}
 	return s, nil
@@ -56,7 +58,7 @@ func (s *stored) metadata(name string, omitManifest bool) (*store.Metadata, erro
 		if v == nil || i == subManifest && omitManifest {
 			continue
 		}
-		payload, ok := unseal(name, subKeys[i], v)
+		payload, ok := unseal(s.nameSum, i, v)
 		if !ok {
 			return nil, fmt.Errorf("checksum of sub-key %q does not match", subKeys[i])
 		}
@@ -84,7 +86,7 @@ func payloadOf(value []byte) []byte {
 // diff encodes m, which must be in normal form, and notes the sub-keys in which
 // it differs from old, and the digest afterwards. It reports whether any does.
 func (st *stage) diff(e *encoder, m *store.Metadata, old *stored) (bool, error) {
-	now := old.values
+	now, sum := old.values, nameSum([]byte(m.PodName))
 	changed := false
 	for i := range subKeys {
 		payload := e.encode(m, i)
@@ -99,11 +101,11 @@ func (st *stage) diff(e *encoder, m *store.Metadata, old *stored) (bool, error) 
 		st.changes[i].set = true
 		now[i] = nil
 		if payload != nil {
-			st.changes[i].value = seal(m.PodName, subKeys[i], payload)
+			st.changes[i].value = seal(sum, i, payload)
 			now[i] = st.changes[i].value
 		}
 	}
-	st.digest = digest(m.PodName, &now)
+	st.digest = digest(sum, &now)
 	return changed, nil
 }
 

@@ -49,23 +49,24 @@ func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) error {
 	if root == 0 {
 		return nil // inline, or created in this transaction
 	}
-	p, err := mapped(tx, root)
+	f := mapping(tx)
+	p, err := f.page(root)
 	if err != nil {
 		return err
 	}
 	if p.flags == leafFlag {
-		return checkLeaf(tx, p)
+		return f.checkLeaf(p)
 	}
 	if p.flags != branchFlag || p.count == 0 || p.count > maxPodLeaves {
 		return fmt.Errorf("page %d is not the root of a Pod's bucket (flags %#x, %d elements)", root, p.flags, p.count)
 	}
 	elements := unsafe.Slice((*branchElement)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))), p.count)
 	for _, e := range elements {
-		child, err := mapped(tx, e.child)
+		child, err := f.page(e.child)
 		if err != nil {
 			return err
 		}
-		if err := checkLeaf(tx, child); err != nil {
+		if err := f.checkLeaf(child); err != nil {
 			return err
 		}
 	}
@@ -74,7 +75,7 @@ func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) error {
 
 // checkLeaf makes sure that p is a leaf and has as many overflow pages as its
 // elements need: bbolt frees as many as it says, whosesoever they are.
-func checkLeaf(tx *bolt.Tx, p *pageHeader) error {
+func (f mapped) checkLeaf(p *pageHeader) error {
 	if p.flags != leafFlag || p.count > maxPodKeys {
 		return fmt.Errorf("page %d is not a leaf of a Pod's bucket (flags %#x, %d elements)", p.id, p.flags, p.count)
 	}
@@ -84,24 +85,34 @@ func checkLeaf(tx *bolt.Tx, p *pageHeader) error {
 		last := elements[p.count-1]
 		size += uint64(unsafe.Sizeof(last))*uint64(p.count-1) + uint64(last.pos) + uint64(last.ksize) + uint64(last.vsize)
 	}
-	pageSize := uint64(tx.DB().Info().PageSize)
-	if pages := (size + pageSize - 1) / pageSize; uint64(p.overflow)+1 != pages {
+	if pages := (size + f.pageSize - 1) / f.pageSize; uint64(p.overflow)+1 != pages {
 		return fmt.Errorf("page %d claims %d overflow pages, its elements need %d", p.id, p.overflow, pages-1)
 	}
-	if end := p.id + uint64(p.overflow); end >= uint64(tx.Size())/pageSize {
+	if end := p.id + uint64(p.overflow); end >= f.highWater {
 		return fmt.Errorf("page %d goes on to page %d, which is out of bounds", p.id, end)
 	}
 	return nil
 }
 
-// mapped returns the header of a page in the file's mapping, which stays in
-// place as long as the transaction.
-func mapped(tx *bolt.Tx, id uint64) (*pageHeader, error) {
+// mapped is the file's mapping, which stays in place as long as the transaction.
+type mapped struct {
+	base      unsafe.Pointer
+	pageSize  uint64
+	highWater uint64 // pages
+}
+
+func mapping(tx *bolt.Tx) mapped {
 	info := tx.DB().Info()
-	if highWater := uint64(tx.Size()) / uint64(info.PageSize); id < 2 || id >= highWater {
-		return nil, fmt.Errorf("page %d is out of bounds (the file has %d)", id, highWater)
+	size := uint64(info.PageSize)
+	return mapped{unsafe.Add(unsafe.Pointer(nil), info.Data), size, uint64(tx.Size()) / size}
+}
+
+// page returns the header of a page.
+func (f mapped) page(id uint64) (*pageHeader, error) {
+	if id < 2 || id >= f.highWater {
+		return nil, fmt.Errorf("page %d is out of bounds (the file has %d)", id, f.highWater)
 	}
-	p := (*pageHeader)(unsafe.Add(unsafe.Pointer(nil), info.Data+uintptr(id)*uintptr(info.PageSize)))
+	p := (*pageHeader)(unsafe.Add(f.base, uintptr(id*f.pageSize)))
 	if p.id != id {
 		return nil, fmt.Errorf("page %d says that it is page %d", id, p.id)
 	}

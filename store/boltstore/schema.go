@@ -69,26 +69,48 @@ const crcSize = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sum is the checksum of a value's msgpack under a bucket and sub-key.
-func sum(bucket, key string, payload []byte) uint32 {
-	var buf [320]byte // a name is at most 255 bytes
-	b := append(buf[:0], bucket...)
-	b = append(b, 0)
-	b = append(b, key...)
-	b = append(b, 0)
-	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, payload)
+// zero ends a bucket's name, and a sub-key, in what a checksum covers.
+var zero = []byte{0}
+
+// keySums are what a checksum takes of each sub-key: sub-key · 0.
+var keySums = func() (b [numSubKeys][]byte) {
+	for i, k := range subKeys {
+		b[i] = append([]byte(k), 0)
+	}
+	return b
+}()
+
+// nameSum is the checksum of a bucket's name and a zero byte, with which every
+// checksum of what is in it begins.
+func nameSum(name []byte) uint32 {
+	return crc32.Update(crc32.Checksum(name, castagnoli), castagnoli, zero)
 }
 
-// seal returns a value: checksum and msgpack, in memory of its own.
-func seal(bucket, key string, payload []byte) []byte {
+// valueSum is the checksum of a value: of its bucket's name, its sub-key and its
+// msgpack.
+func valueSum(bucket uint32, key, payload []byte) uint32 {
+	return crc32.Update(crc32.Update(bucket, castagnoli, key), castagnoli, payload)
+}
+
+// seal returns the value of a Pod's sub-key: checksum and msgpack, in memory of
+// its own. bucket is the nameSum of the Pod.
+func seal(bucket uint32, sub int, payload []byte) []byte {
+	return sealKey(bucket, keySums[sub], payload)
+}
+
+func sealKey(bucket uint32, key, payload []byte) []byte {
 	v := make([]byte, crcSize, crcSize+len(payload))
-	binary.BigEndian.PutUint32(v, sum(bucket, key, payload))
+	binary.BigEndian.PutUint32(v, valueSum(bucket, key, payload))
 	return append(v, payload...)
 }
 
 // unseal returns the msgpack of a value, or false when the checksum is not that
 // of this bucket and sub-key.
-func unseal(bucket, key string, value []byte) ([]byte, bool) {
+func unseal(bucket uint32, sub int, value []byte) ([]byte, bool) {
+	return unsealKey(bucket, keySums[sub], value)
+}
+
+func unsealKey(bucket uint32, key, value []byte) ([]byte, bool) {
 	if len(value) <= crcSize {
 		return nil, false
 	}
@@ -96,29 +118,33 @@ func unseal(bucket, key string, value []byte) ([]byte, bool) {
 	if mutant == "nocrc" {
 		return payload, true
 	}
-	return payload, binary.BigEndian.Uint32(value) == sum(bucket, key, payload)
+	return payload, binary.BigEndian.Uint32(value) == valueSum(bucket, key, payload)
+}
+
+// sealBook and unsealBook are seal and unseal for the bookkeeping bucket.
+func sealBook(key string, payload []byte) []byte {
+	return sealKey(nameSum([]byte(bookkeeping)), append([]byte(key), 0), payload)
+}
+
+func unsealBook(key string, value []byte) ([]byte, bool) {
+	return unsealKey(nameSum([]byte(bookkeeping)), append([]byte(key), 0), value)
 }
 
 // digest is what a Pod's bucket has as its sequence: in the upper half a CRC32C
-// over sub-key · 0 · CRC of each value there is, in the lower half one over the
-// Pod's name.
-func digest(name string, values *[numSubKeys][]byte) uint64 {
+// over sub-key · 0 · CRC of each value there is, in the lower half the Pod's
+// nameSum.
+func digest(bucket uint32, values *[numSubKeys][]byte) uint64 {
 	if mutant == "norecord" {
 		return 0
 	}
-	var buf [numSubKeys * 16]byte
-	b := buf[:0]
+	var upper uint32
 	for i, v := range values {
 		if len(v) >= crcSize {
-			b = append(b, subKeys[i]...)
-			b = append(b, 0)
-			b = append(b, v[:crcSize]...)
+			upper = crc32.Update(upper, castagnoli, keySums[i])
+			upper = crc32.Update(upper, castagnoli, v[:crcSize])
 		}
 	}
-	upper := crc32.Checksum(b, castagnoli)
-	var nameBuf [256]byte
-	lower := crc32.Checksum(append(nameBuf[:0], name...), castagnoli)
-	return uint64(upper)<<32 | uint64(lower)
+	return uint64(upper)<<32 | uint64(bucket)
 }
 
 // nameRecord is the record of Pod names: how many there are, and the sum of

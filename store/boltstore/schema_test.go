@@ -129,14 +129,14 @@ func TestRefusesOtherFormats(t *testing.T) {
 		want   error
 	}{
 		"a newer version": {func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), seal(bookkeeping, keyFormat, newEncoder().uint(2)))
+			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, newEncoder().uint(2)))
 		}, store.ErrFormat},
 		"not ours": {func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bookkeeping)) }, store.ErrFormat},
 		"a damaged version": {func(tx *bolt.Tx) error {
 			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), []byte("\x00\x00\x00\x00\x01"))
 		}, store.ErrCorrupt},
 		"a version that is no number": {func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), seal(bookkeeping, keyFormat, []byte{0xa1, 'x'}))
+			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, []byte{0xa1, 'x'}))
 		}, store.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {

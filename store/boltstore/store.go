@@ -155,12 +155,10 @@ func (s *Store) maybeLost(op, name string) error {
 
 // judge is ValidateName with the operation on the error.
 func (s *Store) judge(op, name string) error {
-	err := store.ValidateName(name)
-	var e *store.Error
-	if errors.As(err, &e) {
-		e.Op = op
+	if err := store.ValidateName(name); err != nil {
+		return withOp(op, err)
 	}
-	return err
+	return nil
 }
 
 // Write creates or replaces one Pod: see [store.MetadataStore].

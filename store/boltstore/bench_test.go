@@ -1,0 +1,150 @@
+package boltstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"podstore/store"
+)
+
+// manifest is a manifest of about 4 KB, in canonical form.
+var manifest = func() []byte {
+	var b strings.Builder
+	b.WriteString(`{"env":[`)
+	for i := range 70 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"name":"VARIABLE_%03d","value":"value of variable %d"}`, i, i)
+	}
+	b.WriteString(`],"name":"agent"}`)
+	return []byte(b.String())
+}()
+
+// filled makes a database of n Pods with something in each sub-key but extra.
+func filled(b *testing.B, n int) *Store {
+	b.Helper()
+	s, err := Open(filepath.Join(b.TempDir(), "pods.db"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	pods := func(yield func(*store.Metadata, error) bool) {
+		for i := range n {
+			m := sample()
+			m.PodName, m.Manifest, m.Extra = podName(i), manifest, nil
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+	if _, err := store.Copy(context.Background(), s, pods, store.CopyOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func podName(i int) string { return fmt.Sprintf("pod-%06d", i) }
+
+func BenchmarkAddPeer(b *testing.B) {
+	for _, writers := range []int{1, 8, 64, 256} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			s := filled(b, 1000)
+			ctx := context.Background()
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var wg sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range writers {
+				wg.Go(func() {
+					for {
+						i := left.Add(-1)
+						if i < 0 {
+							return
+						}
+						if _, err := store.AddPeer(ctx, s, podName(rand.IntN(1000)), fmt.Sprint("peer-", i%50)); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			st := s.Stats()
+			b.ReportMetric(float64(st.Changes)/float64(st.Commits), "changes/commit")
+		})
+	}
+}
+
+func BenchmarkUnchangedUpdate(b *testing.B) {
+	s := filled(b, 1000)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := store.AddPeer(ctx, s, podName(rand.IntN(1000)), "a"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for _, n := range []int{1000, 10000} {
+		s := filled(b, n)
+		for _, omit := range []bool{false, true} {
+			b.Run(fmt.Sprintf("pods=%d/omitmanifest=%v", n, omit), func(b *testing.B) {
+				ctx := context.Background()
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := s.ReadPart(ctx, podName(rand.IntN(n)), store.ReadOptions{OmitManifest: omit}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	s := filled(b, 10000)
+	ctx := context.Background()
+	b.Run("names", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.List(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, omit := range []bool{false, true} {
+		b.Run(fmt.Sprintf("all/omitmanifest=%v", omit), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, err := range s.All(ctx, store.ReadOptions{OmitManifest: omit}) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	s := filled(b, 10000)
+	path := s.path
+	s.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Open(path, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
+}
