@@ -1,24 +1,30 @@
 package jsonvalue
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 )
 
-// manifest returns a canonical manifest of about size bytes, shaped like a
-// resolved one: short strings, paths, a few numbers, some text.
-func manifest(size int) []byte {
-	var b strings.Builder
-	b.WriteString(`{"model":{"id":"large-1","max_tokens":8192,"temperature":0.7},"rules":[`)
+// writtenManifest returns a manifest of about size bytes, shaped like a resolved
+// one: short strings, paths, a few numbers, some text. Its keys descend.
+func writtenManifest(size int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"version":3,"rules":[`)
 	for i := 0; b.Len() < size-80; i++ {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `{"label":"Größe %d","permission":"write","prompt":"First line.\nSecond \"line\".","recursive":%t,"target":"/srv/project/src/module-%d"}`, i, i%2 == 0, i)
+		fmt.Fprintf(&b, `{"target":"/srv/project/src/module-%d","recursive":%t,"prompt":"First line.\nSecond \"line\".","permission":"write","label":"Größe %d"}`, i, i%2 == 0, i)
 	}
-	b.WriteString(`],"version":3}`)
-	out, err := Canonical([]byte(b.String()), MaxDepth)
+	b.WriteString(`],"model":{"temperature":0.7,"max_tokens":8192,"id":"large-1"}}`)
+	return b.Bytes()
+}
+
+// manifest is writtenManifest in canonical form.
+func manifest(size int) []byte {
+	out, err := Canonical(writtenManifest(size), MaxDepth)
 	if err != nil {
 		panic(err)
 	}
@@ -27,14 +33,13 @@ func manifest(size int) []byte {
 
 func BenchmarkCanonical(b *testing.B) {
 	compact := manifest(4 << 10)
-	reversed := []byte(`{"z":` + string(compact) + `,"y":1,"a":2}`)
 	for _, c := range []struct {
 		name string
 		src  []byte
 	}{
 		{"compact", compact},
 		{"pretty", AppendIndent(nil, compact, 0)},
-		{"disordered", reversed},
+		{"disordered", writtenManifest(4 << 10)},
 		{"floats", []byte("[" + strings.Repeat("0.7,-12.25,3.141592653589793,1e-7,", 100) + "0]")},
 		{"integers", []byte("[" + strings.Repeat("1,4096,1750000000,18446744073709551615,", 100) + "0]")},
 		{"text", []byte(`"` + strings.Repeat("plain text without escapes. ", 150) + `"`)},

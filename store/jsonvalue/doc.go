@@ -15,7 +15,8 @@
 // (1e+16, 1.5e-7). One departure from serde_json is deliberate: floats are
 // parsed correctly rounded.
 //
-// Time is linear in the input but for the sorting of keys, memory a small
-// multiple of it. All functions are safe for concurrent use; a [Scanner] is
-// for one goroutine.
+// Values are read in one pass. Keys out of order cost a sort of that object's
+// keys and a move of its bytes, so a byte is moved at most once for each object
+// around it. Memory is a small multiple of the input. All functions are safe
+// for concurrent use; a [Scanner] is for one goroutine.
 package jsonvalue
