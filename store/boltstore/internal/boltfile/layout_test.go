@@ -253,6 +253,8 @@ func podSample(t testing.TB) *sample {
 	return s
 }
 
+func bytesReader(b []byte) io.ReaderAt { return bytes.NewReader(b) }
+
 // failingReader fails where it touches one page.
 type failingReader struct {
 	io.ReaderAt

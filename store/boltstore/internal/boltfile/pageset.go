@@ -11,6 +11,10 @@ const (
 type pageSet struct {
 	chunks map[uint64]*[chunkWords]uint64
 	n      uint64
+
+	// The chunk that was added to last: ids mostly come in ascending runs.
+	last   *[chunkWords]uint64
+	lastID uint64
 }
 
 func (s *pageSet) has(id uint64) bool {
@@ -20,13 +24,9 @@ func (s *pageSet) has(id uint64) bool {
 
 // add reports whether id was not in the set before.
 func (s *pageSet) add(id uint64) bool {
-	c := s.chunks[id/chunkPages]
-	if c == nil {
-		if s.chunks == nil {
-			s.chunks = make(map[uint64]*[chunkWords]uint64)
-		}
-		c = new([chunkWords]uint64)
-		s.chunks[id/chunkPages] = c
+	c := s.last
+	if c == nil || s.lastID != id/chunkPages {
+		c = s.chunk(id / chunkPages)
 	}
 	w, bit := &c[id%chunkPages/64], uint64(1)<<(id%64)
 	if *w&bit != 0 {
@@ -35,4 +35,17 @@ func (s *pageSet) add(id uint64) bool {
 	*w |= bit
 	s.n++
 	return true
+}
+
+func (s *pageSet) chunk(n uint64) *[chunkWords]uint64 {
+	c := s.chunks[n]
+	if c == nil {
+		if s.chunks == nil {
+			s.chunks = make(map[uint64]*[chunkWords]uint64)
+		}
+		c = new([chunkWords]uint64)
+		s.chunks[n] = c
+	}
+	s.last, s.lastID = c, n
+	return c
 }
