@@ -1,81 +1,132 @@
-package jsonexport
+package jsonexport_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"podstore/store"
+	"podstore/store/jsonexport"
 	"podstore/store/storetest"
 )
 
 func TestConformance(t *testing.T) {
 	storetest.Metadata(t, storetest.Backend{
 		Open: func(t *testing.T) store.MetadataStore {
-			return openDir(t, filepath.Join(t.TempDir(), "root"))
+			return openForSuite(t, filepath.Join(t.TempDir(), "root"))
 		},
 		Reopen: func(t *testing.T, s store.MetadataStore) store.MetadataStore {
-			return openDir(t, store.RootDir(s))
+			return openForSuite(t, store.RootDir(s))
 		},
-		Check: func(t *testing.T, s store.MetadataStore) {
-			for path := range walk(t, store.RootDir(s)) {
-				if base := filepath.Base(path); base != fileName {
-					t.Errorf("%s was left", path)
-				}
-			}
-		},
+		Check: func(t *testing.T, s store.MetadataStore) { checkLayout(t, s.(*jsonexport.Dir)) },
 		Damage: func(t *testing.T, s store.MetadataStore, pod string) store.MetadataStore {
-			if err := os.WriteFile(filepath.Join(store.RootDir(s), pod, fileName), []byte(`{"pod_name":`), 0); err != nil {
+			if err := os.WriteFile(filepath.Join(store.RootDir(s), pod, "metadata.json"), []byte(`{"pod_name":`), 0); err != nil {
 				t.Fatal(err)
 			}
 			return s
 		},
 		Written: func(t *testing.T, s store.MetadataStore) string {
-			var b strings.Builder
-			for path, state := range walk(t, store.RootDir(s)) {
-				b.WriteString(path)
-				b.WriteString(state)
-			}
-			return b.String()
+			return fileStates(t, store.RootDir(s))
 		},
 	})
 }
 
-func openDir(t testing.TB, root string) *Dir {
+// Both halves in one handle keep the same promises.
+func TestConformanceCombined(t *testing.T) {
+	storetest.Metadata(t, storetest.Backend{
+		Open: func(t *testing.T) store.MetadataStore {
+			return store.NewCombined(nil, openForSuite(t, filepath.Join(t.TempDir(), "root")))
+		},
+	})
+}
+
+func openForSuite(t *testing.T, root string) *jsonexport.Dir {
 	t.Helper()
-	d, err := OpenDir(root, nil)
+	d, err := jsonexport.OpenDir(root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// walk yields every file below root, by its path from there, with what changes
-// when it is replaced or written.
-func walk(t testing.TB, root string) func(func(path, state string) bool) {
+// fileStates lists every entry below root with what a write changes: its time,
+// and that of its directory, which gets a new entry.
+func fileStates(t *testing.T, root string) string {
 	t.Helper()
-	return func(yield func(path, state string) bool) {
-		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			info, err := os.Lstat(path)
-			if err != nil {
-				return err
-			}
-			rel, err := filepath.Rel(root, path)
-			if err != nil {
-				return err
-			}
-			if !yield(rel, inode(info)+info.ModTime().String()) {
-				return fs.SkipAll
-			}
-			return nil
-		})
+	var b strings.Builder
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%q %d %s\n", path, info.Size(), info.ModTime())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// checkLayout makes sure that the root holds {pod}/metadata.json for each Pod,
+// to the byte and with the modes that it should have, and nothing else.
+func checkLayout(t *testing.T, d *jsonexport.Dir) {
+	t.Helper()
+	var want []string
+	for m, err := range d.All(context.Background(), store.ReadOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		encoded, err := jsonexport.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(d.RootDir(), m.PodName, "metadata.json")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(data, encoded) {
+			t.Errorf("%s does not hold the canonical encoding of its Pod", path)
+		}
+		want = append(want, filepath.Dir(path), path)
+	}
+	var got []string
+	err := filepath.WalkDir(d.RootDir(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		mode := fs.FileMode(0o600)
+		if e.IsDir() {
+			mode = 0o700
+		}
+		if info.Mode().Perm() != mode {
+			t.Errorf("%s has mode %v, want %v", path, info.Mode().Perm(), mode)
+		}
+		if path != d.RootDir() {
+			got = append(got, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the root holds %q, want %q", got, want)
 	}
 }
