@@ -11,7 +11,6 @@ import (
 	"os"
 	"sync"
 
-	"podstore/store"
 	"podstore/store/jsonvalue"
 )
 
@@ -51,14 +50,14 @@ func (s *Store) append(ctx context.Context, t target, entry json.RawMessage) err
 		return t.fail(err)
 	}
 	defer leave()
-	d, err := s.openSession(t.session)
+	d, err := s.openSession(s.sessionPath(t.session))
 	if err != nil {
 		return t.fail(err)
 	}
 	defer d.close()
 	f, err := openLocked(ctx, d, t.name, true)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = s.createLocked(ctx, t, d)
+		return t.fail(s.appendFirst(ctx, t, d, line))
 	}
 	if err != nil {
 		return t.fail(err)
@@ -70,8 +69,7 @@ func (s *Store) append(ctx context.Context, t target, entry json.RawMessage) err
 func (t target) gate() gateKey { return gateKey{t.session, t.name} }
 
 // openSession opens a session's directory, which it creates if need be.
-func (s *Store) openSession(session store.SessionID) (*dir, error) {
-	path := s.sessionPath(session)
+func (s *Store) openSession(path string) (*dir, error) {
 	d, err := openDir(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return d, err
@@ -82,21 +80,26 @@ func (s *Store) openSession(session store.SessionID) (*dir, error) {
 	return openDir(path)
 }
 
-// createLocked creates a file unless another process has done so, and locks it.
-func (s *Store) createLocked(ctx context.Context, t target, d *dir) (*os.File, error) {
+// appendFirst makes a file with one line in it, unless another process has made
+// the file meanwhile. There is never one without a line.
+func (s *Store) appendFirst(ctx context.Context, t target, d *dir, line []byte) error {
 	release, err := s.lockDir(ctx, t, d)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer release()
-	f, err := d.create(t.name)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+	f, err := openLocked(ctx, d, t.name, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.put(t, d, func(w *os.File) error {
+			_, err := w.Write(line)
+			return err
+		})
 	}
-	if err == nil {
-		f.Close()
+	if err != nil {
+		return err
 	}
-	return openLocked(ctx, d, t.name, true)
+	defer f.Close()
+	return s.appendLine(t, d, f, line)
 }
 
 // appendLine adds a line at the end of the last complete one. The caller has
@@ -107,9 +110,9 @@ func (s *Store) appendLine(t target, d *dir, f *os.File, line []byte) error {
 		return err
 	}
 	if keep, ok := s.undone.of(t.gate(), id, size); ok {
-		if err := s.cut(d, f, keep); err != nil {
-			return fmt.Errorf("an earlier change could not be completed or undone, and still cannot: %w; "+
-				"the segment takes no entries until it can be", err)
+		if err := s.cut(f, keep); err != nil {
+			return fmt.Errorf("an earlier append could not be completed or undone, and still cannot: %w; "+
+				"the segment takes no entries until it can be", stripPath(err))
 		}
 		size = keep
 	}
@@ -119,13 +122,10 @@ func (s *Store) appendLine(t target, d *dir, f *os.File, line []byte) error {
 		err = f.Truncate(keep)
 	}
 	if err != nil {
-		return fmt.Errorf("looking for an unfinished entry at the end: %w", err)
+		return fmt.Errorf("removing an unfinished entry at the end: %w", stripPath(err))
 	}
-	if keep == 0 && s.sync {
-		// Where there are bytes, somebody has done this before them.
-		if err := s.syncDirs(d); err != nil {
-			return err
-		}
+	if err := s.syncName(t, d, id); err != nil {
+		return err
 	}
 	// On Unix every write goes to the end; Windows cannot open a file for that
 	// and cut it too.
@@ -138,30 +138,19 @@ func (s *Store) appendLine(t target, d *dir, f *os.File, line []byte) error {
 	if err == nil {
 		return nil
 	}
-	if undo := s.cut(d, f, keep); undo != nil {
+	if undo := s.cut(f, keep); undo != nil {
 		s.undone.remember(t.gate(), f, keep)
-		return fmt.Errorf("%w; undoing it failed too: %w; the segment takes no more entries until that succeeds", err, undo)
+		return fmt.Errorf("%w; undoing it failed too: %w; the segment takes no more entries until that succeeds", stripPath(err), stripPath(undo))
 	}
-	return fmt.Errorf("%w; the entry was not added", err)
+	return fmt.Errorf("%w; the entry was not added", stripPath(err))
 }
 
-// cut takes a change of a file back: only its first keep bytes stay.
-func (s *Store) cut(d *dir, f *os.File, keep int64) error {
+// cut takes an append back: only the first keep bytes of the file stay.
+func (s *Store) cut(f *os.File, keep int64) error {
 	if err := f.Truncate(keep); err != nil || !s.sync {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return s.syncDirs(d)
-}
-
-// syncDirs brings the names of a session and of its files to the disk.
-func (s *Store) syncDirs(d *dir) error {
-	if err := d.sync(); err != nil {
-		return err
-	}
-	return syncDir(s.root)
+	return f.Sync()
 }
 
 // committedLen returns where the last complete line ends in the first size
@@ -188,8 +177,8 @@ func committedLen(f *os.File, size int64) (int64, error) {
 	return 0, nil
 }
 
-// undone holds the files of which a change failed and could not be taken back.
-// They are taken back before the next append.
+// undone holds the files to which an append failed and could not be taken back.
+// It is taken back before the next one.
 type undone struct {
 	mu    sync.Mutex
 	files map[gateKey]undoneFile

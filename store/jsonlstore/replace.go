@@ -12,8 +12,8 @@ import (
 )
 
 // CreateSegment implements [store.SessionLog]. Readers see the old segment or
-// the new one; a crash leaves one of them, and perhaps a file {segment}.jsonl.tmp
-// with a dot before its name, which the next CreateSegment or Truncate removes.
+// the new one, and so does who comes after a crash, which may leave a temporary
+// file besides. The next change of that kind removes it.
 func (s *Store) CreateSegment(ctx context.Context, session store.SessionID, segment store.SegmentID, entries []json.RawMessage) error {
 	t := s.target("create segment", session, logName(segment))
 	if err := t.writable(ctx); err != nil {
@@ -26,14 +26,11 @@ func (s *Store) CreateSegment(ctx context.Context, session store.SessionID, segm
 			return err
 		}
 	}
-	r, err := s.startReplacing(ctx, t, true)
-	if err != nil {
-		return t.fail(err)
-	}
-	defer r.close()
-	return t.fail(r.put(func(w *os.File) error {
-		_, err := w.Write(content)
-		return err
+	return t.fail(s.replace(ctx, t, true, func(d *dir, _ *os.File) error {
+		return s.put(t, d, func(w *os.File) error {
+			_, err := w.Write(content)
+			return err
+		})
 	}))
 }
 
@@ -48,91 +45,67 @@ func (s *Store) Truncate(ctx context.Context, session store.SessionID, segment s
 	if entries < 0 {
 		return t.invalid("cannot keep %d entries", entries)
 	}
-	r, err := s.startReplacing(ctx, t, false)
-	if err != nil {
-		return t.fail(err)
-	}
-	defer r.close()
-	_, size, err := identify(r.old)
-	if err != nil {
-		return t.fail(err)
-	}
-	committed, err := committedLen(r.old, size)
-	if err != nil {
-		return t.fail(err)
-	}
-	_, end, more, err := scanEntries(ctx, io.NewSectionReader(r.old, 0, committed), entries)
-	if err != nil || !more {
-		return t.fail(err)
-	}
-	return t.fail(r.put(func(w *os.File) error {
-		_, err := io.CopyN(w, r.old, end) // nothing has moved its offset from 0
-		return err
+	return t.fail(s.replace(ctx, t, false, func(d *dir, old *os.File) error {
+		_, size, err := identify(old)
+		if err != nil {
+			return err
+		}
+		committed, err := committedLen(old, size)
+		if err != nil {
+			return err
+		}
+		_, end, more, err := scanEntries(ctx, io.NewSectionReader(old, 0, committed), entries)
+		if err != nil || !more {
+			return err
+		}
+		return s.put(t, d, func(w *os.File) error {
+			_, err := io.CopyN(w, old, end) // nothing has moved its offset from 0
+			return err
+		})
 	}))
 }
 
-// replacement is a file about to be replaced, locked against every other change
-// of its name and its content.
-type replacement struct {
-	target
-	dir     *dir
-	old     *os.File // nil if there is none
-	release func()
-	leave   func()
-}
-
-// startReplacing locks a file for replacement. One that does not exist is an
-// error unless create is set.
-func (s *Store) startReplacing(ctx context.Context, t target, create bool) (_ *replacement, err error) {
-	r := &replacement{target: t}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	if r.leave, err = s.gates.enter(ctx, t.gate()); err != nil {
-		return nil, err
-	}
-	if create {
-		r.dir, err = s.openSession(t.session)
-	} else {
-		r.dir, err = openDir(s.sessionPath(t.session))
-	}
+// replace calls do with a file locked against every change of its name and its
+// content. Where it does not exist, do gets nil or, unless create is set, is not
+// called.
+func (s *Store) replace(ctx context.Context, t target, create bool, do func(d *dir, old *os.File) error) error {
+	leave, err := s.gates.enter(ctx, t.gate())
 	if err != nil {
-		return nil, err
-	}
-	if r.release, err = s.lockDir(ctx, t, r.dir); err != nil {
-		return nil, err
-	}
-	r.old, err = openLocked(ctx, r.dir, t.name, true)
-	if create && errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return r, err
-}
-
-func (r *replacement) close() {
-	if r.old != nil {
-		r.old.Close()
-	}
-	if r.release != nil {
-		r.release()
-	}
-	if r.dir != nil {
-		r.dir.close()
-	}
-	if r.leave != nil {
-		r.leave()
-	}
-}
-
-// put writes a new file and puts it in the place of the old one.
-func (r *replacement) put(write func(*os.File) error) error {
-	temp := "." + r.name + tempSuffix
-	if err := r.dir.remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := r.dir.create(temp)
+	defer leave()
+	open := openDir
+	if create {
+		open = s.openSession
+	}
+	d, err := open(s.sessionPath(t.session))
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	release, err := s.lockDir(ctx, t, d)
+	if err != nil {
+		return err
+	}
+	defer release()
+	old, err := openLocked(ctx, d, t.name, true)
+	switch {
+	case err == nil:
+		defer old.Close()
+	case !create || !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return do(d, old)
+}
+
+// put writes a new file and puts it in the place of one that exists. The caller
+// has the directory locked.
+func (s *Store) put(t target, d *dir, write func(*os.File) error) error {
+	temp := "." + t.name + tempSuffix
+	if err := d.remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := d.create(temp)
 	if err != nil {
 		return err
 	}
@@ -145,24 +118,20 @@ func (r *replacement) put(write func(*os.File) error) error {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = r.dir.rename(temp, r.name)
+		// The new file may have the number of one that was here before.
+		s.undone.forget(t.gate())
+		s.named.forget(t.gate())
+		err = d.rename(temp, t.name)
 	}
 	if err != nil {
-		r.dir.remove(temp)
+		d.remove(temp)
 		return err
 	}
-	s := r.store
-	s.undone.forget(r.gate())
-	if !s.sync {
-		return nil
-	}
-	if err := s.syncDirs(r.dir); err != nil {
-		if _, size, err := identify(f); err == nil {
-			s.undone.remember(r.gate(), f, size)
-		}
+	id, _, err := identify(f)
+	if err != nil {
 		return err
 	}
-	return nil
+	return s.syncName(t, d, id)
 }
 
 const tempSuffix = ".tmp"

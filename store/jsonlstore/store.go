@@ -21,8 +21,8 @@ type SyncMode int
 
 const (
 	// SyncEach: when the method returns nil, the change survives a loss of
-	// power. An append costs one fdatasync, the first one to a segment also a
-	// sync of two directories.
+	// power. An append costs one fdatasync, a Store's first one to a segment also
+	// a sync of two directories.
 	SyncEach SyncMode = iota
 	// SyncNever leaves it to the system, which writes within about half a
 	// minute. A change survives the end of the process but not a loss of power,
@@ -55,6 +55,7 @@ type Store struct {
 	max      int
 	gates    gates
 	undone   undone
+	named    named
 }
 
 var _ store.SessionLog = (*Store)(nil)

@@ -1,0 +1,253 @@
+package jsonlstore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"podstore/store/jsonlstore"
+)
+
+// foreignLock is a lock on a file or directory such as another process holds:
+// it belongs to the open file, not to the process.
+func foreignLock(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	noError(t, err)
+	t.Cleanup(func() { f.Close() })
+	noError(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	return f
+}
+
+// waitUntilOpen returns when this process has the file open n times.
+func waitUntilOpen(t *testing.T, path string, n int) {
+	t.Helper()
+	want, err := os.Stat(path)
+	noError(t, err)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		fds, err := os.ReadDir("/proc/self/fd")
+		noError(t, err)
+		open := 0
+		for _, fd := range fds {
+			if info, err := os.Stat("/proc/self/fd/" + fd.Name()); err == nil && os.SameFile(info, want) {
+				open++
+			}
+		}
+		if open >= n {
+			return
+		}
+	}
+	t.Fatalf("%s was not opened %d times", path, n)
+}
+
+// operations are all that wait for a segment's lock.
+func operations(s *jsonlstore.Store, ctx context.Context) map[string]func() error {
+	return map[string]func() error{
+		"Append":        func() error { return s.Append(ctx, sessionA, segment1, raw(`{"n":2}`)) },
+		"CreateSegment": func() error { return s.CreateSegment(ctx, sessionA, segment1, raws(`{"n":2}`)) },
+		"Truncate":      func() error { return s.Truncate(ctx, sessionA, segment1, 0) },
+		"EntryCount":    func() error { _, err := s.EntryCount(ctx, sessionA, segment1); return err },
+		"ReadAll": func() error {
+			for _, err := range s.ReadAll(ctx, sessionA, segment1) {
+				return err
+			}
+			return nil
+		},
+	}
+}
+
+// The end of the context ends the wait, and nothing is changed.
+func TestWaitForLockEndsWithContext(t *testing.T) {
+	for name := range operations(nil, nil) {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			path := logPath(root, sessionA, segment1)
+			lay(t, path, "{\"n\":1}\n{\"tail")
+			s := open(t, root, nil)
+			lock := foreignLock(t, path)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			result := make(chan error, 1)
+			go func() { result <- operations(s, ctx)[name]() }()
+			waitUntilOpen(t, path, 2)
+			// A second one waits for the first, within the process.
+			second := make(chan error, 1)
+			go func() { second <- operations(s, ctx)["Append"]() }()
+			cancel()
+			matches(t, <-result, context.Canceled)
+			matches(t, <-second, context.Canceled)
+			contentIs(t, path, "{\"n\":1}\n{\"tail")
+			noError(t, lock.Close())
+			noError(t, operations(s, t.Context())[name]())
+		})
+	}
+}
+
+// What waited for a lock goes on when it is free.
+func TestWaitForLock(t *testing.T) {
+	for name := range operations(nil, nil) {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			path := logPath(root, sessionA, segment1)
+			lay(t, path, "{\"n\":1}\n")
+			s := open(t, root, nil)
+			lock := foreignLock(t, path)
+			result := make(chan error, 1)
+			go func() { result <- operations(s, t.Context())[name]() }()
+			waitUntilOpen(t, path, 2)
+			noError(t, lock.Close())
+			noError(t, <-result)
+		})
+	}
+}
+
+// An operation that waited for a file that was then replaced works on the file
+// that took its place.
+func TestFileReplacedWhileWaiting(t *testing.T) {
+	root := t.TempDir()
+	path := logPath(root, sessionA, segment1)
+	lay(t, path, "{\"n\":1}\n")
+	s := open(t, root, nil)
+	lock := foreignLock(t, path)
+	result := make(chan error, 1)
+	go func() { result <- s.Append(t.Context(), sessionA, segment1, raw(`{"n":2}`)) }()
+	waitUntilOpen(t, path, 2)
+	lay(t, path+".new", "{\"new\":1}\n")
+	noError(t, os.Rename(path+".new", path))
+	noError(t, lock.Close())
+	noError(t, <-result)
+	holds(t, s, sessionA, segment1, `{"new":1}`, `{"n":2}`)
+}
+
+// An operation that waited for a file that was then removed makes a new one.
+func TestFileRemovedWhileWaiting(t *testing.T) {
+	root := t.TempDir()
+	path := logPath(root, sessionA, segment1)
+	lay(t, path, "{\"n\":1}\n")
+	s := open(t, root, nil)
+	lock := foreignLock(t, path)
+	result := make(chan error, 1)
+	go func() { result <- s.Append(t.Context(), sessionA, segment1, raw(`{"n":2}`)) }()
+	waitUntilOpen(t, path, 2)
+	noError(t, os.Remove(path))
+	noError(t, lock.Close())
+	noError(t, <-result)
+	holds(t, s, sessionA, segment1, `{"n":2}`)
+}
+
+// Files are created and replaced under the lock of the session's directory.
+func TestCreationWaitsForDirectoryLock(t *testing.T) {
+	for name, create := range map[string]func(*jsonlstore.Store, context.Context) error{
+		"Append": func(s *jsonlstore.Store, ctx context.Context) error {
+			return s.Append(ctx, sessionA, segment1, raw(`{"n":2}`))
+		},
+		"CreateSegment": func(s *jsonlstore.Store, ctx context.Context) error {
+			return s.CreateSegment(ctx, sessionA, segment1, raws(`{"n":2}`))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			dir := filepath.Join(root, sessionA.String())
+			noError(t, os.Mkdir(dir, 0o700))
+			s := open(t, root, nil)
+			lock := foreignLock(t, dir)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			result := make(chan error, 1)
+			go func() { result <- create(s, ctx) }()
+			waitUntilOpen(t, dir, 2)
+			// Another segment's creator waits within the process.
+			second := make(chan error, 1)
+			go func() { second <- s.Append(ctx, sessionA, segment2, raw(`{}`)) }()
+			waitUntilOpen(t, dir, 3)
+			cancel()
+			matches(t, <-result, context.Canceled)
+			matches(t, <-second, context.Canceled)
+			if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+				t.Fatalf("there are files: %v, %v", files, err)
+			}
+			noError(t, lock.Close())
+			noError(t, create(s, t.Context()))
+			holds(t, s, sessionA, segment1, `{"n":2}`)
+		})
+	}
+}
+
+// Two Stores of one process are to each other as two processes are.
+func TestTwoStoresOnOneRoot(t *testing.T) {
+	root := t.TempDir()
+	opts := &jsonlstore.Options{Sync: jsonlstore.SyncNever}
+	stores := []*jsonlstore.Store{open(t, root, opts), open(t, root, opts)}
+	const writers, each = 4, 100
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				if err := stores[w%2].Append(t.Context(), sessionA, segment1, raw(fmt.Sprintf(`{"w":%d,"i":%d}`, w, i))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got, errs := readAll(stores[0].ReadAll(t.Context(), sessionA, segment1))
+	if len(errs) > 0 || len(got) != writers*each {
+		t.Fatalf("%d entries, %v", len(got), errs)
+	}
+	for w := range writers {
+		i := 0
+		for _, e := range got {
+			if strings.HasPrefix(e, fmt.Sprintf(`{"w":%d,`, w)) {
+				if want := fmt.Sprintf(`{"w":%d,"i":%d}`, w, i); e != want {
+					t.Fatalf("got %s, want %s", e, want)
+				}
+				i++
+			}
+		}
+	}
+}
+
+// No file stays open.
+func TestLeavesNoFileOpen(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root, nil)
+	ctx := t.Context()
+	exercise := func() {
+		noError(t, s.CreateSegment(ctx, sessionA, segment1, raws(`{"n":1}`, `{"n":2}`)))
+		noError(t, s.Append(ctx, sessionA, segment2, raw(`{}`)))
+		noError(t, s.AppendTrace(ctx, sessionA, segment2, raw(`{}`)))
+		noError(t, s.Truncate(ctx, sessionA, segment1, 1))
+		holds(t, s, sessionA, segment1, `{"n":1}`)
+		for range s.ReadAll(ctx, sessionA, segment1) {
+			break
+		}
+		s.Truncate(ctx, sessionA, segment3, 1)
+		s.EntryCount(ctx, sessionB, segment3)
+		_, err := s.ListSessions(ctx)
+		noError(t, err)
+		_, err = s.ListSegments(ctx, sessionA)
+		noError(t, err)
+		_, err = s.SessionOf(ctx, segment1)
+		noError(t, err)
+		_, err = s.Exists(ctx, sessionA, segment1)
+		noError(t, err)
+	}
+	for range 20 {
+		exercise()
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	noError(t, err)
+	for _, fd := range fds {
+		if path, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(path, root) {
+			t.Errorf("%s is still open", path)
+		}
+	}
+}
