@@ -45,8 +45,16 @@ type batchWriter struct {
 	pending []batchItem // their names are not durable yet
 }
 
-func newBatchWriter(p *podFiles, op string, compare bool) *batchWriter {
-	w := &batchWriter{p: p, op: op, compare: compare, syncAll: p.root.canSyncAll()}
+// maySyncAll is false in tests of what happens on other systems.
+var maySyncAll = true
+
+// few is how many Pods are sooner synced each than with what other programs
+// have written to the same file system.
+const few = 32
+
+// newBatchWriter returns a batchWriter for about n Pods.
+func newBatchWriter(p *podFiles, op string, n int, compare bool) *batchWriter {
+	w := &batchWriter{p: p, op: op, compare: compare, syncAll: maySyncAll && n > few && p.root.canSyncAll()}
 	// A worker renders and makes system calls; where each file is synced it
 	// mostly waits.
 	if w.workers = max(2, runtime.GOMAXPROCS(0)); !w.syncAll {
@@ -167,8 +175,8 @@ func whole(items []batchItem) error {
 }
 
 // WriteBatch implements [store.BatchWriter]. On Linux, on a local file system,
-// it syncs the whole file system twice for each thousand Pods, elsewhere each
-// file.
+// it syncs the whole file system about once for each thousand Pods; where there
+// are few, or elsewhere, each file.
 func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 	errs := make([]error, len(pods))
 	fail := func(from int, err error) []error {
@@ -185,7 +193,7 @@ func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 		return fail(0, err)
 	}
 	defer end()
-	w := newBatchWriter(p, "write", false)
+	w := newBatchWriter(p, "write", len(pods), false)
 	settle := func(from int, items []batchItem) {
 		for i := range items {
 			errs[from+i] = items[i].err

@@ -40,7 +40,8 @@ func decode(data []byte, dir string) (*store.Metadata, *store.Error) {
 	d.metadata()
 	err := d.End()
 	if err == nil && dir != "" && d.m.PodName != dir {
-		err = d.Errorf(d.nameAt, "pod_name is %.300q, but the directory is named %q; rename the directory or correct pod_name", d.m.PodName, dir)
+		at := d.Errorf(d.nameAt, "pod_name is %.300q, but the directory is named %q; rename the directory or correct pod_name", d.m.PodName, dir)
+		return nil, &store.Error{Line: at.Line, Column: at.Column, Kind: store.ErrInvalid, Err: wrongName(at.Msg)}
 	}
 	if err == nil {
 		return d.m, nil
@@ -52,6 +53,11 @@ func decode(data []byte, dir string) (*store.Metadata, *store.Error) {
 	}
 	return nil, bad
 }
+
+// wrongName says that a whole document is another Pod's.
+type wrongName string
+
+func (e wrongName) Error() string { return string(e) }
 
 // decoder reads a document from the first byte to the last. The scanner keeps
 // the first error and does nothing more after it.

@@ -72,7 +72,7 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	}
 	r.total = len(names)
 
-	e := exporter{w: newBatchWriter(p, "export", true), r: r, seen: make(map[string]bool, len(names))}
+	e := exporter{w: newBatchWriter(p, "export", len(names), true), r: r, seen: make(map[string]bool, len(names))}
 	srcErr := e.copy(ctx, src)
 	done, err := e.w.finish()
 	e.report(done)

@@ -113,20 +113,22 @@ func (b *buffers) release() {
 	}
 }
 
-// load reads and decodes a Pod's file. name must be valid. fresh says that the
-// file was modified just now. data are the file's bytes, valid until the
+// load reads and decodes a Pod's file. name must be valid. young says that it
+// failed and may not when the file is read again, because it was modified just
+// now. data are the file's bytes, valid until the
 // buffers are used again. The error is errNoPod or a *store.Error without Op.
-func (p *podFiles) load(b *buffers, name string) (m *store.Metadata, data []byte, fresh bool, err error) {
-	data, fresh, err = p.read(b, name)
+func (p *podFiles) load(b *buffers, name string) (m *store.Metadata, data []byte, young bool, err error) {
+	data, fresh, err := p.read(b, name)
 	if err != nil {
 		return nil, nil, fresh, err
 	}
 	m, bad := decode(data, name)
 	if bad != nil {
 		bad.Pod, bad.Path = name, p.file(name)
-		return nil, nil, fresh, bad
+		_, whole := bad.Err.(wrongName)
+		return nil, nil, fresh && !whole, bad
 	}
-	return m, data, fresh, nil
+	return m, data, false, nil
 }
 
 // read reads a Pod's file whole, as it was at one moment.

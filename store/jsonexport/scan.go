@@ -121,12 +121,12 @@ func (s *scan) read(b *buffers, name string) scanned {
 		found.err = &store.Error{Op: s.op, Pod: name, Path: s.dir(name), Kind: e.Kind, Err: e.Err}
 		return found
 	}
-	m, data, fresh, err := s.load(b, name)
+	m, data, young, err := s.load(b, name)
 	found.m, found.err = m, err
 	var e *store.Error
 	if errors.As(err, &e) {
 		e.Op = s.op
-		found.later = fresh
+		found.later = young
 	}
 	if err == nil && s.canonical {
 		found.canonical = isCanonical(b, m, data)

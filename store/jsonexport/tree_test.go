@@ -1,7 +1,9 @@
 package jsonexport
 
 import (
+	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,3 +54,40 @@ func age(t testing.TB, root string) {
 // minimal is the canonical file of a Pod with nothing but its name, which needs
 // no escapes.
 func minimal(name string) string { return "{\n  \"pod_name\": \"" + name + "\"\n}" }
+
+func openDir(t testing.TB, root string) *Dir {
+	t.Helper()
+	d, err := OpenDir(root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// walk yields every file below root, by its path from there, with what changes
+// when it is written or replaced.
+func walk(t testing.TB, root string) iter.Seq2[string, string] {
+	t.Helper()
+	return func(yield func(path, state string) bool) {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			info, err := os.Lstat(path)
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			if !yield(filepath.ToSlash(rel), fmt.Sprint(info.Mode(), info.Size(), info.ModTime().UnixNano())) {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

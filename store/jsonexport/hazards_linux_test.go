@@ -1,0 +1,158 @@
+package jsonexport
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"podstore/store"
+)
+
+// hazardTree is a directory in which nearly everything is wrong, and what an
+// operation that reads it must say of each entry. Good Pods have the outcome ok,
+// bad ones the outcome bad.
+func hazardTree(t *testing.T, ok, bad Outcome) (root string, want map[string]result) {
+	t.Helper()
+	want = map[string]result{}
+	files := map[string]string{
+		"file":          "plain",
+		"loose.json":    "{}",
+		"no-pod/x.json": "{}",
+	}
+	good := func(name string) {
+		files[name+"/metadata.json"] = string(Append(nil, &store.Metadata{PodName: name}))
+		want[name] = result{outcome: ok}
+	}
+	refuse := func(name, content string, line, column int, reason string) {
+		files[name+"/metadata.json"] = content
+		want[name] = result{bad, "", line, column, reason}
+	}
+	for _, name := range hardNames {
+		good(name)
+	}
+	good("with-foreign-files")
+	files["with-foreign-files/notes.txt"] = "mine"
+	files["with-foreign-files/.metadata.json.0000"] = "{"
+	files["unknown-top/metadata.json"] = `{"pod_name":"unknown-top","from_the_future":{"b":1,"a":[]}}`
+	want["unknown-top"] = result{outcome: ok}
+	refuse("unknown-nested", `{"pod_name":"unknown-nested","peers":[{"pod_name":"a","since":1}]}`, 1, 55, `unknown field "since" in a peer`)
+	refuse("empty", "", 1, 1, "unexpected end of input")
+	refuse("half", "{\n  \"pod_name\": \"half\",\n  \"pee", 3, 7, "unexpected end of input")
+	refuse("copied", minimal("original"), 2, 15, `pod_name is "original", but the directory is named "copied"`)
+	refuse("big", minimal("big")+strings.Repeat(" ", 5000), 0, 0, "the limit is 4096")
+	delete(files, "big/metadata.json") // see below
+	refuse("not-utf8", "{\"pod_name\":\"not-utf8\xff\"}", 1, 13, "not UTF-8")
+
+	root = tree(t, files)
+	do := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mkdir := func(name string) { do(os.Mkdir(filepath.Join(root, name), 0o700)) }
+	file := func(name string) string { return filepath.Join(root, name, fileName) }
+
+	mkdir("no-pod-empty")
+	mkdir("big")
+	put(t, file("big"), minimal("big")+strings.Repeat(" ", 5000))
+
+	mkdir("sparse")
+	put(t, file("sparse"), "{")
+	do(os.Truncate(file("sparse"), 1<<40))
+	want["sparse"] = result{bad, "", 0, 0, "it has 1099511627776 bytes, the limit is 4096"}
+
+	mkdir("fifo")
+	do(syscall.Mkfifo(file("fifo"), 0o600))
+	want["fifo"] = result{bad, "", 0, 0, "is a named pipe; expected a regular file"}
+	do(syscall.Mkfifo(filepath.Join(root, "fifo-above"), 0o600)) // counted as a file
+
+	mkdir("socket")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	do(err)
+	short := filepath.Join("/tmp", filepath.Base(t.TempDir())+".sock") // a socket's path must be short
+	do(syscall.Bind(fd, &syscall.SockaddrUnix{Name: short}), os.Rename(short, file("socket")), syscall.Close(fd))
+	want["socket"] = result{bad, "", 0, 0, "is a socket; expected a regular file"}
+
+	mkdir("directory")
+	do(os.Mkdir(file("directory"), 0o700))
+	want["directory"] = result{bad, "", 0, 0, "is a directory; expected a regular file"}
+
+	mkdir("linked-file")
+	do(os.Symlink(file("with-foreign-files"), file("linked-file")))
+	want["linked-file"] = result{bad, "", 0, 0, "is a symbolic link, which is not followed"}
+	mkdir("linked-nowhere")
+	do(os.Symlink("nowhere", file("linked-nowhere")))
+	want["linked-nowhere"] = result{bad, "", 0, 0, "is a symbolic link"}
+	for name, target := range map[string]string{"link": "with-foreign-files", "link-to-file": "file", "link-nowhere": "nowhere", "link-up": ".."} {
+		do(os.Symlink(target, filepath.Join(root, name)))
+		want[name] = result{bad, name, 0, 0, "is a symbolic link, which is not followed; put a directory in its place"}
+	}
+	mkdir("bad-\xff-name")
+	put(t, file("bad-\xff-name"), minimal("x"))
+	want["bad-\xff-name"] = result{bad, "bad-\xff-name", 0, 0, "it is not UTF-8"}
+
+	if os.Geteuid() == 0 {
+		// A device of a kind that no driver serves.
+		mkdir("device")
+		if err := syscall.Mknod(file("device"), syscall.S_IFCHR|0o600, 511<<8); err == nil {
+			want["device"] = result{bad, "", 0, 0, "is a device; expected a regular file"}
+		} else {
+			do(os.Remove(filepath.Join(root, "device")))
+		}
+	}
+	age(t, root)
+	return root, want
+}
+
+const (
+	hazardFiles = 3 // of hazardTree, that are neither directories nor links
+	hazardDirs  = 2 // and directories without metadata.json
+)
+
+// TestImportHazards: every entry of a bad tree is accounted for, nothing blocks,
+// nothing large is allocated, the good Pods go in.
+func TestImportHazards(t *testing.T) {
+	root, want := hazardTree(t, Imported, Refused)
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			got := map[string]Result{}
+			var report Report
+			var err error
+			taken := allocated(func() {
+				report, err = Import(t.Context(), s, root, ImportOptions{MaxFileSize: 4096, Progress: collect(t, got)})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if taken > 64<<20 {
+				t.Errorf("%d bytes were allocated", taken)
+			}
+			checkResults(t, root, got, want)
+			if report.Files != hazardFiles || report.Directories != hazardDirs {
+				t.Errorf("%d files and %d directories, want %d and %d", report.Files, report.Directories, hazardFiles, hazardDirs)
+			}
+			counts := map[Outcome]int{}
+			for _, r := range got {
+				counts[r.Outcome]++
+			}
+			for o, n := range counts {
+				if report.Counts[o] != n {
+					t.Errorf("%d %s counted, %d reported", report.Counts[o], o, n)
+				}
+			}
+			names, err := s.List(t.Context())
+			if err != nil || len(names) != counts[Imported] {
+				t.Errorf("the store has %d Pods, want %d (%v)", len(names), counts[Imported], err)
+			}
+			m, err := s.Read(t.Context(), "unknown-top")
+			if err != nil || string(m.Extra["from_the_future"]) != `{"a":[],"b":1}` {
+				t.Errorf("the unknown field: %v, %v", m, err)
+			}
+		})
+	}
+}
