@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -89,6 +90,12 @@ func (s *Store) open(o *Options) error {
 	}
 	if err := s.openFile(o); err != nil {
 		return err
+	}
+	if !o.ReadOnly {
+		// Whoever created or renamed the file may have been killed before this.
+		if err := syncNames(filepath.Dir(s.path)); err != nil {
+			return errors.Join(err, s.file.Close())
+		}
 	}
 	if err := s.openBolt(o); err != nil {
 		// bbolt closed the file if it returned an error, but not if it panicked;
@@ -241,7 +248,7 @@ func judgeFormat(value []byte) error {
 
 // create makes an empty database at path: a temporary file beside it, synced and
 // renamed, so that a crash leaves no half a file under the name. A file that
-// appears at path meanwhile stays.
+// appears at path meanwhile stays. The name is not durable yet.
 func create(path string) error {
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
@@ -255,7 +262,7 @@ func create(path string) error {
 	if err := renameNoReplace(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(dir)
+	return nil
 }
 
 // initialize writes a new database file.
@@ -287,10 +294,14 @@ func initialize(path string) error {
 
 // makeDir creates dir and what is missing above it, durably.
 func makeDir(dir string) error {
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Stat(dir)
+	parent := filepath.Dir(dir)
+	switch {
+	case err == nil:
+		return syncNames(parent) // whoever created dir may have been killed before this
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	parent := filepath.Dir(dir)
 	if err := makeDir(parent); err != nil {
 		return err
 	}
@@ -298,4 +309,14 @@ func makeDir(dir string) error {
 		return err
 	}
 	return syncDir(parent)
+}
+
+// syncNames is syncDir for a directory that others made: one that cannot be opened
+// for reading, or not be synced, is left to them.
+func syncNames(dir string) error {
+	err := syncDir(dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
