@@ -1,0 +1,260 @@
+//go:build linux
+
+package durabilitytest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"podstore/store"
+	"podstore/store/boltstore"
+)
+
+// writerJob is the work of a child that writes.
+type writerJob struct {
+	Workload workload
+	Path     string
+	// MaxFile, if set, is the limit for the size of any file, in bytes.
+	MaxFile uint64
+	// Unsafe makes the writer itself wrong in one way, to show that the harness
+	// notices: see unsafeWriters.
+	Unsafe string
+}
+
+// What a writer says on its standard output, one line each, in one write call:
+//
+//	ack G        goroutine G's next operation returned nil
+//	failed       an operation failed and the handle is unusable as it should be
+//	wrong WHY    the handle did something else
+//	closed       Close returned
+const (
+	sayAck    = "ack"
+	sayFailed = "failed"
+	sayWrong  = "wrong"
+	sayClosed = "closed"
+)
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stdout, format+"\n", args...)
+}
+
+func runWriter(job writerJob) {
+	if job.MaxFile > 0 {
+		signal.Ignore(syscall.SIGXFSZ) // otherwise the limit kills a Go program
+		limit := syscall.Rlimit{Cur: job.MaxFile, Max: job.MaxFile}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+			die("setrlimit: %v", err)
+		}
+	}
+	// With one goroutine everything is on one thread, and strace counts the calls
+	// of each thread.
+	runtime.LockOSThread()
+	if job.Unsafe == "create-in-place" {
+		createInPlace(job.Path)
+	}
+	s, err := boltstore.Open(job.Path, nil)
+	if err != nil {
+		say(sayFailed)
+		return
+	}
+	var st store.MetadataStore = s
+	if job.Unsafe == "half-edit" {
+		st = halfEdits{s}
+	}
+	if job.Workload.Goroutines == 1 {
+		writeAs(job, st, 0)
+	} else {
+		var wg sync.WaitGroup
+		for g := range job.Workload.Goroutines {
+			wg.Go(func() { writeAs(job, st, g) })
+		}
+		wg.Wait()
+	}
+	closed := make(chan struct{})
+	go func() {
+		select {
+		case <-closed:
+		case <-time.After(20 * time.Second):
+			say(sayWrong + " Close hangs")
+			os.Exit(0)
+		}
+	}()
+	err = s.Close()
+	close(closed)
+	if err != nil {
+		say(sayWrong+" Close: %v", err)
+	}
+	say(sayClosed)
+}
+
+// writeAs does the operations of one goroutine until one fails.
+func writeAs(job writerJob, s store.MetadataStore, g int) {
+	for i := range job.Workload.Ops {
+		if job.Unsafe == "ack-early" {
+			say("%s %d", sayAck, g)
+		}
+		if err := job.Workload.run(context.Background(), s, g, i); err != nil {
+			if why := unusable(s, err); why != "" {
+				say("%s %s", sayWrong, strings.ReplaceAll(why, "\n", " "))
+			}
+			say(sayFailed)
+			return
+		}
+		if job.Unsafe != "ack-early" {
+			say("%s %d", sayAck, g)
+		}
+	}
+}
+
+// unusable checks that after an I/O error every call says ErrUnusable.
+func unusable(s store.MetadataStore, first error) string {
+	ctx := context.Background()
+	if !errors.Is(first, store.ErrUnusable) {
+		return "the error is not ErrUnusable: " + first.Error()
+	}
+	edit := func(*store.Metadata) error { return nil }
+	calls := map[string]func() error{
+		"Read":   func() error { _, err := s.Read(ctx, sharedPod(0)); return err },
+		"List":   func() error { _, err := s.List(ctx); return err },
+		"Write":  func() error { return s.Write(ctx, &store.Metadata{PodName: "after"}) },
+		"Delete": func() error { return s.Delete(ctx, sharedPod(0)) },
+		"Update": func() error { _, err := s.Update(ctx, "after", edit); return err },
+		"UpdatePods": func() error {
+			_, err := store.UpdatePods(ctx, s, []string{"after", "all"}, func([]*store.Metadata) error { return nil })
+			return err
+		},
+		"All": func() error {
+			for _, err := range store.All(ctx, s, store.ReadOptions{}) {
+				return err
+			}
+			return nil
+		},
+		"Snapshot": func() error { _, _, err := s.(store.Snapshotter).Snapshot(ctx); return err },
+		"WriteTo":  func() error { _, err := s.(io.WriterTo).WriteTo(io.Discard); return err },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, store.ErrUnusable) {
+			return fmt.Sprintf("%s after it gives %v", name, err)
+		}
+	}
+	return ""
+}
+
+// unsafeWriters are ways in which a writer can be wrong.
+var unsafeWriters = []string{
+	"create-in-place", // the new file is written under its own name
+	"half-edit",       // an edit of several Pods is one transaction for each
+	"ack-early",       // an operation is acknowledged before it is done
+}
+
+// createInPlace makes an empty database, but writes it where it is to be.
+func createInPlace(path string) {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		die("%v", err)
+	}
+	defer os.RemoveAll(dir)
+	s, err := boltstore.Open(filepath.Join(dir, "empty"), nil)
+	if err == nil {
+		err = s.Close()
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(filepath.Join(dir, "empty"))
+	}
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		die("%v", err)
+	}
+}
+
+// halfEdits makes an edit of several Pods one transaction for each.
+type halfEdits struct{ *boltstore.Store }
+
+func (s halfEdits) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	pods := make([]*store.Metadata, len(names))
+	for i, name := range names {
+		m, err := s.Read(ctx, name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		pods[i] = m
+	}
+	if err := edit(pods); err != nil {
+		return nil, err
+	}
+	for i, m := range pods {
+		var err error
+		if m == nil {
+			err = s.Delete(ctx, names[i])
+		} else {
+			m.PodName = names[i]
+			err = s.Write(ctx, m)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return pods, nil
+}
+
+// outcome is how a writer ended.
+type outcome struct {
+	acked  acks
+	killed bool
+	failed bool
+	closed bool
+	wrong  string // what should not be
+}
+
+// finish runs a writer to its end and reads what it said.
+func finish(t testing.TB, cmd *exec.Cmd, goroutines int) outcome {
+	t.Helper()
+	out, err := cmd.Output()
+	o := parseOutcome(out, goroutines)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+	case errors.As(err, &exit) && exit.ProcessState.Sys().(syscall.WaitStatus).Signaled():
+		o.killed = true
+	default:
+		o.wrong = fmt.Sprintf("%v: %.2000s", err, cmd.Stderr)
+	}
+	return o
+}
+
+func parseOutcome(out []byte, goroutines int) outcome {
+	o := outcome{acked: make(acks, goroutines)}
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		switch word {
+		case sayAck:
+			var g int
+			fmt.Sscan(rest, &g)
+			o.acked[g]++
+		case sayFailed:
+			o.failed = true
+		case sayClosed:
+			o.closed = true
+		case sayWrong:
+			o.wrong = rest
+		}
+	}
+	return o
+}
