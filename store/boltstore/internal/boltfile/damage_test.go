@@ -136,7 +136,9 @@ func TestCycles(t *testing.T) {
 		}
 	}
 	other := uint64(0) // some bucket's root
-	for name, slot := range s.slot {
+	for _, b := range s.buckets {
+		name := string(b.Name)
+		slot := s.slot[name]
 		p := s.at(slot[0])
 		e := p[16+16*slot[1]:]
 		off := int(slot[0])*s.ps + 16 + 16*int(slot[1]) + int(le.Uint32(e[4:])+le.Uint32(e[8:]))

@@ -78,11 +78,13 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
-// FuzzOpen reads any bytes.
+// FuzzOpen reads any bytes, beginning with files of four small pages.
 func FuzzOpen(f *testing.F) {
-	for _, s := range fuzzSamples(f) {
-		f.Add(s.img)
-	}
+	f.Add(inlineSample(leafPageBytes(0, 0, leafElement{0, []byte("k"), []byte("v")})))
+	f.Add(hostile(4, map[int][]byte{
+		2: branchPageBytes(2, 3),
+		3: leafPageBytes(3, 0, leafElement{1, []byte("k"), bucketAt(2)}),
+	}))
 	f.Fuzz(func(t *testing.T, img []byte) {
 		salvage(t, img)
 	})
