@@ -44,7 +44,11 @@ func TestMain(m *testing.M) {
 // work is the worker: root, script, and the script's argument.
 func work(job []string) {
 	signal.Ignore(syscall.SIGXFSZ)
-	s, err := jsonlstore.Open(job[0], nil)
+	opts := &jsonlstore.Options{}
+	if job[2] == "never" {
+		opts.Sync = jsonlstore.SyncNever
+	}
+	s, err := jsonlstore.Open(job[0], opts)
 	if err != nil {
 		report("open: %v", err)
 		os.Exit(1)
@@ -187,6 +191,23 @@ var scripts = map[string]func(arg string) []step{
 		var steps []step
 		for n := range 8 {
 			steps = append(steps, appendStep(entryN(n)))
+		}
+		return steps
+	},
+	// rounds goes on for longer than anybody looks.
+	"rounds": func(string) []step {
+		var steps []step
+		for n := range 3000 {
+			st := appendStep(entryN(n))
+			switch n % 23 {
+			case 7:
+				st = traceStep(entryN(n))
+			case 13:
+				st = truncateStep(5)
+			case 22:
+				st = createStep(entryN(n), entryN(n+1))
+			}
+			steps = append(steps, st)
 		}
 		return steps
 	},
