@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -18,28 +19,50 @@ The exit code is then 5.`
 
 func checkCmd(c *console) *cobra.Command {
 	return command(c, "check [flags] DB", "Look for damage in a database", checkHelp,
-		`  podstore-migrate check pods.db`,
+		`  podstore-migrate check pods.db
+  podstore-migrate check unix:/run/supervisor.sock`,
 		func(ctx context.Context, args []string) error { return runCheck(ctx, c, args[0]) })
 }
 
+// findingItem is one finding in JSON.
+type findingItem struct {
+	head
+	Pod    *string `json:"pod"`
+	Reason string  `json:"reason"`
+	Advice string  `json:"advice"`
+}
+
+// checkSummary is the summary of check in JSON.
+type checkSummary struct {
+	Pods     int `json:"pods"`
+	Damaged  int `json:"damaged"`
+	Findings int `json:"findings"`
+}
+
 func runCheck(ctx context.Context, c *console, db string) error {
-	c.db = db
 	c.resume = "check changes nothing; run the same command again"
-	sum, err := boltstore.Check(ctx, db, nil, func(f boltstore.Finding) {
-		c.note(exitDamage)
-		what := "file " + place(nil, db)
-		if f.Pod != "" {
-			what = "pod " + quoteName(f.Pod)
-		}
-		c.print("damaged %s: %s; %s\n", what, oneLine(f.Reason), oneLine(f.Advice))
-	})
+	path, closer, err := c.readFile(ctx, db)
 	if err != nil {
 		return err
 	}
-	verdict := "no damage"
-	if sum.Findings > 0 {
-		verdict = fmt.Sprintf("%s, %d damaged", plural(sum.Findings, "finding"), sum.Damaged)
+	sum, err := boltstore.Check(ctx, path, nil, func(f boltstore.Finding) {
+		c.note(exitDamage)
+		item := findingItem{c.head("finding"), nil, oneLine(f.Reason), oneLine(f.Advice)}
+		what := "file " + place(nil, db)
+		if f.Pod != "" {
+			what = "pod " + quoteName(f.Pod)
+			item.Pod = &f.Pod
+		}
+		c.emit(item)
+		c.print("damaged %s: %s; %s\n", what, item.Reason, item.Advice)
+	})
+	c.summary = checkSummary{sum.Pods, sum.Damaged, sum.Findings}
+	if err == nil {
+		verdict := "no damage"
+		if sum.Findings > 0 {
+			verdict = fmt.Sprintf("%s, %d damaged", plural(sum.Findings, "finding"), sum.Damaged)
+		}
+		c.say("check: %s, %s", plural(sum.Pods, "Pod"), verdict)
 	}
-	c.say("check: %s, %s", plural(sum.Pods, "Pod"), verdict)
-	return nil
+	return errors.Join(err, closer.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"podstore/store"
@@ -24,11 +25,13 @@ type console struct {
 	out    *bufio.Writer
 	outErr error // the first error of standard output
 	err    io.Writer
-	// terminal: standard output is one, and each result is shown at once.
-	terminal bool
-	json     bool
-	command  string
-	code     int
+	// Standard output is a terminal: each result is shown at once. Standard error
+	// is one: progress is shown.
+	terminal, errTerminal bool
+	bar                   *progressbar.ProgressBar
+	json                  bool
+	command               string
+	code                  int
 
 	db      string // the database named on the command line, for hints
 	resume  string // what to say when the command is interrupted
@@ -36,7 +39,7 @@ type console struct {
 }
 
 func newConsole(stdout, stderr io.Writer) *console {
-	return &console{out: bufio.NewWriterSize(stdout, 32<<10), err: stderr, terminal: isTerminal(stdout)}
+	return &console{out: bufio.NewWriterSize(stdout, 32<<10), err: stderr, terminal: isTerminal(stdout), errTerminal: isTerminal(stderr)}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -61,6 +64,9 @@ func (c *console) hungUp() bool { return errors.Is(c.outErr, syscall.EPIPE) }
 // print writes a result, unless JSON is written instead.
 func (c *console) print(format string, args ...any) {
 	if !c.json {
+		if c.terminal {
+			c.clearBar()
+		}
 		_, err := fmt.Fprintf(c.out, format, args...)
 		c.wrote(err)
 		if c.terminal {
@@ -72,6 +78,7 @@ func (c *console) print(format string, args ...any) {
 // say writes one line on standard error, unless JSON is written instead.
 func (c *console) say(format string, args ...any) {
 	if !c.json {
+		c.clearBar()
 		fmt.Fprintf(c.err, format+"\n", args...)
 	}
 }
@@ -136,6 +143,8 @@ func (c *console) fail(err error) {
 
 // finish tells the error that ended a command, if any, and writes what is left.
 func (c *console) finish(err error) {
+	c.clearBar()
+	c.bar = nil
 	told := map[string]bool{}
 	for _, e := range flatten(err) {
 		if text := e.Error(); !told[text] {
@@ -147,6 +156,7 @@ func (c *console) finish(err error) {
 	c.wrote(c.out.Flush())
 	if c.outErr != nil && !c.hungUp() {
 		c.note(exitFailure)
+		c.json = false
 		c.say("podstore-migrate: %s: standard output: %s", c.command, oneLine(c.outErr.Error()))
 	}
 }
@@ -159,6 +169,8 @@ func (c *console) hint(err error, code int) string {
 	switch {
 	case code == exitMissing && e != nil && e.Pod != "":
 		return fmt.Sprintf("podstore-migrate list %s shows the Pods that are there", db)
+	case errors.Is(err, store.ErrExists):
+		return "give a path where nothing is; nothing was overwritten"
 	case code == exitMissing && e != nil && e.Path == c.db:
 		return "check the path; podstore-migrate import DB DIR creates a database"
 	case code == exitMissing:

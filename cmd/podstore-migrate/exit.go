@@ -41,6 +41,8 @@ func codeOf(err error) int {
 		return exitDone
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return exitInterrupted
+	case errors.As(err, new(*usageError)):
+		return exitUsage
 	case errors.Is(err, store.ErrFormat):
 		return exitFormat
 	case errors.Is(err, store.ErrLocked):

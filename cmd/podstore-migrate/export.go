@@ -38,7 +38,10 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	if err != nil {
 		return err
 	}
-	opts.Progress = func(r jsonexport.Result, done, total int) { c.exported(r) }
+	opts.Progress = func(r jsonexport.Result, done, total int) {
+		c.exported(r)
+		c.progress(done, total)
+	}
 	report, err := jsonexport.Export(ctx, s, dir, opts)
 	c.sumUp(report, exportOutcomes, false, err)
 	return errors.Join(err, s.Close())

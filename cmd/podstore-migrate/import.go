@@ -39,6 +39,9 @@ func importCmd(c *console) *cobra.Command {
 }
 
 func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.ImportOptions) error {
+	if err := c.writable(db); err != nil {
+		return err
+	}
 	// A directory that is not there must not leave an empty database behind.
 	if _, err := jsonexport.OpenDir(dir, &jsonexport.DirOptions{ReadOnly: true}); err != nil {
 		return err
@@ -54,7 +57,10 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	if err != nil {
 		return err
 	}
-	opts.Progress = func(r jsonexport.Result, done, total int) { c.imported(r, opts.DryRun) }
+	opts.Progress = func(r jsonexport.Result, done, total int) {
+		c.imported(r, opts.DryRun)
+		c.progress(done, total)
+	}
 	report, err := jsonexport.Import(ctx, dst, dir, opts)
 	c.sumUp(report, importOutcomes, opts.DryRun, err)
 	return errors.Join(err, closeDB())

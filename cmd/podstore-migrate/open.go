@@ -3,14 +3,69 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 
 	"podstore/store"
 	"podstore/store/boltstore"
 )
 
-// openRead opens a database for reading. Nothing is created or changed.
-func (c *console) openRead(ctx context.Context, db string) (*boltstore.Store, error) {
-	return c.open(ctx, db, &boltstore.Options{ReadOnly: true})
+// socketPrefix begins what stands in place of a database that a supervisor serves
+// on a Unix socket.
+const socketPrefix = "unix:"
+
+// database is a database that is open for reading.
+type database struct {
+	*boltstore.Store
+	closer io.Closer
+}
+
+// Close closes the database and removes what was fetched.
+func (d *database) Close() error { return d.closer.Close() }
+
+// openRead opens a database for reading: the file, which is neither created nor
+// changed, or what a supervisor serves, as it is at this moment.
+func (c *console) openRead(ctx context.Context, db string) (*database, error) {
+	c.db = db
+	socket, live := strings.CutPrefix(db, socketPrefix)
+	if !live {
+		s, err := c.open(ctx, db, &boltstore.Options{ReadOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		return &database{s, s}, nil
+	}
+	s, closer, err := boltstore.OpenLive(ctx, socket, "")
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	return &database{s, closer}, nil
+}
+
+// readFile gives the path of a database file, for what works on whole files:
+// the database itself, or a copy of what a supervisor serves.
+func (c *console) readFile(ctx context.Context, db string) (string, io.Closer, error) {
+	c.db = db
+	if !strings.HasPrefix(db, socketPrefix) {
+		return db, io.NopCloser(nil), nil
+	}
+	s, err := c.openRead(ctx, db)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.Path(), s, nil
+}
+
+// writable refuses a socket where a file is to be written.
+func (c *console) writable(path string) error {
+	if strings.HasPrefix(path, socketPrefix) {
+		return &usageError{"podstore-migrate " + c.command, fmt.Errorf("%s writes to %s, but a socket serves reading only", c.command, path)}
+	}
+	return nil
 }
 
 // open opens a database. It may have to wait for a lock, and an interrupt ends

@@ -83,6 +83,19 @@ func (c *console) damaged(pod string, err error) {
 	c.say("damaged pod %s: %s", quoteName(pod), reason(err))
 }
 
+// damageItem is a damaged Pod in JSON, for commands without a result per Pod.
+type damageItem struct {
+	head
+	Pod    string `json:"pod"`
+	Reason string `json:"reason"`
+}
+
+// damagedPod is damaged for those commands.
+func (c *console) damagedPod(pod string, err error) {
+	c.emit(damageItem{c.head("damage"), pod, reason(err)})
+	c.damaged(pod, err)
+}
+
 // byteSize is a flag's number of bytes, with an optional unit.
 type byteSize int64
 

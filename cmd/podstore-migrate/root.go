@@ -56,9 +56,9 @@ func newRoot(c *console) *cobra.Command {
 	root.SetHelpCommand(helpCmd(root, c))
 	root.AddCommand(
 		importCmd(c), exportCmd(c), verifyCmd(c),
-		listCmd(c), showCmd(c),
-		checkCmd(c),
-		versionCmd(c),
+		listCmd(c), showCmd(c), treeCmd(c), statsCmd(c),
+		checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c),
+		versionCmd(c), completionCmd(c), manCmd(c),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Flags().SetInterspersed(false)
@@ -109,7 +109,7 @@ func helpCmd(root *cobra.Command, c *console) *cobra.Command {
 func command(c *console, use, short, long, example string, run func(ctx context.Context, args []string) error) *cobra.Command {
 	name, rest, _ := strings.Cut(use, " ")
 	wanted := strings.Fields(strings.ReplaceAll(rest, "[flags]", ""))
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     use,
 		Short:   short,
 		Long:    long,
@@ -136,16 +136,32 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 			c.finish(run(cmd.Context(), args))
 			return nil
 		},
+		ValidArgsFunction: completeArgs(wanted),
 	}
+	cmd.Flags().BoolVar(&c.json, "json", false, "write JSON Lines on standard output and no text")
+	return cmd
 }
 
 // usageError tells that a command line is wrong, in one line.
 func (c *console) usageError(err error, args []string) {
-	c.note(exitUsage)
-	about := "podstore-migrate --help"
+	name := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.HasPrefix(err.Error(), "unknown command") {
-		about = "podstore-migrate " + args[0] + " --help"
+		name = args[0]
+		for _, arg := range args[1:] {
+			if !strings.HasPrefix(arg, "-") {
+				break
+			}
+			c.json = c.json || arg == "--json"
+		}
 	}
-	c.say("podstore-migrate: %s; see %s", oneLine(err.Error()), about)
-	c.wrote(c.out.Flush())
+	c.command = name
+	c.finish(&usageError{strings.TrimSpace("podstore-migrate " + name), err})
 }
+
+// usageError is wrong usage of a command.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() + "; see " + e.command + " --help" }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -48,6 +49,7 @@ func runShow(ctx context.Context, c *console, db, pod, field string) error {
 func (c *console) show(m *store.Metadata, field string) error {
 	doc := jsonexport.Append(nil, m)
 	if field == "" {
+		c.emit(metadataItem{c.head("pod"), m.PodName, doc})
 		c.print("%s", doc)
 		if c.terminal {
 			c.print("\n")
@@ -66,8 +68,24 @@ func (c *console) show(m *store.Metadata, field string) error {
 		}
 		return &store.Error{Op: "show", Pod: m.PodName, Err: fmt.Errorf("no field %q; its fields beyond the known ones: %s", field, fields)}
 	}
+	c.emit(fieldItem{c.head("field"), m.PodName, field, value})
 	c.print("%s\n", value)
 	return nil
+}
+
+// metadataItem is a Pod in JSON.
+type metadataItem struct {
+	head
+	Pod      string          `json:"pod"`
+	Metadata json.RawMessage `json:"metadata"`
+}
+
+// fieldItem is one field of a Pod in JSON.
+type fieldItem struct {
+	head
+	Pod   string          `json:"pod"`
+	Field string          `json:"field"`
+	Value json.RawMessage `json:"value"`
 }
 
 // topField cuts the value of a top-level field out of a canonical document and

@@ -85,3 +85,16 @@ func reason(err error) string {
 	}
 	return oneLine(err.Error())
 }
+
+// humanBytes is a size with a unit, for messages.
+func humanBytes(n int64) string {
+	units := []string{"KiB", "MiB", "GiB", "TiB"}
+	if n < 1024 {
+		return plural(n, "byte")
+	}
+	f := float64(n) / 1024
+	for f >= 1024 && len(units) > 1 {
+		f, units = f/1024, units[1:]
+	}
+	return fmt.Sprintf("%.1f %s", f, units[0])
+}

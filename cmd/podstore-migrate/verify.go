@@ -37,7 +37,10 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	if err != nil {
 		return err
 	}
-	opts.Progress = func(r jsonexport.Result, done, total int) { c.verified(r) }
+	opts.Progress = func(r jsonexport.Result, done, total int) {
+		c.verified(r)
+		c.progress(done, total)
+	}
 	report, err := jsonexport.Verify(ctx, s, dir, opts)
 	c.sumUp(report, verifyOutcomes, false, err)
 	return errors.Join(err, s.Close())

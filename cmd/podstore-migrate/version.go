@@ -14,8 +14,17 @@ func versionCmd(c *console) *cobra.Command {
 		`  podstore-migrate version`,
 		func(context.Context, []string) error {
 			c.print("%s", versionLine())
+			c.emit(versionItem{c.head("version"), version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
 			return nil
 		})
+}
+
+// versionItem is the version in JSON.
+type versionItem struct {
+	head
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
 }
 
 func versionLine() string {

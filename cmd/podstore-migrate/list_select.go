@@ -1,0 +1,109 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"podstore/store"
+)
+
+// parseSort makes the order of a list, or nil for that of the store, by name.
+func parseSort(key string) (func(a, b podItem) int, error) {
+	key, down := strings.CutPrefix(key, "-")
+	var order func(a, b podItem) int
+	switch key {
+	case "":
+		if !down {
+			return nil, nil
+		}
+	case "name":
+		order = func(a, b podItem) int { return cmp.Compare(a.Pod, b.Pod) }
+	case "session":
+		order = func(a, b podItem) int { return cmp.Compare(a.session(), b.session()) }
+	case "segment":
+		order = func(a, b podItem) int { return cmp.Compare(a.segment(), b.segment()) }
+	case "children":
+		order = func(a, b podItem) int { return cmp.Compare(a.Children, b.Children) }
+	case "reclaimed":
+		order = func(a, b podItem) int { return cmp.Compare(a.Reclaimed, b.Reclaimed) }
+	case "peers":
+		order = func(a, b podItem) int { return cmp.Compare(a.Peers, b.Peers) }
+	case "manifest":
+		order = func(a, b podItem) int { return cmp.Compare(size(a.ManifestBytes), size(b.ManifestBytes)) }
+	}
+	switch {
+	case order == nil:
+		return nil, fmt.Errorf("--sort %s: expected name, session, segment, children, reclaimed, peers or manifest", key)
+	case down:
+		return func(a, b podItem) int { return order(b, a) }, nil
+	}
+	return order, nil
+}
+
+func size(n *int) int {
+	if n == nil {
+		return -1
+	}
+	return *n
+}
+
+// parseFilters makes a condition that holds where all filters do.
+func parseFilters(filters []string) (func(*store.Metadata) bool, error) {
+	var conditions []func(*store.Metadata) bool
+	for _, f := range filters {
+		condition, err := parseFilter(f)
+		if err != nil {
+			return nil, fmt.Errorf("--filter %q: %w", f, err)
+		}
+		conditions = append(conditions, condition)
+	}
+	return func(m *store.Metadata) bool {
+		for _, holds := range conditions {
+			if !holds(m) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+func parseFilter(filter string) (func(*store.Metadata) bool, error) {
+	key, value, _ := strings.Cut(filter, "=")
+	switch key {
+	case "name":
+		if _, err := path.Match(value, ""); err != nil {
+			return nil, err
+		}
+		return func(m *store.Metadata) bool {
+			ok, _ := path.Match(value, m.PodName) // the pattern was tried
+			return ok
+		}, nil
+	case "session":
+		id, err := store.ParseSessionID(value)
+		return func(m *store.Metadata) bool { return m.Active != nil && m.Active.SessionID == id }, err
+	case "segment":
+		id, err := store.ParseSegmentID(value)
+		return func(m *store.Metadata) bool {
+			return m.Active != nil && m.Active.SegmentID != nil && *m.Active.SegmentID == id
+		}, err
+	case "child":
+		return func(m *store.Metadata) bool {
+			return slices.ContainsFunc(m.Children, func(c store.SpawnedChild) bool { return c.PodName == value })
+		}, nil
+	case "reclaimed":
+		return func(m *store.Metadata) bool {
+			return slices.ContainsFunc(m.Reclaimed, func(c store.ReclaimedChild) bool { return c.PodName == value })
+		}, nil
+	case "peer":
+		return func(m *store.Metadata) bool { return m.HasPeer(value) }, nil
+	case "active":
+		if value != "yes" && value != "no" {
+			return nil, fmt.Errorf("expected active=yes or active=no")
+		}
+		return func(m *store.Metadata) bool { return (m.Active != nil) == (value == "yes") }, nil
+	}
+	return nil, fmt.Errorf("expected name=, session=, segment=, child=, reclaimed=, peer= or active=")
+}

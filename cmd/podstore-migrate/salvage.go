@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store/boltstore"
+)
+
+const salvageHelp = `Salvage copies every Pod that is whole from a damaged database into a new one.
+DB is only read. NEWDB appears when it is complete; what stands there already is
+never overwritten.
+
+Where the newest state is damaged, the state before the last commit is looked
+through too. Each Pod that is not as it was last is one line on standard error,
+  lost pod NAME: reason
+  older pod NAME: it is as it was before the last commit
+and the exit code is then 5.`
+
+func salvageCmd(c *console) *cobra.Command {
+	return command(c, "salvage [flags] DB NEWDB", "Copy what is whole in a damaged database into a new one", salvageHelp,
+		`  podstore-migrate salvage pods.db rescued.db`,
+		func(ctx context.Context, args []string) error { return runSalvage(ctx, c, args[0], args[1]) })
+}
+
+// salvagedItem is what became of a Pod in JSON.
+type salvagedItem struct {
+	head
+	Pod     string `json:"pod"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// salvageSummary is the summary of salvage in JSON. Missing is null where nobody
+// can know it.
+type salvageSummary struct {
+	Saved   int  `json:"saved"`
+	Older   int  `json:"older"`
+	Lost    int  `json:"lost"`
+	Missing *int `json:"missing"`
+}
+
+func runSalvage(ctx context.Context, c *console, db, newDB string) error {
+	if err := c.writable(newDB); err != nil {
+		return err
+	}
+	c.resume = "nothing was written; run the same command again"
+	path, closer, err := c.readFile(ctx, db)
+	if err != nil {
+		return err
+	}
+	sum, err := boltstore.Salvage(ctx, path, newDB, nil, func(p boltstore.Salvaged) {
+		item := salvagedItem{c.head("result"), p.Pod, "saved", ""}
+		switch {
+		case p.Err != nil:
+			item.Outcome, item.Reason = "lost", reason(p.Err)
+			c.note(exitDamage)
+			c.say("lost pod %s: %s", quoteName(p.Pod), item.Reason)
+		case p.Older:
+			item.Outcome = "older"
+			c.note(exitDamage)
+			c.say("older pod %s: it is as it was before the last commit, which may have changed or deleted it", quoteName(p.Pod))
+		}
+		c.emit(item)
+	})
+	if err == nil {
+		c.salvaged(sum, newDB)
+	}
+	return errors.Join(err, closer.Close())
+}
+
+// salvaged sums up.
+func (c *console) salvaged(sum boltstore.SalvageSummary, newDB string) {
+	line := fmt.Sprintf("salvage: %d saved, %d older, %d lost", sum.Saved, sum.Older, sum.Lost)
+	item := salvageSummary{sum.Saved, sum.Older, sum.Lost, &sum.Missing}
+	switch {
+	case sum.Missing > 0:
+		line += fmt.Sprintf("; %d more were recorded, but not found", sum.Missing)
+	case sum.Missing < 0:
+		line += "; whether there were more is not known"
+		item.Missing = nil
+	}
+	if sum.Missing != 0 {
+		c.note(exitDamage)
+	}
+	c.summary = item
+	c.say("%s", line)
+	c.say("hint: podstore-migrate check %s, then put it in place of the damaged one", shellWord(newDB))
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store"
+)
+
+const treeHelp = `Tree draws which Pod spawned which. After a name stands in parentheses what is to
+be said of it: "reclaimed" where the parent took back what it delegated, "no such
+Pod" where a reference dangles, its peers and whether the link is one-sided. A
+Pod with several parents is drawn below the first and named below the others; a
+cycle ends where it closes.
+
+With POD it draws only what is below that Pod and what leads to it. With --format
+dot or mermaid it writes a graph for Graphviz or Mermaid.`
+
+func treeCmd(c *console) *cobra.Command {
+	var format string
+	cmd := command(c, "tree [flags] DB [POD]", "Draw parents, children, peers and dangling references", treeHelp,
+		`  podstore-migrate tree pods.db
+  podstore-migrate tree unix:/run/supervisor.sock coordinator
+  podstore-migrate tree --format dot pods.db | dot -Tsvg >pods.svg`,
+		func(ctx context.Context, args []string) error {
+			pod := ""
+			if len(args) == 2 {
+				pod = args[1]
+			}
+			return runTree(ctx, c, args[0], pod, len(args) == 2, format)
+		})
+	cmd.Flags().StringVar(&format, "format", "text", "write `text`, dot or mermaid")
+	cmd.MarkFlagsMutuallyExclusive("format", "json")
+	return cmd
+}
+
+// treeSummary is the summary of tree in JSON.
+type treeSummary struct {
+	Pods     int `json:"pods"`
+	Damaged  int `json:"damaged"`
+	Dangling int `json:"dangling"`
+}
+
+func runTree(ctx context.Context, c *console, db, pod string, one bool, format string) error {
+	formats := map[string]func(*console, *graph, map[string]bool){"text": drawText, "dot": drawDOT, "mermaid": drawMermaid}
+	draw := formats[format]
+	if draw == nil {
+		return &usageError{"podstore-migrate tree", fmt.Errorf("--format %s: expected text, dot or mermaid", format)}
+	}
+	c.resume = "tree changes nothing; run the same command again"
+	g, err := c.readGraph(ctx, db)
+	if g == nil {
+		return err
+	}
+	part := make(map[string]bool, len(g.names))
+	switch n := g.nodes[pod]; {
+	case one && (n == nil || !n.exists):
+		return errors.Join(err, &store.Error{Op: "tree", Pod: pod, Kind: store.ErrNotFound})
+	case one:
+		part = g.around(pod)
+	default:
+		for _, name := range g.names {
+			part[name] = true
+		}
+	}
+	if c.json {
+		draw = emitGraph
+	}
+	draw(c, g, part)
+	return err
+}
+
+// readGraph reads all Pods. Damaged ones are told and have a node too.
+func (c *console) readGraph(ctx context.Context, db string) (*graph, error) {
+	s, err := c.openRead(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	g := &graph{nodes: make(map[string]*node)}
+	for m, podErr := range s.All(ctx, store.ReadOptions{OmitManifest: true}) {
+		var e *store.Error
+		switch {
+		case podErr == nil:
+			g.addPod(m.PodName, m)
+		case errors.As(podErr, &e) && e.Pod != "":
+			g.addPod(e.Pod, nil)
+			c.damagedPod(e.Pod, podErr)
+		default:
+			err = errors.Join(err, podErr)
+		}
+	}
+	if err = errors.Join(err, s.Close()); ctx.Err() != nil {
+		return nil, err
+	}
+	g.finish()
+	return g, err
+}
+
+// maxDrawnDepth bounds how far lines are indented; what is deeper begins anew at
+// the margin.
+const maxDrawnDepth = 50
+
+// drawText draws a part of a graph as trees of lines.
+func drawText(c *console, g *graph, part map[string]bool) {
+	d := &textTree{c: c, g: g, part: part, drawn: make(map[string]bool), open: make(map[string]bool)}
+	isRoot := func(n *node) bool {
+		return n.exists && !slices.ContainsFunc(n.parents, func(p string) bool { return part[p] && p != n.name })
+	}
+	for _, name := range g.names {
+		if n := g.nodes[name]; part[name] && isRoot(n) && !d.belowFormer(n) {
+			d.roots(n)
+		}
+	}
+	// What is left is part of a cycle.
+	for _, name := range g.names {
+		if n := g.nodes[name]; part[name] && n.exists && !d.drawn[name] {
+			d.roots(n)
+		}
+	}
+}
+
+type textTree struct {
+	c     *console
+	g     *graph
+	part  map[string]bool
+	drawn map[string]bool // names that have been drawn with all that is below
+	open  map[string]bool // names above the line that is being drawn
+	later []*node         // names too deep to be drawn where they stand
+}
+
+// belowFormer reports whether a root that has nothing below it is drawn anyway,
+// below the Pod that reclaimed it.
+func (d *textTree) belowFormer(n *node) bool {
+	if len(n.children)+len(n.reclaimed) > 0 || !slices.ContainsFunc(n.formerParents, func(p string) bool { return d.part[p] && p != n.name }) {
+		return false
+	}
+	d.drawn[n.name] = true
+	return true
+}
+
+// roots draws a tree, and then what was too deep in it.
+func (d *textTree) roots(n *node) {
+	d.later = append(d.later, n)
+	for len(d.later) > 0 && !d.c.hungUp() {
+		n, d.later = d.later[0], d.later[1:]
+		if !d.drawn[n.name] {
+			d.c.print("%s\n", d.g.label(n))
+			d.below(n, "", 1)
+		}
+	}
+}
+
+// below draws what is below a name that has been printed.
+func (d *textTree) below(n *node, indent string, depth int) {
+	d.drawn[n.name], d.open[n.name] = true, true
+	defer delete(d.open, n.name)
+	inPart := func(name string) bool { return !d.part[name] }
+	children := slices.DeleteFunc(slices.Clone(n.children), inPart)
+	reclaimed := slices.DeleteFunc(slices.Clone(n.reclaimed), inPart)
+	for i, name := range slices.Concat(children, reclaimed) {
+		branch, rest := "├── ", "│   "
+		if i == len(children)+len(reclaimed)-1 {
+			branch, rest = "└── ", "    "
+		}
+		child := d.g.nodes[name]
+		var notes []string
+		descend := false
+		switch {
+		case i >= len(children):
+			notes = append(notes, "reclaimed")
+		case d.open[name]:
+			notes = append(notes, "cycle")
+		case d.drawn[name]:
+			notes = append(notes, "see above")
+		case depth == maxDrawnDepth:
+			notes = append(notes, "continued below")
+			d.later = append(d.later, child)
+		default:
+			descend = child.exists
+		}
+		d.c.print("%s%s%s\n", indent, branch, d.g.label(child, notes...))
+		if descend {
+			d.below(child, indent+rest, depth+1)
+		}
+	}
+}
