@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	berrors "go.etcd.io/bbolt/errors"
@@ -64,7 +65,7 @@ func kindOf(err error) error {
 	switch {
 	case errors.As(err, &p):
 		return store.ErrCorrupt
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG), errors.Is(err, berrors.ErrMaxSizeReached):
+	case isNoSpace(err):
 		return store.ErrNoSpace
 	case errors.Is(err, fs.ErrNotExist):
 		return store.ErrNotFound
@@ -78,4 +79,14 @@ func kindOf(err error) error {
 		return store.ErrFormat
 	}
 	return nil
+}
+
+func isNoSpace(err error) bool {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, berrors.ErrMaxSizeReached} {
+		// bbolt does not wrap the error of a resize, but quotes it.
+		if errors.Is(err, full) || err != nil && strings.HasSuffix(err.Error(), ": "+full.Error()) {
+			return true
+		}
+	}
+	return false
 }

@@ -73,8 +73,11 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
+	if err := s.usable("snapshot", ""); err != nil {
+		return nil, nil, err
+	}
 	if s.readOnly {
-		return s, io.NopCloser(nil), s.usable("snapshot", "")
+		return s, io.NopCloser(nil), nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(s.path), "."+filepath.Base(s.path)+".snapshot-*")
 	if err != nil {
