@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -38,9 +37,9 @@ type writerJob struct {
 // What a writer says on its standard output, one line each, in one write call:
 //
 //	ack G        goroutine G's next operation returned nil
-//	failed       an operation failed and the handle is unusable as it should be
-//	wrong WHY    the handle did something else
-//	closed       Close returned
+//	failed WHY   Open or an operation failed; WHY is "no space" or "other"
+//	wrong WHY    the handle is not unusable after that, or something else is wrong
+//	closed       the writer came to its end
 const (
 	sayAck    = "ack"
 	sayFailed = "failed"
@@ -54,7 +53,6 @@ func say(format string, args ...any) {
 
 func runWriter(job writerJob) {
 	if job.MaxFile > 0 {
-		signal.Ignore(syscall.SIGXFSZ) // otherwise the limit kills a Go program
 		limit := syscall.Rlimit{Cur: job.MaxFile, Max: job.MaxFile}
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 			die("setrlimit: %v", err)
@@ -68,7 +66,8 @@ func runWriter(job writerJob) {
 	}
 	s, err := boltstore.Open(job.Path, nil)
 	if err != nil {
-		say(sayFailed)
+		say("%s %s", sayFailed, reason(err))
+		say(sayClosed)
 		return
 	}
 	var st store.MetadataStore = s
@@ -111,13 +110,22 @@ func writeAs(job writerJob, s store.MetadataStore, g int) {
 			if why := unusable(s, err); why != "" {
 				say("%s %s", sayWrong, strings.ReplaceAll(why, "\n", " "))
 			}
-			say(sayFailed)
+			say("%s %s", sayFailed, reason(err))
 			return
 		}
 		if job.Unsafe != "ack-early" {
 			say("%s %d", sayAck, g)
 		}
 	}
+}
+
+const noSpace = "no space"
+
+func reason(err error) string {
+	if errors.Is(err, store.ErrNoSpace) {
+		return noSpace
+	}
+	return "other"
 }
 
 // unusable checks that after an I/O error every call says ErrUnusable.
@@ -219,6 +227,7 @@ type outcome struct {
 	acked  acks
 	killed bool
 	failed bool
+	full   bool // one failed with ErrNoSpace
 	closed bool
 	wrong  string // what should not be
 }
@@ -250,6 +259,7 @@ func parseOutcome(out []byte, goroutines int) outcome {
 			o.acked[g]++
 		case sayFailed:
 			o.failed = true
+			o.full = o.full || rest == noSpace
 		case sayClosed:
 			o.closed = true
 		case sayWrong:
