@@ -2,8 +2,10 @@ package jsonexport
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,4 +157,100 @@ func TestImportHazards(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestVerifyHazards: what import refuses, verify cannot read, for the same
+// reasons.
+func TestVerifyHazards(t *testing.T) {
+	root, want := hazardTree(t, MissingInStore, Unreadable)
+	got := map[string]Result{}
+	report, err := Verify(t.Context(), stores["bolt"](t), root, VerifyOptions{MaxFileSize: 4096, Progress: collect(t, got)})
+	if err != nil || report.Files != hazardFiles || report.Directories != hazardDirs {
+		t.Errorf("%+v, %v", report, err)
+	}
+	checkResults(t, root, got, want)
+}
+
+// TestDirHazards: the same as a store. What is in the place of a file is
+// damaged, and Write refuses to replace it.
+func TestDirHazards(t *testing.T) {
+	root, want := hazardTree(t, Imported, Refused)
+	before := contentsOfRegular(t, root)
+	d, err := OpenDir(root, &DirOptions{MaxFileSize: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := d.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := 0
+	for pod, w := range want {
+		m, err := d.Read(t.Context(), pod)
+		switch {
+		case w.outcome == Imported:
+			if err != nil || m.PodName != pod {
+				t.Errorf("%q: %v", pod, err)
+			}
+		case store.ValidateName(pod) != nil:
+			if !errors.Is(err, store.ErrInvalidName) {
+				t.Errorf("%q: %v", pod, err)
+			}
+		default:
+			var e *store.Error
+			if !errors.Is(err, store.ErrCorrupt) || !errors.Is(err, store.ErrInvalid) || !errors.As(err, &e) || !strings.Contains(e.Reason(), w.reason) || e.Line != w.line || e.Column != w.column {
+				t.Errorf("%q: %v, want %+v", pod, err, w)
+			}
+		}
+		if slices.Contains(names, pod) {
+			listed++
+		}
+	}
+	if listed != len(names) {
+		t.Errorf("%d of %d names are known", listed, len(names))
+	}
+	for _, pod := range []string{"fifo", "socket", "directory", "linked-file", "linked-nowhere", "link", "link-nowhere", "link-to-file"} {
+		if err := d.Write(t.Context(), &store.Metadata{PodName: pod}); !errors.Is(err, store.ErrExists) {
+			t.Errorf("Write %s: %v", pod, err)
+		}
+	}
+	if after := contentsOfRegular(t, root); !maps.Equal(before, after) {
+		t.Errorf("something changed: %q, %q", before, after)
+	}
+	// Delete removes a pipe, a socket, a link, never what a link points to.
+	for _, pod := range []string{"fifo", "socket", "linked-file", "linked-nowhere", "sparse"} {
+		if err := d.Delete(t.Context(), pod); err != nil {
+			t.Errorf("Delete %s: %v", pod, err)
+		}
+		if _, err := os.Lstat(filepath.Join(root, pod)); err == nil {
+			t.Errorf("Delete left %s", pod)
+		}
+	}
+	for _, pod := range []string{"directory", "link", "link-nowhere"} {
+		if err := d.Delete(t.Context(), pod); err == nil {
+			t.Errorf("Delete removed %s", pod)
+		}
+		if _, err := os.Lstat(filepath.Join(root, pod)); err != nil {
+			t.Error(err)
+		}
+	}
+	if m, err := d.Read(t.Context(), "with-foreign-files"); err != nil || m == nil {
+		t.Errorf("what a link pointed to: %v", err)
+	}
+}
+
+// contentsOfRegular is contents without what is no regular file, and without the
+// huge one.
+func contentsOfRegular(t *testing.T, root string) map[string]string {
+	got := map[string]string{}
+	for path, state := range walk(t, root) {
+		if strings.HasPrefix(state, "-") && !strings.HasPrefix(path, "sparse/") {
+			data, err := os.ReadFile(filepath.Join(root, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[path] = string(data)
+		}
+	}
+	return got
 }
