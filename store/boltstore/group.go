@@ -148,7 +148,7 @@ func (s *Store) inPlace() error {
 // of a failed read in the transaction is never written.
 func (g *group) load(op, name string) (old *stored, m *store.Metadata, err error) {
 	err = guard(func() error {
-		if old, err = load(g.tx, name); err == nil {
+		if old, err = g.s.load(g.tx, name); err == nil {
 			m, err = old.metadata(name, false)
 		}
 		return err

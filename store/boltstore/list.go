@@ -45,16 +45,13 @@ func listNames(tx *bolt.Tx) (names []string, damage error) {
 	var found nameRecord
 	var last []byte
 	c := tx.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
 		if last != nil && bytes.Compare(k, last) <= 0 {
 			return names, fmt.Errorf("the names are out of order at %.64q", k)
 		}
 		last = k
 		switch {
 		case string(k) == bookkeeping:
-			continue
-		case v != nil:
-			damage = fmt.Errorf("%.64q is not a bucket", k)
 			continue
 		case store.ValidateName(string(k)) != nil:
 			damage = fmt.Errorf("%.64q is not a Pod name", k)
@@ -116,7 +113,7 @@ func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*stor
 					for i < len(names) && len(chunk) < chunkPods && size < chunkBytes {
 						name := names[i]
 						start = i
-						p, err := load(tx, name)
+						p, err := s.load(tx, name)
 						var m *store.Metadata
 						if err == nil {
 							m, err = p.metadata(name, opts.OmitManifest)

@@ -63,7 +63,7 @@ func Open(path string, opts *Options) (*Store, error) {
 		o = *opts
 	}
 	o.LockTimeout = cmp.Or(max(o.LockTimeout, 0), DefaultLockTimeout)
-	s := &Store{path: path, readOnly: o.ReadOnly, log: o.Logger, enc: newEncoder()}
+	s := &Store{path: path, readOnly: o.ReadOnly, log: o.Logger, enc: newEncoder(), broken: make(map[string]error)}
 	s.idle.L = &s.mu
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -205,11 +205,17 @@ func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
 	if err != nil {
 		return names, fileError(err)
 	}
-	report := bf.WalkTop(func(name []byte) {
+	report := bf.WalkTop(func(name []byte, damage error) {
+		if damage != nil {
+			s.broken[string(name)] = damage
+		}
 		if string(name) != bookkeeping {
 			names.add(name)
 		}
 	})
+	if damage := s.broken[bookkeeping]; damage != nil {
+		return names, fileError(damage)
+	}
 	if full && len(report.Problems) == 0 {
 		if report, err = bf.Walk(func(*boltfile.Bucket) error { return nil }); err != nil {
 			return names, err

@@ -25,7 +25,10 @@ var errDigest = errors.New("the digest of its sub-keys does not match: a value w
 
 // load reads the raw values of a Pod. An error other than errMissing means
 // damage.
-func load(tx *bolt.Tx, name string) (*stored, error) {
+func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
+	if err := s.broken[name]; err != nil {
+		return nil, err
+	}
 	key := []byte(name)
 	b := tx.Bucket(key)
 	if b == nil {
@@ -34,19 +37,19 @@ func load(tx *bolt.Tx, name string) (*stored, error) {
 	if err := checkPodPages(tx, b); err != nil {
 		return nil, err
 	}
-	s := &stored{nameSum: nameSum(key), digest: b.Sequence()}
+	p := &stored{nameSum: nameSum(key), digest: b.Sequence()}
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		i := subKeyIndex(k)
-		if i < 0 || v == nil || s.values[i] != nil {
+		if i < 0 || v == nil || p.values[i] != nil {
 			return nil, fmt.Errorf("unexpected or repeated sub-key %.32q", k)
 		}
-		s.values[i] = v
+		p.values[i] = v
 	}
-	if s.digest != digest(s.nameSum, &s.values) {
+	if p.digest != digest(p.nameSum, &p.values) {
 		return nil, errDigest
 	}
-	return s, nil
+	return p, nil
 }
 
 // metadata decodes a Pod. It shares no memory with the file. With omitManifest

@@ -43,6 +43,11 @@ type Store struct {
 	// opened, or nil. It then never will again.
 	recordErr error
 
+	// broken are the Pods whose buckets bbolt must not enter, and why, as found
+	// when the file was opened: it would follow, or free, whatever pages they name.
+	// It is not changed after that.
+	broken map[string]error
+
 	closed    atomic.Bool
 	cause     atomic.Pointer[error] // why the handle is unusable
 	abandoned atomic.Bool           // bbolt must not be called any more
@@ -117,7 +122,7 @@ func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOption
 	}
 	var m *store.Metadata
 	err := s.view(op, name, func(tx *bolt.Tx) error {
-		p, err := load(tx, name)
+		p, err := s.load(tx, name)
 		if err == nil {
 			m, err = p.metadata(name, opts.OmitManifest)
 		}
@@ -198,6 +203,9 @@ func (g *group) heal(op string, m *store.Metadata) error {
 // damaged, without taking those of others with them.
 func (g *group) removable(op, name string) error {
 	err := guard(func() error {
+		if err := g.s.broken[name]; err != nil {
+			return err
+		}
 		b := g.tx.Bucket([]byte(name))
 		if b == nil {
 			return nil
@@ -225,7 +233,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return s.submit(ctx, op, name, func(g *group, _ *request) error {
 		exists := false
 		err := guard(func() error {
-			exists = g.tx.Bucket([]byte(name)) != nil
+			exists = s.broken[name] != nil || g.tx.Bucket([]byte(name)) != nil
 			return nil
 		})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"podstore/store/boltstore/internal/boltfile"
@@ -126,7 +127,7 @@ func TestWalkTop(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	if report := f.WalkTop(func(name []byte) { names = append(names, string(name)) }); len(report.Problems) > 0 {
+	if report := f.WalkTop(func(name []byte, _ error) { names = append(names, string(name)) }); len(report.Problems) > 0 {
 		t.Error(report.Problems)
 	}
 	if len(names) != len(s.buckets) || !slices.IsSorted(names) || names[3] != string(s.buckets[3].Name) {
@@ -143,6 +144,8 @@ func TestWalkTop(t *testing.T) {
 		{leafElement{1, []byte("b"), []byte("short")}, "is 5 bytes"},
 		{leafElement{1, []byte("b"), bucketAt(1)}, "on page 1"},
 		{leafElement{1, []byte("b"), bucketAt(4)}, "on page 4"},
+		{leafElement{1, []byte("b"), append(bucketAt(0), make([]byte, 8)...)}, "expected at least 16"},
+		{leafElement{1, []byte("b"), append(bucketAt(0), 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)}, "is a branch"},
 	} {
 		img := hostile(4, map[int][]byte{2: leafPageBytes(2, 0, c.e)})
 		f, err := openBytes(img)
@@ -150,10 +153,14 @@ func TestWalkTop(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		report := f.WalkTop(func([]byte) { n++ })
-		wantFound(t, report.Problems, c.part)
-		if n != 1 {
-			t.Errorf("%d names, expected 1", n)
+		report := f.WalkTop(func(name []byte, damage error) {
+			n++
+			if damage == nil || !strings.Contains(damage.Error(), c.part) || !strings.Contains(damage.Error(), `"b"`) {
+				t.Errorf("%q: %v, expected %q", name, damage, c.part)
+			}
+		})
+		if n != 1 || len(report.Problems) > 0 {
+			t.Errorf("%d names, expected 1; %v", n, report.Problems)
 		}
 	}
 }

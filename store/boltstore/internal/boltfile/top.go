@@ -3,10 +3,13 @@ package boltfile
 import "encoding/binary"
 
 // WalkTop reads only the tree of top-level buckets, by the rules of Walk, and
-// calls visit with the name of each bucket in it, in the order of the names. It
-// does not read the buckets' own pages, so it costs a small part of Walk where
-// buckets are large. name may be kept, but not changed.
-func (f *File) WalkTop(visit func(name []byte)) Report {
+// calls visit with each name in it, in order. damage, if not nil, says why what
+// stands there is not a bucket that can be entered: no bucket at all, a header
+// that is none, or contents in place that are damaged. It concerns that bucket
+// alone and is not in the Report. The buckets' own pages are not read, so WalkTop
+// costs a small part of Walk where buckets are large. name may be kept, but not
+// changed.
+func (f *File) WalkTop(visit func(name []byte, damage error)) Report {
 	w := &walker{f: f, inBucket: make(map[uint64]struct{})}
 	for id := range min(2, f.pages) {
 		w.own(id)
@@ -14,20 +17,43 @@ func (f *File) WalkTop(visit func(name []byte)) Report {
 	for i := range f.freelistPages {
 		w.own(f.meta.Freelist + i)
 	}
-	w.tree(f.meta.Root, f.meta.PageID, nil, nil, 0, func(page uint64, elements []element, _ int) {
+	w.tree(f.meta.Root, f.meta.PageID, nil, nil, 0, func(page uint64, elements []element, depth int) {
 		for _, e := range elements {
-			switch {
-			case e.flags != bucketElement:
-				w.add(page, "element %.64q has flags %#x, expected a bucket (1)", e.key, e.flags)
-			case len(e.value) < bucketHeaderSize:
-				w.add(page, "header of bucket %.64q is %d bytes, expected %d", e.key, len(e.value), bucketHeaderSize)
-			default:
-				if root := binary.LittleEndian.Uint64(e.value); root == 1 || root >= f.pages {
-					w.add(page, "bucket %.64q is on page %d, which is out of bounds", e.key, root)
-				}
-			}
-			visit(e.key)
+			visit(e.key, f.header(page, e, depth))
 		}
 	})
 	return w.report
+}
+
+// header checks an element of the tree of top-level buckets, and what it holds
+// in place.
+func (f *File) header(page uint64, e element, depth int) error {
+	fail := func(format string, args ...any) error {
+		p := problem(page, e.key, format, args...)
+		return &p
+	}
+	if e.flags != bucketElement {
+		return fail("element has flags %#x, expected a bucket (1)", e.flags)
+	}
+	if len(e.value) < bucketHeaderSize {
+		return fail("bucket's header is %d bytes, expected %d", len(e.value), bucketHeaderSize)
+	}
+	switch root := binary.LittleEndian.Uint64(e.value); {
+	case root == 1 || root >= f.pages:
+		return fail("bucket is on page %d, which is out of bounds", root)
+	case root > 1:
+		return nil
+	}
+	w := &walker{f: f, bucket: &Bucket{Name: e.key}}
+	ok := w.inline(page, e.value[bucketHeaderSize:], depth, func(_ uint64, elements []element, _ int) {
+		for _, e := range elements {
+			if e.flags != 0 {
+				w.add(page, "element has flags %#x, expected 0", e.flags)
+			}
+		}
+	})
+	if w.bucketN > 0 || !ok {
+		return &w.bucket1
+	}
+	return nil
 }
