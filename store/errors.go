@@ -64,7 +64,10 @@ func (e *Error) Error() string {
 		b.WriteString(e.Op)
 	}
 	if e.Pod != "" {
-		fmt.Fprintf(&b, " pod %q", e.Pod)
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "pod %q", e.Pod)
 	}
 	if pos := e.Position(); pos != "" {
 		if b.Len() > 0 {

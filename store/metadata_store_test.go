@@ -1,0 +1,181 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"podstore/store"
+	"podstore/store/jsonexport"
+)
+
+// plainStore hides every optional ability of a store.
+type plainStore struct{ store.MetadataStore }
+
+// dirWith is a directory store with Pods that are whole but for their names.
+func dirWith(t *testing.T, names ...string) *jsonexport.Dir {
+	t.Helper()
+	d, err := jsonexport.OpenDir(filepath.Join(t.TempDir(), "pods"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		m := whole()
+		m.PodName = name
+		if err := d.Write(context.Background(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+func TestAllReadsEachPod(t *testing.T) {
+	d := dirWith(t, "c", "a", "b")
+	for _, s := range []store.MetadataStore{d, plainStore{d}} {
+		for _, omit := range []bool{false, true} {
+			var names []string
+			for m, err := range store.All(context.Background(), s, store.ReadOptions{OmitManifest: omit}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, m.PodName)
+				want := whole()
+				if want.PodName = m.PodName; omit {
+					want.Manifest = nil
+				}
+				if field := m.Diff(want); field != "" {
+					t.Errorf("All: %q differs in %s", m.PodName, field)
+				}
+			}
+			if !slices.Equal(names, []string{"a", "b", "c"}) {
+				t.Errorf("All of %T: got %q", s, names)
+			}
+		}
+	}
+}
+
+func TestAllWithoutListerLeavesOutWhatIsDeletedMeanwhile(t *testing.T) {
+	ctx := context.Background()
+	s := plainStore{dirWith(t, "a", "b", "c")}
+	var names []string
+	for m, err := range store.All(ctx, s, store.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, m.PodName)
+		if err := s.Delete(ctx, "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(names, []string{"a", "c"}) {
+		t.Errorf("All: got %q", names)
+	}
+}
+
+func TestAllWithoutListerGoesOnAfterDamage(t *testing.T) {
+	d := dirWith(t, "a", "b", "c")
+	if err := os.WriteFile(filepath.Join(d.RootDir(), "b", "metadata.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for m, err := range store.All(context.Background(), plainStore{d}, store.ReadOptions{OmitManifest: true}) {
+		var e *store.Error
+		switch {
+		case err == nil:
+			got = append(got, m.PodName)
+		case errors.Is(err, store.ErrCorrupt) && errors.As(err, &e) && m == nil:
+			got = append(got, "damaged "+e.Pod)
+		default:
+			t.Errorf("All: %v, %v", m, err)
+		}
+	}
+	if !slices.Equal(got, []string{"a", "damaged b", "c"}) {
+		t.Errorf("All: got %q", got)
+	}
+}
+
+// partlyListed gives an error together with the names.
+type partlyListed struct{ store.MetadataStore }
+
+func (p partlyListed) List(ctx context.Context) ([]string, error) {
+	names, err := p.MetadataStore.List(ctx)
+	return names, errors.Join(err, &store.Error{Op: "list", Kind: store.ErrCorrupt})
+}
+
+func TestAllWithoutListerYieldsTheErrorOfListLast(t *testing.T) {
+	var got []string
+	for m, err := range store.All(context.Background(), partlyListed{dirWith(t, "a", "b")}, store.ReadOptions{}) {
+		switch {
+		case err == nil:
+			got = append(got, m.PodName)
+		case errors.Is(err, store.ErrCorrupt) && m == nil:
+			got = append(got, "error")
+		default:
+			t.Errorf("All: %v, %v", m, err)
+		}
+	}
+	if !slices.Equal(got, []string{"a", "b", "error"}) {
+		t.Errorf("All: got %q", got)
+	}
+}
+
+func TestAllWithoutListerEnds(t *testing.T) {
+	s := plainStore{dirWith(t, "a", "b", "c")}
+	n := 0
+	for range store.All(context.Background(), s, store.ReadOptions{}) {
+		n++
+		break
+	}
+	if n != 1 {
+		t.Errorf("All went on %d times after break", n)
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var last error
+	n = 0
+	for m, err := range store.All(ctx, s, store.ReadOptions{}) {
+		cancel()
+		if last = err; m != nil {
+			n++
+		}
+	}
+	if n != 1 || !errors.Is(last, context.Canceled) {
+		t.Errorf("All, cancelled at the first Pod, gave %d and then %v", n, last)
+	}
+	n = 0
+	for _, last = range store.All(ctx, s, store.ReadOptions{}) {
+		n++
+	}
+	if n != 1 || !errors.Is(last, context.Canceled) {
+		t.Errorf("All, cancelled before, gave %d, %v", n, last)
+	}
+}
+
+func TestAbsentAbilities(t *testing.T) {
+	ctx := context.Background()
+	d := dirWith(t, "a", "b")
+	if got := store.RootDir(d); got != d.RootDir() || got == "" {
+		t.Errorf("RootDir: got %q, want %q", got, d.RootDir())
+	}
+	s := plainStore{d}
+	if got := store.RootDir(s); got != "" {
+		t.Errorf("RootDir of a store without one: %q", got)
+	}
+	_, err := store.UpdatePods(ctx, s, []string{"a", "b"}, func([]*store.Metadata) error {
+		t.Error("edit was called")
+		return nil
+	})
+	if !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("UpdatePods: got error %v", err)
+	}
+	if err := store.LinkPeers(ctx, s, "a", "b"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("LinkPeers: got error %v", err)
+	}
+	if err := store.UnlinkPeers(ctx, s, "a", "b"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("UnlinkPeers: got error %v", err)
+	}
+}
