@@ -167,7 +167,7 @@ func TestMergeRulesRefuseBadNames(t *testing.T) {
 // The operations over a store are the rules, and each is one Update.
 func TestMergeOperations(t *testing.T) {
 	ctx := context.Background()
-	s := openBolt(t)
+	s := newBolt(t)
 	for op, c := range map[string]struct {
 		apply func(pod string) (*store.Metadata, error)
 		rule  func(m *store.Metadata) error
@@ -236,7 +236,7 @@ func TestMergeOperations(t *testing.T) {
 
 func TestLinkPeers(t *testing.T) {
 	ctx := context.Background()
-	s := openBolt(t)
+	s := newBolt(t)
 	for _, name := range []string{"a", "b"} {
 		if err := s.Write(ctx, &store.Metadata{PodName: name}); err != nil {
 			t.Fatal(err)
@@ -275,7 +275,7 @@ func TestLinkPeers(t *testing.T) {
 	}
 }
 
-func openBolt(t *testing.T) *boltstore.Store {
+func newBolt(t *testing.T) *boltstore.Store {
 	t.Helper()
 	s, err := boltstore.Open(filepath.Join(t.TempDir(), "pods.db"), nil)
 	if err != nil {

@@ -49,15 +49,6 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Both halves in one handle keep the same promises.
-func TestConformanceCombined(t *testing.T) {
-	storetest.Metadata(t, storetest.Backend{
-		Open: func(t *testing.T) store.MetadataStore {
-			return store.NewCombined(nil, openForSuite(t, filepath.Join(t.TempDir(), "pods.db")))
-		},
-	})
-}
-
 func openForSuite(t *testing.T, path string) *boltstore.Store {
 	t.Helper()
 	s, err := boltstore.Open(path, nil)

@@ -37,15 +37,6 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Both halves in one handle keep the same promises.
-func TestConformanceCombined(t *testing.T) {
-	storetest.Metadata(t, storetest.Backend{
-		Open: func(t *testing.T) store.MetadataStore {
-			return store.NewCombined(nil, openForSuite(t, filepath.Join(t.TempDir(), "root")))
-		},
-	})
-}
-
 func openForSuite(t *testing.T, root string) *jsonexport.Dir {
 	t.Helper()
 	d, err := jsonexport.OpenDir(root, nil)
