@@ -46,8 +46,10 @@ func TestScripts(t *testing.T) {
 			"pods":      pods,
 			"damage":    damage,
 			"hold":      hold,
+			"serve":     serve,
 			"interrupt": interrupt,
 			"age":       age,
+			"shape":     readShapes(t).shape,
 		},
 	})
 }
@@ -64,6 +66,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		got = e.ExitCode()
 	}
+	ts.Setenv("EXIT", args[0])
 	if (got == want) == neg {
 		ts.Fatalf("exit code %d, want %d (negated: %v)", got, want, neg)
 	}
@@ -124,6 +127,21 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	ts.Defer(func() { _ = s.Close() })
+}
+
+// serve DB SOCKET: keeps a database open for writing and serves it, until the
+// script ends.
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	l, err := boltstore.ListenUnix(ts.MkAbs(args[1]))
+	ts.Check(err)
+	server := boltstore.NewServer(s.Handler())
+	go func() { _ = server.Serve(l) }()
+	ts.Defer(func() {
+		_ = server.Close()
+		_ = s.Close()
+	})
 }
 
 // interrupt FILE STDERR PROGRAM ARGS...: runs a program, sends it an interrupt as
