@@ -45,16 +45,13 @@ type batchWriter struct {
 	pending []batchItem // their names are not durable yet
 }
 
-// maySyncAll is false in tests of what happens on other systems.
-var maySyncAll = true
-
-// few is how many Pods are sooner synced each than with what other programs
-// have written to the same file system.
-const few = 32
+// manyPods is from how many Pods on one sync of the whole file system is better
+// than one of each file: it also writes what other programs have changed.
+var manyPods = 32
 
 // newBatchWriter returns a batchWriter for about n Pods.
 func newBatchWriter(p *podFiles, op string, n int, compare bool) *batchWriter {
-	w := &batchWriter{p: p, op: op, compare: compare, syncAll: maySyncAll && n > few && p.root.canSyncAll()}
+	w := &batchWriter{p: p, op: op, compare: compare, syncAll: n >= manyPods && p.root.canSyncAll()}
 	// A worker renders and makes system calls; where each file is synced it
 	// mostly waits.
 	if w.workers = max(2, runtime.GOMAXPROCS(0)); !w.syncAll {

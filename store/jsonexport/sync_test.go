@@ -1,10 +1,19 @@
 package jsonexport
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
-// setSyncAll makes batches use, or not use, one sync of the whole file system.
+// setSyncAll makes batches of any size sync the whole file system, or each file.
 func setSyncAll(t testing.TB, on bool) {
-	before := maySyncAll
-	maySyncAll = on
-	t.Cleanup(func() { maySyncAll = before })
+	before := manyPods
+	forceSyncAll(on)
+	t.Cleanup(func() { manyPods = before })
+}
+
+func forceSyncAll(on bool) {
+	if manyPods = math.MaxInt; on {
+		manyPods = 0
+	}
 }
