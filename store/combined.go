@@ -9,12 +9,22 @@ import (
 
 // Combined is one handle over a session log and a metadata store. It delegates
 // both halves, and forwards the optional abilities of the metadata store: where
-// that has none, All falls back to List and Read, RootDir is "", and UpdatePods
-// and Snapshot give [errors.ErrUnsupported].
+// that has none, All falls back to List and Read, WriteBatch to Write, RootDir
+// is "", and UpdatePods and Snapshot give [errors.ErrUnsupported].
 type Combined struct {
 	SessionLog
 	MetadataStore
 }
+
+var (
+	_ SessionLog    = (*Combined)(nil)
+	_ MetadataStore = (*Combined)(nil)
+	_ Lister        = (*Combined)(nil)
+	_ PodUpdater    = (*Combined)(nil)
+	_ BatchWriter   = (*Combined)(nil)
+	_ Rooted        = (*Combined)(nil)
+	_ Snapshotter   = (*Combined)(nil)
+)
 
 // NewCombined combines two stores. It starts nothing and keeps no state.
 func NewCombined(logs SessionLog, pods MetadataStore) *Combined {
@@ -29,6 +39,11 @@ func (c *Combined) All(ctx context.Context, opts ReadOptions) iter.Seq2[*Metadat
 // UpdatePods is one atomic edit over several Pods, as [UpdatePods] does.
 func (c *Combined) UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error) {
 	return UpdatePods(ctx, c.MetadataStore, names, edit)
+}
+
+// WriteBatch writes each Pod to the metadata store: see [BatchWriter].
+func (c *Combined) WriteBatch(ctx context.Context, pods []*Metadata) []error {
+	return writeAll(ctx, c.MetadataStore, pods)
 }
 
 // RootDir is the metadata store's directory, as [RootDir] gives it.

@@ -1,0 +1,236 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"podstore/store"
+	"podstore/store/boltstore"
+	"podstore/store/jsonexport"
+	"podstore/store/jsonlstore"
+	"podstore/store/storetest"
+)
+
+func openLogs(t testing.TB) *jsonlstore.Store {
+	t.Helper()
+	s, err := jsonlstore.Open(filepath.Join(t.TempDir(), "sessions"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openDir(t testing.TB) *jsonexport.Dir {
+	t.Helper()
+	d, err := jsonexport.OpenDir(filepath.Join(t.TempDir(), "pods"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func openPodsDB(t testing.TB) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.Open(filepath.Join(t.TempDir(), "pods.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// The session half keeps its promises through the handle. The tests of the
+// metadata backends show the same of the other half.
+func TestCombinedConformance(t *testing.T) {
+	t.Parallel()
+	storetest.Sessions(t, func(t *testing.T) store.SessionLog { return store.NewCombined(openLogs(t), openPodsDB(t)) })
+}
+
+// Each half is where it was told to be, and a Pod's pointer leads from one to
+// the other.
+func TestCombinedDelegates(t *testing.T) {
+	ctx := t.Context()
+	logs, pods := openLogs(t), openDir(t)
+	c := store.NewCombined(logs, pods)
+	session, segment := store.NewSessionID(), store.NewSegmentID()
+	if err := c.Append(ctx, session, segment, json.RawMessage(`{"n":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Update(ctx, "agent", func(m *store.Metadata) error {
+		m.Active = store.ActiveIn(session, segment)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := pods.Read(ctx, "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := logs.EntryCount(ctx, m.Active.SessionID, *m.Active.SegmentID); err != nil || n != 1 {
+		t.Errorf("%d entries, %v", n, err)
+	}
+	if names, err := c.List(ctx); err != nil || len(names) != 1 {
+		t.Errorf("Pods are %q, %v", names, err)
+	}
+}
+
+// bare hides every optional ability of a store.
+type bare struct{ store.MetadataStore }
+
+func TestCombinedForwardsAbilities(t *testing.T) {
+	ctx := t.Context()
+	dir := openDir(t)
+	onDir := store.NewCombined(openLogs(t), dir)
+	if got := store.RootDir(onDir); got == "" || got != dir.RootDir() {
+		t.Errorf("RootDir is %q, want %q", got, dir.RootDir())
+	}
+	if errs := onDir.WriteBatch(ctx, []*store.Metadata{{PodName: "a"}, {PodName: ""}, {PodName: "b"}}); len(errs) != 3 ||
+		errs[0] != nil || !errors.Is(errs[1], store.ErrInvalidName) || errs[2] != nil {
+		t.Errorf("WriteBatch gave %v", errs)
+	}
+
+	onBolt := store.NewCombined(openLogs(t), openPodsDB(t))
+	for _, name := range []string{"a", "b"} {
+		if err := onBolt.Write(ctx, &store.Metadata{PodName: name, Manifest: json.RawMessage(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.LinkPeers(ctx, onBolt, "a", "b"); err != nil {
+		t.Error(err)
+	}
+	frozen, closer, err := onBolt.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	if err := onBolt.Delete(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := frozen.Read(ctx, "a"); err != nil || !m.HasPeer("b") {
+		t.Errorf("the snapshot has %+v, %v", m, err)
+	}
+	if err := frozen.Delete(ctx, "b"); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("the snapshot was changed: %v", err)
+	}
+	for m, err := range store.All(ctx, onBolt, store.ReadOptions{OmitManifest: true}) {
+		if err != nil || m.PodName != "b" || m.Manifest != nil {
+			t.Errorf("All yields %+v, %v", m, err)
+		}
+	}
+}
+
+func TestCombinedWithoutAbilities(t *testing.T) {
+	ctx := t.Context()
+	c := store.NewCombined(openLogs(t), bare{openDir(t)})
+	if got := store.RootDir(c); got != "" {
+		t.Errorf("RootDir is %q", got)
+	}
+	if errs := c.WriteBatch(ctx, []*store.Metadata{{PodName: "a", Manifest: json.RawMessage(`1`)}, {PodName: "/"}}); len(errs) != 2 ||
+		errs[0] != nil || !errors.Is(errs[1], store.ErrInvalidName) {
+		t.Errorf("WriteBatch gave %v", errs)
+	}
+	n := 0
+	for m, err := range c.All(ctx, store.ReadOptions{OmitManifest: true}) {
+		if n++; err != nil || m.PodName != "a" || m.Manifest != nil {
+			t.Errorf("All yields %+v, %v", m, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("All yields %d Pods", n)
+	}
+	if _, err := c.UpdatePods(ctx, []string{"a"}, func([]*store.Metadata) error { t.Error("edit was called"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("UpdatePods gave %v", err)
+	}
+	if err := store.LinkPeers(ctx, c, "a", "b"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("LinkPeers gave %v", err)
+	}
+	s, closer, err := c.Snapshot(ctx)
+	if !errors.Is(err, errors.ErrUnsupported) || s != nil || closer != nil {
+		t.Errorf("Snapshot gave %v, %v, %v", s, closer, err)
+	}
+}
+
+// closingLogs and closingPods are halves that can be closed.
+type closingLogs struct {
+	store.SessionLog
+	closed int
+	err    error
+}
+
+func (c *closingLogs) Close() error { c.closed++; return c.err }
+
+type closingPods struct {
+	store.MetadataStore
+	closed int
+	err    error
+}
+
+func (c *closingPods) Close() error { c.closed++; return c.err }
+
+func TestCombinedCloses(t *testing.T) {
+	logsErr, podsErr := errors.New("logs"), errors.New("pods")
+	for _, errs := range [][2]error{{nil, nil}, {logsErr, nil}, {nil, podsErr}, {logsErr, podsErr}} {
+		logs, pods := &closingLogs{err: errs[0]}, &closingPods{err: errs[1]}
+		err := store.NewCombined(logs, pods).Close()
+		if logs.closed != 1 || pods.closed != 1 {
+			t.Errorf("%v: the halves were closed %d and %d times", errs, logs.closed, pods.closed)
+		}
+		for _, want := range errs {
+			if want != nil && !errors.Is(err, want) {
+				t.Errorf("%v: Close gave %v", errs, err)
+			}
+		}
+		if (err == nil) != (errs == [2]error{}) {
+			t.Errorf("%v: Close gave %v", errs, err)
+		}
+	}
+	if err := store.NewCombined(openLogs(t), openDir(t)).Close(); err != nil {
+		t.Errorf("halves that need no closing: %v", err)
+	}
+	bolt := openPodsDB(t)
+	if err := store.NewCombined(openLogs(t), bolt).Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := bolt.List(context.Background()); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("the closed half gave %v", err)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func ExampleCombined() {
+	ctx := context.Background()
+	root, err := os.MkdirTemp("", "podstore")
+	check(err)
+	defer os.RemoveAll(root)
+	logs, err := jsonlstore.Open(filepath.Join(root, "sessions"), nil)
+	check(err)
+	pods, err := boltstore.Open(filepath.Join(root, "pods.db"), nil)
+	check(err)
+	state := store.NewCombined(logs, pods)
+	defer state.Close()
+
+	// A Pod begins a session: the log first, then the pointer to it.
+	session, segment := store.NewSessionID(), store.NewSegmentID()
+	check(state.CreateSegment(ctx, session, segment, []json.RawMessage{json.RawMessage(`{"kind": "start"}`)}))
+	_, err = store.SetActive(ctx, state, "agent", store.ActiveIn(session, segment), json.RawMessage(`{"model": "small"}`))
+	check(err)
+
+	// Later it is restored by name.
+	m, err := state.Read(ctx, "agent")
+	check(err)
+	for entry, err := range state.ReadAll(ctx, m.Active.SessionID, *m.Active.SegmentID) {
+		check(err)
+		fmt.Printf("%s from %s\n", entry, m.Manifest)
+	}
+	// Output: {"kind":"start"} from {"model":"small"}
+}

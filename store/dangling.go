@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"iter"
+)
+
+// Dangling is a Pod whose active pointer leads nowhere.
+type Dangling struct {
+	Pod    string
+	Active ActiveSegment
+	// NoSession says that there is no such session. Otherwise the session exists
+	// and has no such segment. For a pending pointer, which names no segment, it
+	// is always set: such a Pod may be one that has only just begun.
+	NoSession bool
+}
+
+// DanglingActive yields, in the order of [All], the Pods that point at a session
+// or segment that logs do not have. It changes nothing and reads no log. What is
+// created while it runs counts as existing.
+//
+// A Pod that cannot be read, or of which logs cannot tell, is yielded as an
+// error that names it, before the dangling ones; an error that concerns no
+// single Pod is yielded as well. It takes one Exists for each Pod, and
+// ListSessions once.
+func DanglingActive(ctx context.Context, pods MetadataStore, logs SessionLog) iter.Seq2[Dangling, error] {
+	return func(yield func(Dangling, error) bool) {
+		var suspects []Dangling
+		for m, err := range All(ctx, pods, ReadOptions{OmitManifest: true}) {
+			if err != nil {
+				if !yield(Dangling{}, err) {
+					return
+				}
+				continue
+			}
+			if m.Active == nil {
+				continue
+			}
+			d := Dangling{Pod: m.PodName, Active: *m.Active}
+			there, err := d.segmentExists(ctx, logs)
+			switch {
+			case err != nil:
+				if !yield(Dangling{}, err) {
+					return
+				}
+			case !there:
+				suspects = append(suspects, d)
+			}
+		}
+		if len(suspects) == 0 || ctx.Err() != nil {
+			return
+		}
+		// Listed after the Pods were read, so that no session can be too new.
+		sessions, err := logs.ListSessions(ctx)
+		if err != nil {
+			yield(Dangling{}, err)
+			return
+		}
+		known := make(map[SessionID]bool, len(sessions))
+		for _, id := range sessions {
+			known[id] = true
+		}
+		for _, d := range suspects {
+			d.NoSession = !known[d.Active.SessionID]
+			there := !d.NoSession
+			if there && d.Active.SegmentID != nil {
+				there, err = d.segmentExists(ctx, logs)
+			}
+			if err != nil && !yield(Dangling{}, err) || err == nil && !there && !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// segmentExists reports whether the Pod's segment exists. A pending pointer has
+// none.
+func (d Dangling) segmentExists(ctx context.Context, logs SessionLog) (bool, error) {
+	if d.Active.SegmentID == nil {
+		return false, nil
+	}
+	there, err := logs.Exists(ctx, d.Active.SessionID, *d.Active.SegmentID)
+	if err != nil {
+		err = &Error{Op: "look for the active segment of", Pod: d.Pod, Err: err}
+	}
+	return there, err
+}
