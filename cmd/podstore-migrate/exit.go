@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"podstore/store"
 )
@@ -57,21 +58,24 @@ func codeOf(err error) int {
 	return exitFailure
 }
 
-// flatten takes joined errors apart, so that each is judged and told by itself.
+// flatten takes what errors.Join joined apart, so that each error is judged and
+// told by itself. Other errors that wrap several stay as they are.
 func flatten(err error) []error {
 	if err == nil {
 		return nil
-	}
-	if _, ok := err.(*store.Error); ok {
-		return []error{err}
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
+	var texts []string
 	var out []error
 	for _, e := range joined.Unwrap() {
+		texts = append(texts, e.Error())
 		out = append(out, flatten(e)...)
+	}
+	if err.Error() != strings.Join(texts, "\n") {
+		return []error{err}
 	}
 	return out
 }

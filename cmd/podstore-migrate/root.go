@@ -25,7 +25,7 @@ Exit codes:
   1    failure
   2    wrong usage
   3    done, but some Pods were refused or are in conflict
-  4    verify found differences
+  4    verify found differences, or check --sessions dangling sessions
   5    damage found; everything that could be read was delivered
   10   no such database, directory or Pod
   11   the database is locked by another program
