@@ -175,8 +175,10 @@ func (c *console) hint(err error, code int) string {
 		return "check the path; podstore-migrate import DB DIR creates a database"
 	case code == exitMissing:
 		return "check the path"
+	case code == exitLocked && c.command == "import":
+		return "end the program that has it open, then run the same command again"
 	case code == exitLocked:
-		return "end the program that has it open, or where it serves a socket, write unix:SOCKET in place of the database"
+		return fmt.Sprintf("end the program that has it open, or where it serves a socket: podstore-migrate %s unix:SOCKET", c.command)
 	case code == exitDamage && c.command != "check" && c.command != "salvage":
 		return fmt.Sprintf("podstore-migrate check %s lists all damage, podstore-migrate salvage %s NEWDB copies what is whole", db, db)
 	case errors.Is(err, store.ErrNoSpace):

@@ -62,6 +62,9 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		c.progress(done, total)
 	}
 	report, err := jsonexport.Import(ctx, dst, dir, opts)
+	if opts.Strict && report.Counts[jsonexport.Imported] > 0 {
+		c.resume = "all Pods were imported before it was noticed" // a commit that has begun is finished
+	}
 	c.sumUp(report, importOutcomes, opts.DryRun, err)
 	return errors.Join(err, closeDB())
 }

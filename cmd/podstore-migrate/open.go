@@ -72,6 +72,9 @@ func (c *console) writable(path string) error {
 // that too.
 func (c *console) open(ctx context.Context, db string, opts *boltstore.Options) (*boltstore.Store, error) {
 	c.db = db
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	type opened struct {
 		s   *boltstore.Store
 		err error
@@ -85,7 +88,12 @@ func (c *console) open(ctx context.Context, db string, opts *boltstore.Options) 
 	case o := <-done:
 		return o.s, o.err
 	case <-ctx.Done():
-		return nil, ctx.Err() // the program ends, and with it what it has open
+		go func() {
+			if o := <-done; o.s != nil {
+				_ = o.s.Close()
+			}
+		}()
+		return nil, ctx.Err()
 	}
 }
 
