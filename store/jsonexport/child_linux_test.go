@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"podstore/store/boltstore"
 )
@@ -22,10 +23,13 @@ const childVariable = "PODSTORE_TEST_CHILD"
 
 // childJob is what the child does.
 type childJob struct {
-	Do      string // "export", "import" or "rewrite"
-	From    string // a directory
-	To      string // a directory, or the file of a bbolt store
-	SyncAll bool   // of export
+	Do      string        // "export", "import", "read", "read-often" or "rewrite"
+	From    string        // a directory
+	To      string        // a directory, or the file of a bbolt store
+	SyncAll bool          // of export
+	Times   int           // of read-often
+	Naive   bool          // of read-often
+	Pause   time.Duration // of rewrite
 }
 
 func TestMain(m *testing.M) {
@@ -84,8 +88,11 @@ func child(job string) error {
 		}
 		_, err = Import(context.Background(), d, j.From, ImportOptions{DryRun: true, Progress: progress})
 		return errors.Join(err, printErr)
+	case "read-often":
+		whole, refused, mixed, err := readOften(j.From, j.Times, j.Naive)
+		return errors.Join(err, out.Encode(childResult{Pod: "pod", Reason: fmt.Sprintf("%d whole, %d refused, %d mixed", whole, refused, mixed)}))
 	case "rewrite":
-		return rewrite(j.To)
+		return rewrite(j.To, j.Pause)
 	}
 	return fmt.Errorf("unknown job %q", j.Do)
 }
