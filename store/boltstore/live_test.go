@@ -255,3 +255,34 @@ func TestCompact(t *testing.T) {
 		t.Errorf("onto a file that exists: %v", err)
 	}
 }
+
+func TestBackup(t *testing.T) {
+	ctx := context.Background()
+	s := openNew(t)
+	if err := s.Write(ctx, sample()); err != nil {
+		t.Fatal(err)
+	}
+	dst := s.path + ".backup"
+	sum, err := s.Backup(ctx, dst)
+	if err != nil || sum.Pods != 1 {
+		t.Fatalf("%+v %v", sum, err)
+	}
+	if _, err := s.Backup(ctx, dst); !errors.Is(err, store.ErrExists) {
+		t.Errorf("onto a file that exists: %v", err)
+	}
+	if info, err := os.Stat(dst); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	b := open(t, dst, &Options{FullCheck: true}) // a backup can be written like any other
+	if m, err := store.AddPeer(ctx, b, "agent", "new"); err != nil || !m.HasPeer("new") {
+		t.Errorf("%v %v", m, err)
+	}
+	path := spoiled(t, flip("b", "peers"))
+	d := open(t, path, nil)
+	if _, err := d.Backup(ctx, path+".backup"); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), `"b"`) {
+		t.Errorf("of a damaged store: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*backup*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

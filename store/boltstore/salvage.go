@@ -164,29 +164,36 @@ func Compact(ctx context.Context, src, dst string, opts *Options) error {
 	return errors.Join(opError("compact", src, writeNew(ctx, dst, s.All(ctx, store.ReadOptions{}))), s.Close())
 }
 
-// writeNew makes a database at dst that holds the given Pods: a temporary file
-// beside it, filled, synced and renamed. Any error leaves nothing.
+// writeNew makes a database at dst that holds the given Pods.
 func writeNew(ctx context.Context, dst string, pods iter.Seq2[*store.Metadata, error]) error {
+	return publish(dst, func(tmp string) error {
+		s, err := Open(tmp, nil)
+		if err != nil {
+			return err
+		}
+		sum, err := store.Copy(ctx, s, stopAtError(pods), store.CopyOptions{})
+		if err == nil && sum.Refused+sum.Conflicts > 0 {
+			err = fmt.Errorf("%d Pods were not taken by the new file", sum.Refused+sum.Conflicts)
+		}
+		return errors.Join(err, s.Close())
+	})
+}
+
+// publish lets make write a file beside dst, synced, and gives it that name when
+// it is complete, durably. What stands at dst stays. Any error leaves nothing.
+func publish(dst string, make func(tmp string) error) error {
+	exists := &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
 	if _, err := os.Lstat(dst); err == nil {
-		return &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
+		return exists
 	}
 	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
-	s, err := Open(tmp, nil)
-	if err != nil {
-		return err
-	}
 	defer os.Remove(tmp) // gone already when all went well
-	sum, err := store.Copy(ctx, s, stopAtError(pods), store.CopyOptions{})
-	if err == nil && sum.Refused+sum.Conflicts > 0 {
-		err = fmt.Errorf("%d Pods were not taken by the new file", sum.Refused+sum.Conflicts)
-	}
-	if err = errors.Join(err, s.Close()); err != nil {
+	if err := make(tmp); err != nil {
 		return err
 	}
-	if err := renameNoReplace(tmp, dst); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("something appeared there meanwhile")}
-		}
+	if err := renameNoReplace(tmp, dst); errors.Is(err, os.ErrExist) {
+		return exists
+	} else if err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(dst))
