@@ -1,0 +1,131 @@
+package socketstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"podstore/store"
+)
+
+// Errors of a client beside those of package store, for errors.Is.
+var (
+	// ErrUnknown: the server went away before it answered, and what is stored does
+	// not tell: the change may or may not have been made, whole in either case.
+	// Read, and decide whether to ask again.
+	ErrUnknown = errors.New("the change may or may not have been made")
+	// ErrUnavailable: nobody answers at the socket, or the server has too much to
+	// do. Nothing was changed.
+	ErrUnavailable = errors.New("the store's server is not available")
+	// ErrConflict: other writers changed the Pod each time before the edit's result
+	// could be written. Nothing was changed.
+	ErrConflict = errors.New("the pod was changed by others meanwhile")
+	// ErrForbidden: the other side of the socket belongs to another user, or the
+	// system does not tell whose it is. Nothing was changed.
+	ErrForbidden = errors.New("not allowed")
+	// ErrTooLarge: a request has more bytes or Pods than the server takes. It
+	// matches store.ErrInvalid too. Nothing was changed.
+	ErrTooLarge = fmt.Errorf("%w: too large", store.ErrInvalid)
+)
+
+// errBusy is ErrUnavailable as the server says it of itself.
+var errBusy = errors.New("too many requests at a time")
+
+// kinds are the errors that cross the socket. Of several that match, the first is
+// an error's kind and the others go with it.
+var kinds = []struct {
+	name   string
+	err    error
+	status int
+}{
+	{"unusable", store.ErrUnusable, http.StatusInternalServerError},
+	{"closed", store.ErrClosed, http.StatusServiceUnavailable},
+	{"busy", errBusy, http.StatusServiceUnavailable},
+	{"canceled", context.Canceled, http.StatusServiceUnavailable},
+	{"timeout", context.DeadlineExceeded, http.StatusServiceUnavailable},
+	{"forbidden", ErrForbidden, http.StatusForbidden},
+	{"unknown", ErrUnknown, http.StatusConflict},
+	{"conflict", ErrConflict, http.StatusConflict},
+	{"too_large", ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{"invalid_name", store.ErrInvalidName, http.StatusBadRequest},
+	{"invalid", store.ErrInvalid, http.StatusBadRequest},
+	{"not_found", store.ErrNotFound, http.StatusNotFound},
+	{"exists", store.ErrExists, http.StatusConflict},
+	{"read_only", store.ErrReadOnly, http.StatusForbidden},
+	{"locked", store.ErrLocked, http.StatusServiceUnavailable},
+	{"corrupt", store.ErrCorrupt, http.StatusInternalServerError},
+	{"format", store.ErrFormat, http.StatusInternalServerError},
+	{"no_space", store.ErrNoSpace, http.StatusInsufficientStorage},
+	{"unsupported", errors.ErrUnsupported, http.StatusNotImplemented},
+}
+
+// errorDocument is an error on the wire. Kind is "" for one without a sentinel.
+type errorDocument struct {
+	Kind   string   `json:"kind"`
+	Also   []string `json:"also,omitempty"`
+	Op     string   `json:"op,omitempty"`
+	Pod    string   `json:"pod,omitempty"`
+	Path   string   `json:"path,omitempty"`
+	Line   int      `json:"line,omitempty"`
+	Column int      `json:"column,omitempty"`
+	Reason string   `json:"reason"`
+}
+
+// errorLine is an errorDocument among other lines.
+type errorLine struct {
+	Error *errorDocument `json:"error"`
+}
+
+// documentOf describes an error, and gives the status that goes with it.
+func documentOf(err error) (*errorDocument, int) {
+	d := &errorDocument{Reason: err.Error()}
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		d.Op, d.Pod, d.Path, d.Line, d.Column, d.Reason = e.Op, e.Pod, e.Path, e.Line, e.Column, e.Reason()
+	}
+	status := http.StatusInternalServerError
+	for _, k := range kinds {
+		switch {
+		case !errors.Is(err, k.err):
+		case d.Kind == "":
+			d.Kind, status = k.name, k.status
+		default:
+			d.Also = append(d.Also, k.name)
+		}
+	}
+	return d, status
+}
+
+// remote is the cause of an error that came over the socket.
+type remote struct {
+	reason string
+	also   []error
+}
+
+func (e *remote) Error() string   { return e.reason }
+func (e *remote) Unwrap() []error { return e.also }
+
+// err is the error that a document describes.
+func (d *errorDocument) err() *store.Error {
+	cause := &remote{reason: d.Reason}
+	for _, name := range d.Also {
+		if err := kindNamed(name); err != nil {
+			cause.also = append(cause.also, err)
+		}
+	}
+	e := &store.Error{Op: d.Op, Pod: d.Pod, Path: d.Path, Line: d.Line, Column: d.Column, Kind: kindNamed(d.Kind), Err: cause}
+	if e.Kind != nil && e.Kind.Error() == d.Reason && cause.also == nil {
+		e.Err = nil
+	}
+	return e
+}
+
+// kindNamed is nil for a kind that this version does not know.
+func kindNamed(name string) error {
+	for _, k := range kinds {
+		if k.name == name {
+			return k.err
+		}
+	}
+	return nil
+}
