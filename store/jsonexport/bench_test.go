@@ -177,20 +177,17 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "pods/s")
 }
 
-// held is a store in memory, so that what is measured is the export.
-type held struct {
-	store.MetadataStore
-	pods []*store.Metadata
-}
-
 // BenchmarkExport exports to an empty directory, durably; BenchmarkCopyTree is
 // cp -r of the same files and one sync of the file system. Each iteration
 // starts with everything else on disk.
 func BenchmarkExport(b *testing.B) {
 	n := benchPods()
-	d := benchDir(b, n)
+	src := make(held, n)
+	for i := range src {
+		src[i] = benchPod(i)
+	}
 	benchTargets(b, n, func(target string) {
-		if _, err := Export(b.Context(), d, target, ExportOptions{}); err != nil {
+		if _, err := Export(b.Context(), src, target, ExportOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	})

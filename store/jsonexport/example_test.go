@@ -50,7 +50,7 @@ func ExampleDecode() {
 	// decode line 3 column 12: invalid: peers: expected an array, found null
 }
 
-// exampleTree makes a directory with two Pods, one of them damaged, and returns
+// exampleTree makes a directory with two Pods and a copy of one, and returns
 // its path and what removes it.
 func exampleTree() (root string, remove func()) {
 	root, err := os.MkdirTemp("", "pods")
@@ -60,7 +60,7 @@ func exampleTree() (root string, remove func()) {
 	for name, content := range map[string]string{
 		"planner":  `{"pod_name": "planner"}`,
 		"reviewer": `{"pod_name": "reviewer", "peers": [{"pod_name": "planner"}]}`,
-		"broken":   `{"pod_name": 7}`,
+		"copied":   `{"pod_name": "planner"}`,
 	} {
 		if err := os.Mkdir(filepath.Join(root, name), 0o700); err != nil {
 			panic(err)
@@ -97,9 +97,9 @@ func ExampleImport() {
 	}
 	fmt.Println(report.Counts[jsonexport.Imported], "imported")
 	// Output:
-	// 1 of 3 planner imported
-	// 2 of 3 reviewer imported
-	// 3 of 3 broken refused
+	// 1 of 3 copied refused
+	// 2 of 3 planner imported
+	// 3 of 3 reviewer imported
 	// 2 imported
 }
 
@@ -133,7 +133,7 @@ func ExampleVerify() {
 	root, remove := exampleTree()
 	defer remove()
 	s := openStore(root)
-	if err := s.Delete(context.Background(), "broken"); err != nil {
+	if err := s.Delete(context.Background(), "copied"); err != nil {
 		panic(err)
 	}
 	_, err := jsonexport.Verify(context.Background(), s, root, jsonexport.VerifyOptions{

@@ -200,6 +200,7 @@ func TestImportCancelled(t *testing.T) {
 // written a moment later is imported, one that stays bad is refused, and both
 // come last.
 func TestImportReadsYoungFilesAgain(t *testing.T) {
+	t.Parallel() // it waits
 	files := map[string]string{"a-old/metadata.json": ""}
 	want := map[string]result{"a-old": {Refused, "", 1, 1, "unexpected end of input"}}
 	for i := range 1000 {

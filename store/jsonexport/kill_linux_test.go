@@ -53,7 +53,7 @@ func TestExportKilled(t *testing.T) {
 			for n, limit := 1, points(3, 1000); n <= limit; n++ {
 				root := target()
 				old := contents(t, root)
-				_, err := results(t, command(t, childJob{"export", src.RootDir(), root, syncAll}, strace(t, call, "signal=KILL", n)...))
+				_, err := results(t, command(t, childJob{Do: "export", From: src.RootDir(), To: root, SyncAll: syncAll}, strace(t, call, "signal=KILL", n)...))
 				if !killed(t, err) {
 					break
 				}
@@ -144,7 +144,7 @@ func TestExportErrorsOfTheFileSystem(t *testing.T) {
 			}
 			root := target()
 			old := contents(t, root)
-			got, err := results(t, command(t, childJob{"export", src.RootDir(), root, syncAll}, strace(t, c.call, "error="+c.err, 1)...))
+			got, err := results(t, command(t, childJob{Do: "export", From: src.RootDir(), To: root, SyncAll: syncAll}, strace(t, c.call, "error="+c.err, 1)...))
 			if (err != nil) != c.whole || err != nil && !strings.Contains(err.Error(), c.reason) {
 				t.Errorf("%s %s: error %v", c.call, c.err, err)
 			}

@@ -1,6 +1,7 @@
 package jsonexport
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"podstore/store"
 )
 
 // tree writes files into a new directory and returns its path. Everything in it
@@ -54,6 +57,42 @@ func age(t testing.TB, root string) {
 // minimal is the canonical file of a Pod with nothing but its name, which needs
 // no escapes.
 func minimal(name string) string { return "{\n  \"pod_name\": \"" + name + "\"\n}" }
+
+// held are Pods in memory, sorted, as a store that can only be read.
+type held []*store.Metadata
+
+func (h held) List(context.Context) ([]string, error) {
+	names := make([]string, len(h))
+	for i, m := range h {
+		names[i] = m.PodName
+	}
+	return names, nil
+}
+
+func (h held) All(context.Context, store.ReadOptions) iter.Seq2[*store.Metadata, error] {
+	return func(yield func(*store.Metadata, error) bool) {
+		for _, m := range h {
+			if !yield(m.Clone(), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (h held) Read(_ context.Context, name string) (*store.Metadata, error) {
+	for _, m := range h {
+		if m.PodName == name {
+			return m.Clone(), nil
+		}
+	}
+	return nil, store.ErrNotFound
+}
+
+func (h held) Write(context.Context, *store.Metadata) error { return store.ErrReadOnly }
+func (h held) Delete(context.Context, string) error         { return store.ErrReadOnly }
+func (h held) Update(context.Context, string, func(*store.Metadata) error) (*store.Metadata, error) {
+	return nil, store.ErrReadOnly
+}
 
 func openDir(t testing.TB, root string) *Dir {
 	t.Helper()

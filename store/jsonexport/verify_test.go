@@ -135,6 +135,7 @@ func TestVerifyFindsOneByte(t *testing.T) {
 // TestVerifyReadsYoungFilesAgain: a file that another program has truncated just
 // now is compared when it is whole.
 func TestVerifyReadsYoungFilesAgain(t *testing.T) {
+	t.Parallel() // it waits
 	src := filled(t, &store.Metadata{PodName: "a-late"}, &store.Metadata{PodName: "a-bad"}, &store.Metadata{PodName: "z"})
 	root := tree(t, map[string]string{"z/metadata.json": minimal("z")})
 	for _, name := range []string{"a-late", "a-bad", "a-not-stored"} {
