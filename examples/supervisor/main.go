@@ -4,8 +4,8 @@
 //
 //	supervisor [-export DIR] [-socket PATH] DB
 //
-// With -socket it runs until it is interrupted, and podstore-migrate can look
-// inside: podstore-migrate list unix:PATH. Killed at any moment, it goes on where
+// With -socket it runs until it is interrupted or terminated, and podstore-migrate
+// can look inside: podstore-migrate list unix:PATH. Killed at any moment, it goes on where
 // it was: every change that it printed is on disk.
 package main
 
@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"podstore/store"
 	"podstore/store/boltstore"
@@ -33,7 +34,7 @@ func main() {
 	if flag.NArg() != 1 {
 		log.Fatal("usage: supervisor [-export DIR] [-socket PATH] DB")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, flag.Arg(0), *export, *socket); err != nil {
 		log.Fatal(err)

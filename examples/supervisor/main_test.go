@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"podstore/store"
@@ -130,11 +131,11 @@ func TestKilledAndRestored(t *testing.T) {
 	if !strings.Contains(said, want) || strings.Contains(said, "spawned builder") {
 		t.Errorf("second start: no %q, or spawned again, in\n%s", want, said)
 	}
-	if err := second.Process.Signal(os.Interrupt); err != nil {
+	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := second.Wait(); err != nil {
-		t.Errorf("interrupted: %v", err)
+		t.Errorf("terminated: %v", err)
 	}
 	pods, err := boltstore.Open(db, &boltstore.Options{ReadOnly: true})
 	if err != nil {
