@@ -6,51 +6,29 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 )
 
 // idleStores measures what a store takes that was opened in a process of its own
-// and not used, and first what that process takes without one.
-func (b *bench) idleStores() error {
-	none := &candidate{name: "none"}
-	for _, c := range append([]*candidate{none}, b.wanted()...) {
-		if c != none && !c.inMemory || c.layout != "" && c.layout != c.name && c.layout != "bbolt" || c.name == "bbolt-batch" {
+// and not used, and first what that process takes without one. The directories
+// have nothing to open, and of those that share files one is enough.
+func (b *bench) idleStores(n int) error {
+	seen := map[string]bool{}
+	for _, c := range append([]*candidate{{name: "none", inMemory: true}}, b.wanted()...) {
+		dir := b.files(c, n)
+		if !c.inMemory || seen[dir] {
 			continue
 		}
-		dir := filepath.Join(b.dir, "idle", c.name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		if c != none {
-			if err := fill(c, dir, b.idle); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-		}
+		seen[dir] = true
 		r, err := b.idleChild(c.name, dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		b.add(r)
-		b.progress("%d Pods, idle: %-14s RSS %.1f MB, anonymous %.1f MB", b.idle, c.name, float64(r.Bytes)/1e6, float64(r.Anonymous)/1e6)
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
+		b.progress("%d Pods, idle: %-14s RSS %.1f MB, anonymous %.1f MB", n, c.name, float64(r.Bytes)/1e6, float64(r.Anonymous)/1e6)
 	}
 	return nil
-}
-
-func fill(c *candidate, dir string, n int) error {
-	p, err := c.open(dir)
-	if err != nil {
-		return err
-	}
-	err = p.load(makePods(n))
-	if cerr := p.close(); err == nil {
-		err = cerr
-	}
-	return err
 }
 
 func (b *bench) idleChild(name, dir string) (result, error) {

@@ -27,7 +27,7 @@ func run() error {
 		raw      = flag.String("raw", "", "file for every measurement, one JSON object a line")
 		dir      = flag.String("dir", os.TempDir(), "where to put the files, on a disk")
 		only     = flag.String("candidates", "", "only candidates whose name matches this regular expression")
-		parts    = flag.String("parts", "", "only parts that match: stores, unchanged, trees, idle")
+		parts    = flag.String("parts", "", "only parts that match: stores, unchanged, trees")
 		sizes    = flag.String("pods", "", "numbers of Pods, with commas")
 		writers  = flag.String("writers", "", "numbers of writers, with commas")
 		rounds   = flag.Int("rounds", 0, "rounds, at every size")
