@@ -224,7 +224,7 @@ func TestSyncsBeforeItAcknowledges(t *testing.T) {
 		switch {
 		case m[1] == "writev":
 			calls = append(calls, "ACK")
-		case m[1] == "renameat", m[1] == "mkdirat" && strings.Contains(l, sessionA.String()):
+		case m[1] == "renameat" && strings.Contains(l, segment1.String()), m[1] == "mkdirat" && strings.Contains(l, sessionA.String()):
 			calls = append(calls, m[1])
 		case below:
 			where = strings.NewReplacer(sessionA.String(), "S", segment1.String(), "G").Replace(where)
