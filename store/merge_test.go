@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
 
 	"podstore/store"
-	"podstore/store/boltstore"
 )
 
 func peerNames(m *store.Metadata) (names []string) {
@@ -167,7 +165,7 @@ func TestMergeRulesRefuseBadNames(t *testing.T) {
 // The operations over a store are the rules, and each is one Update.
 func TestMergeOperations(t *testing.T) {
 	ctx := context.Background()
-	s := newBolt(t)
+	s := openPodsDB(t)
 	for op, c := range map[string]struct {
 		apply func(pod string) (*store.Metadata, error)
 		rule  func(m *store.Metadata) error
@@ -236,7 +234,7 @@ func TestMergeOperations(t *testing.T) {
 
 func TestLinkPeers(t *testing.T) {
 	ctx := context.Background()
-	s := newBolt(t)
+	s := openPodsDB(t)
 	for _, name := range []string{"a", "b"} {
 		if err := s.Write(ctx, &store.Metadata{PodName: name}); err != nil {
 			t.Fatal(err)
@@ -273,18 +271,4 @@ func TestLinkPeers(t *testing.T) {
 	if err := store.UnlinkPeers(ctx, s, "b", "a"); err != nil || linked() != [2]bool{} {
 		t.Errorf("UnlinkPeers: %v, %v", err, linked())
 	}
-}
-
-func newBolt(t *testing.T) *boltstore.Store {
-	t.Helper()
-	s, err := boltstore.Open(filepath.Join(t.TempDir(), "pods.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -170,6 +171,48 @@ var contextTests = []test{
 		got := s.get("agent")
 		if len(got.Peers) != len(want.Peers) {
 			s.Errorf("peers are %v, want %v: a change whose context ended while it waited was made, or one was lost", got.Peers, want.Peers)
+		}
+	}},
+	{"is honoured by every method while another change goes on", func(s *subject) {
+		s.put(full("agent"), full("a"))
+		calls := s.byName()
+		inEdit, release := make(chan struct{}), make(chan struct{})
+		var started, released sync.Once
+		defer released.Do(func() { close(release) })
+		first := inBackground(func() error {
+			_, err := s.Update(background, "agent", func(m *store.Metadata) error {
+				started.Do(func() { close(inEdit) })
+				<-release
+				return m.AddPeer("first")
+			})
+			return err
+		})
+		<-inEdit
+		raced := false
+		for method, call := range calls {
+			if strings.HasPrefix(method, "Update") {
+				continue // their edits must not be called
+			}
+			ctx, cancel := context.WithTimeout(background, 10*time.Millisecond)
+			err := s.await(inBackground(func() error { return call(ctx, "agent") }),
+				method+" did not return when its context ended while another change was going on")
+			cancel()
+			if err == nil {
+				raced = raced || method != "Read"
+			} else if !errors.Is(err, context.DeadlineExceeded) {
+				s.Errorf("%s whose context ended while it waited: %v", method, err)
+			}
+		}
+		released.Do(func() { close(release) })
+		if err := s.await(first, "Update did not return after its edit"); err != nil {
+			s.Errorf("Update: %v", err)
+		}
+		if !raced {
+			want := full("agent")
+			if err := want.AddPeer("first"); err != nil {
+				s.Fatal(err)
+			}
+			s.expect(want, full("a"))
 		}
 	}},
 	{"one that ends in the edit gives the change's own result", func(s *subject) {

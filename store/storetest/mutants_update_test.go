@@ -42,6 +42,23 @@ var updateMutants = []mutant{
 			return f.ableStore.Update(background, name, edit)
 		}
 	}},
+	{"write does not look at the context while it waits", "Contexts/is honoured by every method while another change goes on", false, func(f *faultyStore) {
+		f.write = func(ctx context.Context, m *store.Metadata) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return f.ableStore.Write(background, m)
+		}
+	}},
+	{"delete is made although its context ended while it waited", "Contexts/is honoured by every method while another change goes on", false, func(f *faultyStore) {
+		f.delete = func(ctx context.Context, name string) error {
+			err := f.ableStore.Delete(ctx, name)
+			if errors.Is(err, context.DeadlineExceeded) {
+				go func() { _ = f.ableStore.Delete(background, name) }()
+			}
+			return err
+		}
+	}},
 	{"update creates although the context has ended", "Contexts/one that has ended creates nothing", false, func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			if err := ctx.Err(); err != nil {
