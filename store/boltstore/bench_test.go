@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/internal/codec"
 )
 
 // manifest is a manifest of about 4 KB, in canonical form.
@@ -146,5 +148,31 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		s.Close()
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, manifest := range []int{0, 4 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("manifest=%d", manifest), func(b *testing.B) {
+			m := sample()
+			m.Extra = nil
+			m.Manifest = nil
+			if manifest > 0 {
+				m.Manifest = json.RawMessage(`"` + strings.Repeat("x", manifest) + `"`)
+			}
+			e := codec.NewEncoder()
+			p := &stored{nameSum: codec.NameSum([]byte(m.PodName))}
+			for i := range codec.SubKeys {
+				if payload := e.Encode(m, i); payload != nil {
+					p.values[i] = codec.Seal(p.nameSum, i, payload)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.metadata(m.PodName, false); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
+	"podstore/store/internal/codec"
 )
 
 // Finding is one thing that is wrong with a database file.
@@ -34,11 +35,21 @@ type Space struct {
 	UsedBytes int64 // bytes in use in them
 }
 
-// Reclaimable estimates how many bytes Compact would save: free pages, the
-// unused end of the file, and what is empty in the pages in use beyond the tenth
-// that a new file leaves empty as well.
+// Reclaimable estimates how many bytes Compact would save. A new file leaves
+// about a tenth of its pages empty, and grows by doubling up to 1 MiB and in
+// steps of 1 MiB from there.
 func (s Space) Reclaimable() int64 {
-	return max(0, s.FileSize-s.UsedBytes*10/9)
+	fresh := s.UsedBytes*10/9 + 4*s.PageSize
+	if fresh > allocSize {
+		fresh += allocSize
+	} else {
+		size := int64(64 << 10)
+		for size < fresh {
+			size *= 2
+		}
+		fresh = size
+	}
+	return max(0, s.FileSize-fresh)
 }
 
 // Check reads every page of a database file without mapping it, verifies all
@@ -74,6 +85,7 @@ type checker struct {
 	ctx     context.Context
 	report  func(Finding)
 	summary Summary
+	whole   int // Pods whose digest shows that podstore wrote them
 }
 
 func (c *checker) file(reason string) { c.add(Finding{Reason: reason, Advice: adviceSalvage}) }
@@ -106,6 +118,9 @@ func (c *checker) walk(bf *boltfile.File) error {
 		if b.Nested > 0 {
 			err = errors.Join(err, errors.New("there is a bucket inside the Pod's bucket"))
 		}
+		if err == nil {
+			c.whole++
+		}
 		if err != nil || b.Err != nil {
 			c.summary.Damaged++
 			c.add(Finding{Pod: name, Reason: errors.Join(err, b.Err).Error(), Advice: advicePod})
@@ -121,8 +136,8 @@ func (c *checker) walk(bf *boltfile.File) error {
 		}
 	}
 	record, err := readBooks(books)
-	if errors.Is(err, store.ErrFormat) {
-		return err
+	if errors.Is(err, store.ErrFormat) && (books != nil || c.whole == 0) {
+		return err // a newer version, or no database of ours
 	}
 	if err == nil {
 		err = record.compare(found)
@@ -146,9 +161,9 @@ func (c *checker) walk(bf *boltfile.File) error {
 // takes the one whose checksum is right; the digest decides whether all is there.
 func wholePod(b *boltfile.Bucket) (*store.Metadata, error) {
 	name := string(b.Name)
-	p := &stored{nameSum: nameSum(b.Name), digest: b.Sequence}
+	p := &stored{nameSum: codec.NameSum(b.Name), digest: b.Sequence}
 	for _, kv := range b.Values {
-		i := subKeyIndex(kv.Key)
+		i := codec.SubKeyIndex(kv.Key)
 		if i < 0 {
 			return nil, fmt.Errorf("unexpected sub-key %.32q", kv.Key)
 		}

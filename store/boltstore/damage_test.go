@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/internal/codec"
 )
 
 // spoiled makes a database of three Pods, spoils it with f while it is closed,
@@ -60,7 +61,7 @@ func TestDamagedPod(t *testing.T) {
 			return tx.Bucket([]byte("b")).Put([]byte("peers"), tx.Bucket([]byte("a")).Get([]byte("peers")))
 		},
 		"an old value": func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("b")).Put([]byte("peers"), seal(nameSum([]byte("b")), subPeers, []byte{0x91, 0xa1, 'x'}))
+			return tx.Bucket([]byte("b")).Put([]byte("peers"), codec.Seal(codec.NameSum([]byte("b")), codec.Peers, []byte{0x91, 0xa1, 'x'}))
 		},
 		"all sub-keys vanished": func(tx *bolt.Tx) error {
 			if err := tx.DeleteBucket([]byte("b")); err != nil {
@@ -279,6 +280,27 @@ func TestBucketInPod(t *testing.T) {
 	}
 	if _, err := store.AddPeer(ctx, s, "a", "x"); err != nil {
 		t.Errorf("the others cannot be written: %v", err)
+	}
+}
+
+// Without its bookkeeping a file is damaged if there are Pods in it, and not a
+// podstore database if there are none.
+func TestBookkeepingLost(t *testing.T) {
+	ctx := context.Background()
+	drop := func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bookkeeping)) }
+	path := spoiled(t, drop)
+	findings := 0
+	if sum, err := Check(ctx, path, nil, func(Finding) { findings++ }); err != nil || findings != 1 || sum.Damaged != 0 {
+		t.Errorf("%d findings, %+v, %v", findings, sum, err)
+	}
+	if sum := checkSalvage(t, path, []string{"a", "b", "c"}); sum.Missing != -1 {
+		t.Errorf("salvage: %+v", sum)
+	}
+	tamper(t, path, func(tx *bolt.Tx) error {
+		return errors.Join(tx.DeleteBucket([]byte("a")), tx.DeleteBucket([]byte("b")), tx.DeleteBucket([]byte("c")))
+	})
+	if _, err := Check(ctx, path, nil, func(f Finding) { t.Error(f) }); !errors.Is(err, store.ErrFormat) {
+		t.Errorf("a bbolt file without Pods: %v", err)
 	}
 }
 

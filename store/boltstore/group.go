@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/internal/codec"
 )
 
 // group is one transaction and the requests that share it. It is used by one
@@ -134,10 +135,12 @@ func panicked(err error) bool {
 }
 
 // inPlace checks that the file is still what its path names: a commit into a file
-// that was removed or replaced would be lost with the handle.
+// that was removed or replaced would be lost with the handle. It also sets how
+// far this commit may make the file grow.
 func (s *Store) inPlace() error {
 	now, err := os.Lstat(s.path)
 	if err == nil && os.SameFile(now, s.identity) {
+		s.db.AllocSize = int(min(now.Size(), allocSize))
 		return nil
 	}
 	return fmt.Errorf("the database file was moved, removed or replaced while it was open")
@@ -168,7 +171,7 @@ type stage struct {
 	old     *stored // nil: it does not exist
 	remove  bool    // delete it; with create, replace it
 	create  bool
-	changes [numSubKeys]change
+	changes [codec.NumSubKeys]change
 	digest  uint64
 }
 
@@ -264,9 +267,9 @@ func (g *group) applyOne(st *stage) error {
 		switch {
 		case !c.set:
 		case c.value == nil:
-			err = b.Delete([]byte(subKeys[i]))
+			err = b.Delete([]byte(codec.SubKeys[i]))
 		default:
-			err = b.Put([]byte(subKeys[i]), c.value)
+			err = b.Put([]byte(codec.SubKeys[i]), c.value)
 		}
 		if err != nil {
 			return err
@@ -293,7 +296,7 @@ func (g *group) writeRecord() error {
 		return nil
 	}
 	return guard(func() error {
-		value := sealBook(keyNames, g.s.enc.record(*g.record))
+		value := sealBook(keyNames, g.s.enc.Uints(g.record.count, g.record.sum))
 		return g.tx.Bucket([]byte(bookkeeping)).Put([]byte(keyNames), value)
 	})
 }
@@ -313,7 +316,7 @@ func parseRecord(value []byte) (*nameRecord, error) {
 	if !ok {
 		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; " + adviceSalvage)}
 	}
-	n, err := decodeUints(payload, 2)
+	n, err := codec.DecodeUints(payload, 2)
 	if err != nil {
 		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of Pod names: %w", err)}
 	}

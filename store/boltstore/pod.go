@@ -8,6 +8,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/internal/codec"
 )
 
 // stored is a Pod as a transaction sees it: raw values, which point into the
@@ -15,7 +16,7 @@ import (
 type stored struct {
 	nameSum uint32
 	digest  uint64
-	values  [numSubKeys][]byte
+	values  [codec.NumSubKeys][]byte
 }
 
 // errMissing is returned by load for a name that has no bucket.
@@ -37,10 +38,10 @@ func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
 	if err := checkPodPages(tx, b); err != nil {
 		return nil, err
 	}
-	p := &stored{nameSum: nameSum(key), digest: b.Sequence()}
+	p := &stored{nameSum: codec.NameSum(key), digest: b.Sequence()}
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		i := subKeyIndex(k)
+		i := codec.SubKeyIndex(k)
 		if i < 0 || v == nil || p.values[i] != nil {
 			return nil, fmt.Errorf("unexpected or repeated sub-key %.32q", k)
 		}
@@ -58,15 +59,15 @@ func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
 func (s *stored) metadata(name string, omitManifest bool) (*store.Metadata, error) {
 	m := &store.Metadata{PodName: name}
 	for i, v := range s.values {
-		if v == nil || i == subManifest && omitManifest {
+		if v == nil || i == codec.Manifest && omitManifest {
 			continue
 		}
 		payload, ok := unseal(s.nameSum, i, v)
 		if !ok {
-			return nil, fmt.Errorf("checksum of sub-key %q does not match", subKeys[i])
+			return nil, fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[i])
 		}
-		if err := decodeSub(m, i, payload); err != nil {
-			return nil, fmt.Errorf("sub-key %q: %w", subKeys[i], err)
+		if err := codec.Decode(m, i, payload); err != nil {
+			return nil, fmt.Errorf("sub-key %q: %w", codec.SubKeys[i], err)
 		}
 	}
 	return m, nil
@@ -78,43 +79,34 @@ func damaged(op, name string, err error) error {
 		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
 }
 
-// payloadOf is the msgpack within a value that was verified before.
-func payloadOf(value []byte) []byte {
-	if value == nil {
-		return nil
-	}
-	return value[crcSize:]
-}
-
 // diff encodes m, which must be in normal form, and notes the sub-keys in which
 // it differs from old, and the digest afterwards. It reports whether any does.
-func (st *stage) diff(e *encoder, m *store.Metadata, old *stored) (bool, error) {
-	now, sum := old.values, nameSum([]byte(m.PodName))
+func (st *stage) diff(e *codec.Encoder, m *store.Metadata, old *stored) (bool, error) {
+	now, sum := old.values, codec.NameSum([]byte(m.PodName))
 	changed := false
-	for i := range subKeys {
-		payload := e.encode(m, i)
-		if len(payload) > maxPayload {
-			return false, &store.Error{Pod: m.PodName, Kind: store.ErrInvalid,
-				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", subKeys[i], len(payload), maxPayload)}
+	for i := range codec.SubKeys {
+		if i == codec.Manifest && codec.SameBinary(codec.Payload(old.values[i]), m.Manifest) {
+			continue // by far the largest, and nearly always unchanged
 		}
-		if bytes.Equal(payload, payloadOf(old.values[i])) {
+		payload := e.Encode(m, i)
+		if len(payload) > codec.MaxPayload {
+			return false, &store.Error{Pod: m.PodName, Kind: store.ErrInvalid,
+				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", codec.SubKeys[i], len(payload), codec.MaxPayload)}
+		}
+		if bytes.Equal(payload, codec.Payload(old.values[i])) {
 			continue
 		}
 		changed = true
 		st.changes[i].set = true
 		now[i] = nil
 		if payload != nil {
-			st.changes[i].value = seal(sum, i, payload)
+			st.changes[i].value = codec.Seal(sum, i, payload)
 			now[i] = st.changes[i].value
 		}
 	}
 	st.digest = digest(sum, &now)
 	return changed, nil
 }
-
-// maxPayload bounds the msgpack of a value: a manifest of the largest size and
-// the header before it.
-const maxPayload = store.MaxValueSize + 5
 
 // change is what happens to one sub-key: nothing, a new value, or deletion.
 type change struct {

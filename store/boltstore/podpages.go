@@ -34,7 +34,7 @@ const (
 	leafFlag   = 2
 
 	// maxPodKeys and maxPodLeaves bound the keys and leaves of a Pod's bucket. A
-	// sound one has numSubKeys at most; what a page of more holds is for the
+	// sound one has codec.NumSubKeys at most; what a page of more holds is for the
 	// digest to judge.
 	maxPodKeys   = 64
 	maxPodLeaves = 64

@@ -1,9 +1,10 @@
 package boltstore
 
 import (
-	"encoding/binary"
 	"hash/crc32"
 	"hash/fnv"
+
+	"podstore/store/internal/codec"
 )
 
 // The file, format version 1. Names in angle brackets are Pod names.
@@ -36,112 +37,47 @@ const (
 	keyNames    = "names"
 )
 
-// subKeys are a Pod's sub-keys in bbolt's order.
-var subKeys = [...]string{"active", "children", "extra", "manifest", "peers", "reclaimed"}
-
-// Indexes into subKeys.
-const (
-	subActive = iota
-	subChildren
-	subExtra
-	subManifest
-	subPeers
-	subReclaimed
-	numSubKeys
-)
-
-// subKeyIndex is the index of a sub-key, or -1.
-func subKeyIndex(key []byte) int {
-	for i, k := range subKeys {
-		if string(key) == k {
-			return i
-		}
-	}
-	return -1
-}
-
 // pageSize is the page size of new files. A Pod with a 4 KB manifest and all its
 // sub-keys fits one page of 8 KiB, and takes four of 4 KiB: bbolt splits a node
 // of more than four keys that does not fit a page.
 const pageSize = 8192
 
-const crcSize = 4
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// zero ends a bucket's name, and a sub-key, in what a checksum covers.
-var zero = []byte{0}
-
-// keySums are what a checksum takes of each sub-key: sub-key · 0.
-var keySums = func() (b [numSubKeys][]byte) {
-	for i, k := range subKeys {
-		b[i] = append([]byte(k), 0)
-	}
-	return b
-}()
-
-// nameSum is the checksum of a bucket's name and a zero byte, with which every
-// checksum of what is in it begins.
-func nameSum(name []byte) uint32 {
-	return crc32.Update(crc32.Checksum(name, castagnoli), castagnoli, zero)
-}
-
-// valueSum is the checksum of a value: of its bucket's name, its sub-key and its
-// msgpack.
-func valueSum(bucket uint32, key, payload []byte) uint32 {
-	return crc32.Update(crc32.Update(bucket, castagnoli, key), castagnoli, payload)
-}
-
-// seal returns the value of a Pod's sub-key: checksum and msgpack, in memory of
-// its own. bucket is the nameSum of the Pod.
-func seal(bucket uint32, sub int, payload []byte) []byte {
-	return sealKey(bucket, keySums[sub], payload)
-}
-
-func sealKey(bucket uint32, key, payload []byte) []byte {
-	v := make([]byte, crcSize, crcSize+len(payload))
-	binary.BigEndian.PutUint32(v, valueSum(bucket, key, payload))
-	return append(v, payload...)
-}
-
-// unseal returns the msgpack of a value, or false when the checksum is not that
-// of this bucket and sub-key.
+// unseal is codec.Unseal, but for the mutant that ignores checksums.
 func unseal(bucket uint32, sub int, value []byte) ([]byte, bool) {
-	return unsealKey(bucket, keySums[sub], value)
+	return unsealKey(bucket, codec.KeySums[sub], value)
 }
 
 func unsealKey(bucket uint32, key, value []byte) ([]byte, bool) {
-	if len(value) <= crcSize {
-		return nil, false
-	}
-	payload := value[crcSize:]
-	if mutant == "nocrc" {
+	payload, ok := codec.UnsealKey(bucket, key, value)
+	if mutant == "nocrc" && payload != nil {
 		return payload, true
 	}
-	return payload, binary.BigEndian.Uint32(value) == valueSum(bucket, key, payload)
+	return payload, ok
 }
 
 // sealBook and unsealBook are seal and unseal for the bookkeeping bucket.
 func sealBook(key string, payload []byte) []byte {
-	return sealKey(nameSum([]byte(bookkeeping)), append([]byte(key), 0), payload)
+	return codec.SealKey(codec.NameSum([]byte(bookkeeping)), append([]byte(key), 0), payload)
 }
 
 func unsealBook(key string, value []byte) ([]byte, bool) {
-	return unsealKey(nameSum([]byte(bookkeeping)), append([]byte(key), 0), value)
+	return unsealKey(codec.NameSum([]byte(bookkeeping)), append([]byte(key), 0), value)
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // digest is what a Pod's bucket has as its sequence: in the upper half a CRC32C
 // over sub-key · 0 · CRC of each value there is, in the lower half the Pod's
-// nameSum.
-func digest(bucket uint32, values *[numSubKeys][]byte) uint64 {
+// codec.NameSum.
+func digest(bucket uint32, values *[codec.NumSubKeys][]byte) uint64 {
 	if mutant == "norecord" {
 		return 0
 	}
 	var upper uint32
 	for i, v := range values {
-		if len(v) >= crcSize {
-			upper = crc32.Update(upper, castagnoli, keySums[i])
-			upper = crc32.Update(upper, castagnoli, v[:crcSize])
+		if len(v) >= codec.SumSize {
+			upper = crc32.Update(upper, castagnoli, codec.KeySums[i])
+			upper = crc32.Update(upper, castagnoli, v[:codec.SumSize])
 		}
 	}
 	return uint64(upper)<<32 | uint64(bucket)

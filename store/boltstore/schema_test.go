@@ -14,6 +14,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/internal/codec"
 )
 
 var update = flag.Bool("update", false, "write testdata anew: only before the format is released")
@@ -129,7 +130,7 @@ func TestRefusesOtherFormats(t *testing.T) {
 		want   error
 	}{
 		"a newer version": {func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, newEncoder().uint(2)))
+			return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(2)))
 		}, store.ErrFormat},
 		"not ours": {func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte(bookkeeping)) }, store.ErrFormat},
 		"a damaged version": {func(tx *bolt.Tx) error {

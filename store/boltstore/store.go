@@ -14,6 +14,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/internal/codec"
 )
 
 // Store is Pod metadata in one bbolt file. It implements [store.MetadataStore]
@@ -58,7 +59,7 @@ type Store struct {
 	leading   bool
 	lastGroup int
 
-	enc *encoder // the leader's
+	enc *codec.Encoder // the leader's
 }
 
 var (
@@ -350,7 +351,7 @@ func normalize(m *store.Metadata, old *stored) error {
 	if err := m.NormalizeLists(); err != nil {
 		return err
 	}
-	if old == nil || !sameBinary(payloadOf(old.values[subManifest]), m.Manifest) {
+	if old == nil || !codec.SameBinary(codec.Payload(old.values[codec.Manifest]), m.Manifest) {
 		if err := m.NormalizeManifest(); err != nil {
 			return err
 		}
