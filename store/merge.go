@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,13 +12,13 @@ import (
 
 // The merge rules, pure: each changes what it names and nothing else. Those that
 // set names of other Pods reject invalid ones with an error that matches
-// ErrInvalidName, and then change nothing. Slices passed in are copied.
+// ErrInvalidName, and then change nothing. What is passed in is copied.
 
 // SetActive sets the active pointer and the manifest together; nil clears
 // either.
 func (m *Metadata) SetActive(active *ActiveSegment, manifest json.RawMessage) {
-	m.Active = active
-	m.Manifest = manifest
+	m.Active = active.clone()
+	m.Manifest = bytes.Clone(manifest)
 }
 
 // SetChildren replaces the spawned children. Order and repeated names are kept.

@@ -98,14 +98,7 @@ func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name)
 // Clone returns a deep copy that shares no memory with m.
 func (m *Metadata) Clone() *Metadata {
 	c := *m
-	if m.Active != nil {
-		a := *m.Active
-		if a.SegmentID != nil {
-			id := *a.SegmentID
-			a.SegmentID = &id
-		}
-		c.Active = &a
-	}
+	c.Active = m.Active.clone()
 	c.Children = cloneChildren(m.Children)
 	c.Reclaimed = cloneReclaimed(m.Reclaimed)
 	c.Peers = slices.Clone(m.Peers)
@@ -115,6 +108,16 @@ func (m *Metadata) Clone() *Metadata {
 		c.Extra[k] = bytes.Clone(v)
 	}
 	return &c
+}
+
+func (a *ActiveSegment) clone() *ActiveSegment {
+	switch {
+	case a == nil:
+		return nil
+	case a.SegmentID == nil:
+		return PendingSegment(a.SessionID)
+	}
+	return ActiveIn(a.SessionID, *a.SegmentID)
 }
 
 func cloneChildren(in []SpawnedChild) []SpawnedChild {

@@ -53,8 +53,10 @@ type MetadataStore interface {
 	// Update returns the resulting metadata, which may share memory with what
 	// edit put into it. edit must depend on nothing but its argument and must not
 	// use the store: a backend may have to call it again, after a conflict with
-	// another writer. It must not keep its argument. A panic in edit reaches the
-	// caller of Update, and nothing is changed.
+	// another writer. It must not keep its argument, and must return: not end its
+	// goroutine, as t.FailNow does. A panic in edit reaches the caller of Update,
+	// and nothing is changed. A Pod that is damaged is not given to edit: the error
+	// matches ErrCorrupt.
 	Update(ctx context.Context, name string, edit func(*Metadata) error) (*Metadata, error)
 }
 
@@ -83,8 +85,9 @@ type ReadOptions struct {
 type PodUpdater interface {
 	// UpdatePods is [MetadataStore] Update for several Pods at once: all changes
 	// are made or none. pods[i] is the Pod named names[i], or nil if it does not
-	// exist. edit may change what an element points to, set it to new metadata,
-	// which creates or replaces the Pod, or set it to nil, which deletes it;
+	// exist. edit may change what an element points to, set it to other metadata,
+	// new or another element's, which creates or replaces the Pod, or set it to
+	// nil, which deletes it;
 	// PodName is set to names[i] in any case. A name that is given twice is
 	// refused with ErrInvalid. It returns the resulting elements.
 	//
