@@ -176,7 +176,16 @@ func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	if errors.Is(err, errors.ErrUnsupported) && !c.opts.Atomic {
 		results, err = c.oneByOne(ctx, batch)
 	}
-	if i := culprit(batch, err); i >= 0 {
+	i := culprit(batch, err)
+	switch {
+	case i < 0 && errors.Is(err, ErrTooLarge) && !c.opts.Atomic && len(batch) > 1:
+		for _, part := range [][]copyItem{batch[:len(batch)/2], batch[len(batch)/2:]} {
+			if err := c.copyBatch(ctx, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	case i >= 0:
 		switch {
 		case c.opts.Atomic:
 			results, err = []CopyResult{refusal(batch[i].pod, err)}, nil
@@ -347,7 +356,7 @@ func (c *copier) oneByOne(ctx context.Context, batch []copyItem) ([]CopyResult, 
 
 // concernsAll tells an error after which no other Pod can be copied either.
 func concernsAll(err error) bool {
-	for _, kind := range []error{ErrNoSpace, ErrReadOnly, ErrClosed, ErrLocked, ErrUnusable} {
+	for _, kind := range []error{ErrNoSpace, ErrReadOnly, ErrClosed, ErrLocked, ErrUnusable, ErrUnavailable} {
 		if errors.Is(err, kind) {
 			return true
 		}

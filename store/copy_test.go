@@ -362,3 +362,45 @@ func TestCopyBoundsBatches(t *testing.T) {
 		t.Errorf("%d reported, %v", reported, err)
 	}
 }
+
+// narrow is a store that takes few Pods in one edit.
+type narrow struct {
+	*boltstore.Store
+	limit int
+	edits []int // how many Pods each edit that was taken had
+}
+
+func (s *narrow) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	if len(names) > s.limit {
+		return nil, &store.Error{Op: "update", Kind: store.ErrTooLarge, Err: fmt.Errorf("%d Pods", len(names))}
+	}
+	s.edits = append(s.edits, len(names))
+	return s.Store.UpdatePods(ctx, names, edit)
+}
+
+// TestCopyHalvesWhatIsTooLarge: a target with narrow limits gets smaller batches,
+// in order, unless the copy must be one change.
+func TestCopyHalvesWhatIsTooLarge(t *testing.T) {
+	dst, _ := targets["transactions"](t)
+	s := &narrow{Store: dst.(*boltstore.Store), limit: 3}
+	var items []item
+	var want []string
+	for i := range 10 {
+		items = append(items, pod(fmt.Sprint(i), ""))
+		want = append(want, fmt.Sprintf("%d written", i))
+	}
+	items = append(items, unreadable("x"))
+	if _, _, _, err := copyAll(t, s, source(items[:10]...), store.CopyOptions{Atomic: true}); !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("an atomic copy that is too large: %v", err)
+	}
+	if names := list(t, s); len(names) != 0 {
+		t.Errorf("an atomic copy that failed wrote %q", names)
+	}
+	got, _, _, err := copyAll(t, s, source(items...), store.CopyOptions{})
+	if want = append(want, "x refused"); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if len(list(t, s)) != 10 || slices.Max(s.edits) > 3 {
+		t.Errorf("edits had %v Pods, stored are %q", s.edits, list(t, s))
+	}
+}

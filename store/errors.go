@@ -43,6 +43,22 @@ var (
 	ErrUnusable = errors.New("store handle is unusable")
 	// ErrNoSpace: the disk or a quota is full.
 	ErrNoSpace = errors.New("no space left")
+
+	// ErrUnavailable: a store that is kept by servers, and none of them answers or
+	// can. Nothing was changed.
+	ErrUnavailable = errors.New("the store's servers are not available")
+	// ErrConflict: other writers changed the same Pods each time before the edit's
+	// result could be written. Nothing was changed; try again.
+	ErrConflict = errors.New("changed by others meanwhile")
+	// ErrTooLarge: more Pods or bytes than the store takes in one change. It matches
+	// ErrInvalid too. Nothing was changed; what need not be one change fits in
+	// smaller ones.
+	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
+	// ErrUnknown: the answer to a change was lost, and what is stored does not tell
+	// whether it was made: it may or may not have been, whole in either case. Read,
+	// and decide whether to ask again. It never comes together with a sentinel that
+	// says what became of the change, nor with an error of a context.
+	ErrUnknown = errors.New("the change may or may not have been made")
 )
 
 // Error says what failed, for which Pod, where, and why. Every error that a

@@ -17,8 +17,9 @@ import (
 // When a method that changes something returns nil, the change survives a crash
 // and a loss of power. When it returns an error, the store holds the state
 // before or the state after the change, nothing between; where the error says
-// ErrInvalidName, ErrInvalid, ErrNotFound, ErrReadOnly, ErrLocked, ErrClosed, or
-// is the context's or the edit's own, the state before.
+// ErrInvalidName, ErrInvalid, ErrNotFound, ErrReadOnly, ErrLocked, ErrClosed,
+// ErrUnavailable, ErrConflict, or is the context's or the edit's own, the state
+// before.
 //
 // Every Pod name passed in is judged by [ValidateName]; the error for a bad one
 // matches [ErrInvalidName]. Returned metadata is in normal form, belongs to the
