@@ -69,3 +69,7 @@ cover: ## test coverage of the library by its own tests
 .PHONY: demo
 demo: build ## import the example tree, look at it, change it, export and verify
 	@sh testdata/example/demo.sh
+
+.PHONY: session
+session: ## record the terminal sessions in README.md and docs/operations.md anew
+	$(GO) test ./cmd/podstore-migrate -count=1 -run '^(TestReadmeSession|TestOperations)$$' -update

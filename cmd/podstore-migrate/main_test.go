@@ -21,7 +21,7 @@ import (
 	"podstore/store/jsonexport"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected output in testdata/*.txtar")
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/*.txtar and in the documents' sessions")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"podstore-migrate": main})

@@ -5,18 +5,20 @@
 //	supervisor [-export DIR] [-socket PATH] DB
 //
 // With -socket it runs until it is interrupted or terminated, and podstore-migrate
-// can look inside: podstore-migrate list unix:PATH. Killed at any moment, it goes on where
-// it was: every change that it printed is on disk.
+// can look inside: podstore-migrate list unix:PATH. Killed at any moment, it goes
+// on where it was: every change that it printed is on disk.
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"expvar"
 	"flag"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -42,7 +44,7 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, db, export, socket string) (err error) {
-	pods, err := boltstore.Open(db, nil)
+	pods, err := boltstore.Open(db, &boltstore.Options{Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
@@ -169,13 +171,18 @@ func (s *supervisor) reclaim(ctx context.Context, parent, child string) error {
 	return err
 }
 
-// serve lets podstore-migrate look inside until the context ends.
+// serve lets podstore-migrate look inside, and whatever reads expvar see the
+// store's figures, until the context ends.
 func (s *supervisor) serve(ctx context.Context, socket string) error {
 	l, err := boltstore.ListenUnix(socket)
 	if err != nil {
 		return err
 	}
-	server := boltstore.NewServer(s.pods.Handler())
+	expvar.Publish("podstore", expvar.Func(func() any { return s.pods.Stats() }))
+	mux := http.NewServeMux()
+	mux.Handle("/", s.pods.Handler())
+	mux.Handle("/debug/vars", expvar.Handler())
+	server := boltstore.NewServer(mux)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	s.say("serving on %s", socket)
