@@ -13,8 +13,17 @@ import (
 
 // request is what becomes of some Pods, together or not at all.
 type request struct {
-	items []item
-	pods  []*store.Metadata // in place of each item that is put
+	items     []item
+	documents [][]byte // of each item that is put
+	lines     []int    // where they stand, 1-based; 0 for a body that is a document
+}
+
+func (req *request) names() []string {
+	names := make([]string, len(req.items))
+	for i, it := range req.items {
+		names[i] = it.name
+	}
+	return names
 }
 
 // POST /v1/pods
@@ -40,7 +49,7 @@ func (h *handler) several(w http.ResponseWriter, r *http.Request) error {
 	case asked < len(req.items):
 		return fmt.Errorf("%w: some items have neither version nor then; ask for Pods in a request of its own", store.ErrInvalid)
 	}
-	answer, _, err := h.apply(r.Context(), req)
+	answer, err := h.moment(r.Context(), req.names())
 	if err != nil {
 		return err
 	}
@@ -48,23 +57,21 @@ func (h *handler) several(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// parse reads the items of a request and their documents.
+// parse reads the items of a request, and splits their documents off.
 func (h *handler) parse(body []byte) (*request, error) {
 	req := &request{}
 	n, wanted := 0, false
 	for line := range lines(body) {
 		n++
-		if wanted {
-			it := &req.items[len(req.items)-1]
-			m, err := decodeAs(it.name, line)
-			if err != nil {
-				return nil, badDocument(n, err)
-			}
-			req.pods[len(req.pods)-1] = m
+		if last := len(req.items) - 1; wanted {
+			req.documents[last], req.lines[last] = line, n
 			wanted = false
 			continue
 		}
 		it, err := parseItem(line)
+		if err == nil {
+			err = store.ValidateName(it.name)
+		}
 		if err != nil {
 			return nil, badLine(n, err)
 		}
@@ -72,33 +79,42 @@ func (h *handler) parse(body []byte) (*request, error) {
 			return nil, fmt.Errorf("%w: more than %d Pods", ErrTooLarge, h.opts.MaxPods)
 		}
 		req.items = append(req.items, it)
-		req.pods = append(req.pods, nil)
+		req.documents = append(req.documents, nil)
+		req.lines = append(req.lines, 0)
 		wanted = it.then == thenPut
 	}
-	if wanted {
+	switch {
+	case wanted:
 		return nil, badLine(n+1, fmt.Errorf("the document of %.300q is missing", req.items[len(req.items)-1].name))
+	case n == 0:
+		return nil, badLine(1, errors.New("no Pod is named"))
 	}
 	return req, nil
 }
 
-// decodeAs reads the document of a Pod.
-func decodeAs(name string, document []byte) (*store.Metadata, error) {
-	if err := store.ValidateName(name); err != nil {
-		return nil, err
+// decode reads the documents of a request.
+func (req *request) decode() ([]*store.Metadata, error) {
+	pods := make([]*store.Metadata, len(req.items))
+	for i, it := range req.items {
+		if it.then != thenPut {
+			continue
+		}
+		m, err := jsonexport.Decode(req.documents[i])
+		if err == nil && m.PodName != it.name {
+			err = &store.Error{Op: "request", Kind: store.ErrInvalid, Line: 1, Err: fmt.Errorf("the document's pod_name is %.300q", m.PodName)}
+		}
+		if err != nil {
+			if e, ok := errors.AsType[*store.Error](err); ok {
+				e.Pod = it.name
+				if req.lines[i] > 0 {
+					e.Line = req.lines[i]
+				}
+			}
+			return nil, err
+		}
+		pods[i] = m
 	}
-	m, err := jsonexport.Decode(document)
-	if err == nil && m.PodName != name {
-		err = &store.Error{Op: "request", Pod: name, Kind: store.ErrInvalid, Err: fmt.Errorf("the document's pod_name is %.300q", m.PodName)}
-	}
-	return m, err
-}
-
-// badDocument gives the error for a document its place in the request.
-func badDocument(line int, err error) error {
-	if e, ok := errors.AsType[*store.Error](err); ok {
-		e.Line = line
-	}
-	return err
+	return pods, nil
 }
 
 // PUT /v1/pods/{name}
@@ -112,12 +128,8 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer free()
-	m, err := decodeAs(it.name, body)
-	if err != nil {
-		return err
-	}
 	it.then = thenPut
-	return h.change(w, r, &request{[]item{it}, []*store.Metadata{m}})
+	return h.change(w, r, &request{[]item{it}, [][]byte{body}, []int{0}})
 }
 
 // DELETE /v1/pods/{name}
@@ -127,7 +139,7 @@ func (h *handler) delete(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	it.then = thenDelete
-	return h.change(w, r, &request{[]item{it}, make([]*store.Metadata, 1)})
+	return h.change(w, r, &request{[]item{it}, nil, nil})
 }
 
 // itemOf reads the name and the condition of a request for one Pod.
@@ -147,7 +159,7 @@ func itemOf(r *http.Request) (item, error) {
 		}
 		fallthrough
 	default:
-		return it, fmt.Errorf(`%w condition: expected If-Match with one ETag of a GET, or "If-None-Match: *"`, store.ErrInvalid)
+		return item{}, fmt.Errorf(`%w condition: expected If-Match with one ETag of a GET, or "If-None-Match: *"`, store.ErrInvalid)
 	}
 	return it, nil
 }
@@ -197,66 +209,61 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 }
 
 // apply makes a change in one edit of the store. Where the Pods are not what they
-// must be, or nothing is changed, it returns them as they are, at one moment.
+// must be, it returns them as they are, or are about to be.
 func (h *handler) apply(ctx context.Context, req *request) (answer []byte, conflict, err error) {
-	if len(req.items) == 1 && !req.items[0].compared {
-		// These need not read, and so heal what is damaged.
-		switch req.items[0].then {
-		case thenPut:
-			return nil, nil, h.s.Write(ctx, req.pods[0])
-		case thenDelete:
-			return nil, nil, h.s.Delete(ctx, req.items[0].name)
+	names := req.names()
+	stale := h.drafts.stale(req.items)
+	if stale < 0 {
+		var pods []*store.Metadata
+		if pods, err = req.decode(); err != nil {
+			return nil, nil, err
+		}
+		made := make([]*draft, len(names))
+		for i, it := range req.items {
+			if it.then != thenStay {
+				made[i] = draftOf(it.name, pods[i])
+			}
+		}
+		var leave func()
+		if stale, leave = h.drafts.enter(req.items, made); stale < 0 {
+			defer leave()
+			return h.store(ctx, req, names, pods)
 		}
 	}
-	names := make([]string, len(req.items))
-	asked := true
-	for i, it := range req.items {
-		names[i] = it.name
-		asked = asked && !it.compared && it.then == thenStay
+	answer, err = h.moment(ctx, names)
+	return answer, conflictOn(names[stale]), err
+}
+
+func conflictOn(pod string) error {
+	return &store.Error{Op: "update", Pod: pod, Kind: ErrConflict}
+}
+
+// store has the store make a change.
+func (h *handler) store(ctx context.Context, req *request, names []string, made []*store.Metadata) (answer []byte, conflict, err error) {
+	if len(names) == 1 && !req.items[0].compared {
+		// These need not read, and so heal what is damaged.
+		if req.items[0].then == thenDelete {
+			return nil, nil, h.s.Delete(ctx, names[0])
+		}
+		return nil, nil, h.s.Write(ctx, made[0])
 	}
 	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) (err error) {
 		answer, conflict = nil, nil
 		for i, it := range req.items {
 			if it.compared && versionOf(pods[i]) != it.version {
-				conflict = &store.Error{Op: "update", Pod: it.name, Kind: ErrConflict}
-				break
+				// This is no error of the edit: what is there must be durable before
+				// the client is told of it.
+				conflict = conflictOn(it.name)
+				answer, err = h.contents(names, pods)
+				return err
 			}
 		}
-		// A conflict is no error of the edit: what is there must be durable before
-		// the client is told of it.
-		if conflict != nil || asked {
-			answer, err = h.contents(names, pods)
-			return err
-		}
 		for i, it := range req.items {
-			switch it.then {
-			case thenPut:
-				pods[i] = req.pods[i]
-			case thenDelete:
-				pods[i] = nil
+			if it.then != thenStay {
+				pods[i] = made[i]
 			}
 		}
 		return nil
 	})
 	return answer, conflict, err
-}
-
-// contents are items and documents of Pods.
-func (h *handler) contents(names []string, pods []*store.Metadata) (answer []byte, err error) {
-	var canonical []byte
-	for i, m := range pods {
-		it := item{name: names[i], compared: true}
-		if m != nil {
-			canonical = jsonexport.Append(canonical[:0], m)
-			it.version = versionOfDocument(canonical)
-		}
-		answer = it.append(answer)
-		if m != nil {
-			answer = appendDocument(answer, canonical)
-		}
-		if int64(len(answer)) > h.opts.MaxBody {
-			return nil, &store.Error{Op: "read", Pod: names[i], Kind: ErrTooLarge, Err: fmt.Errorf("up to this Pod there are %d bytes, the limit is %d; name fewer Pods", len(answer), h.opts.MaxBody)}
-		}
-	}
-	return answer, nil
 }

@@ -196,3 +196,6 @@ func (s *served) close(t testing.TB) {
 	s.Client = nil
 	s.by.do(t, "close", s.db())
 }
+
+// long reports whether the tests shall run with their full counts.
+func long() bool { return os.Getenv("PODSTORE_LONG") != "" }

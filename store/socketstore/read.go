@@ -51,7 +51,7 @@ func (c *Client) read(ctx context.Context, op, name string) (*store.Metadata, ve
 	if err != nil {
 		return nil, absent, err
 	}
-	v := version(strings.Trim(a.header.Get("ETag"), `"`))
+	v := version(strings.Trim(a.header.Get("Etag"), `"`))
 	m, err := jsonexport.Decode(a.body)
 	if err == nil && (m.PodName != name || !v.valid()) {
 		err = errors.New("the answer is about another Pod, or has no version")
@@ -67,7 +67,7 @@ func podPath(name string) string { return podsPath + "/" + url.PathEscape(name) 
 
 // garbled is the error for an answer that is not as the protocol says.
 func (c *Client) garbled(op, pod string, err error) error {
-	return &store.Error{Op: op, Pod: pod, Path: c.path, Err: fmt.Errorf("the server's answer is not understood: %w", err)}
+	return &store.Error{Op: op, Pod: pod, Path: c.conns.path, Err: fmt.Errorf("the server's answer is not understood: %w", err)}
 }
 
 // List returns the names of all Pods: see [store.MetadataStore].

@@ -1,0 +1,288 @@
+package socketstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"podstore/store"
+	"podstore/store/jsonexport"
+)
+
+// Update edits one Pod: see [store.MetadataStore].
+func (c *Client) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
+	pods, err := c.UpdatePods(ctx, []string{name}, func(pods []*store.Metadata) error {
+		if pods[0] == nil {
+			pods[0] = &store.Metadata{PodName: name}
+		}
+		return edit(pods[0])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pods[0], nil
+}
+
+// UpdatePods edits several Pods in one transaction of the server: see
+// [store.PodUpdater].
+func (c *Client) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
+	const op = "update"
+	if err := c.begin(ctx, op, ""); err != nil {
+		return nil, err
+	}
+	if err := judgeAll(op, names); err != nil {
+		return nil, err
+	}
+	u := &update{c: c, op: op, names: slices.Clone(names), edit: edit}
+	return u.run(ctx)
+}
+
+func judgeAll(op string, names []string) error {
+	if err := judge(op, names...); err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return &store.Error{Op: op, Kind: store.ErrInvalid, Err: errors.New("no Pod is named")}
+	}
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if seen[name] {
+			return &store.Error{Op: op, Pod: name, Kind: store.ErrInvalid, Err: errors.New("the Pod is named twice")}
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// update is one edit, run as often as it takes.
+type update struct {
+	c     *Client
+	op    string
+	names []string
+	edit  func([]*store.Metadata) error
+
+	before *state // what the edit runs on
+	lost   *state // what it ran on when an answer was lost
+	unsure error  // while it is not known whether that change was made
+}
+
+// state is some Pods at one moment, in normal form. They are not changed.
+type state struct {
+	pods     []*store.Metadata // nil: does not exist
+	versions []version
+}
+
+// attempt is what an edit made of a state.
+type attempt struct {
+	pods    []*store.Metadata
+	changed bool
+	err     error
+	thrown  any // what it panicked with
+}
+
+// run returns nothing that one answer of the server has not confirmed: that the
+// Pods were what the edit ran on, all of them at one moment.
+func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
+	defer func() {
+		if err != nil && u.unsure != nil {
+			err = u.unsure
+		}
+	}()
+	c := u.c
+	u.before = c.seen.get(u.names)
+	for p := c.pauses(); ; {
+		if u.before == nil {
+			if u.before, err = u.read(ctx); err != nil {
+				return nil, err
+			}
+		}
+		a := u.attempt()
+		if u.unsure != nil && (a.changed || a.err != nil || a.thrown != nil) {
+			if !slices.Equal(u.before.versions, u.lost.versions) {
+				return nil, u.unsure
+			}
+			u.unsure = nil // it was not made
+		}
+		now, err := u.commit(ctx, a)
+		switch {
+		case err == nil && a.thrown != nil:
+			panic(a.thrown)
+		case err == nil && a.err != nil:
+			return nil, a.err
+		case err == nil:
+			return a.pods, nil
+		case errors.Is(err, ErrUnknown):
+			u.unsure, u.lost = err, u.before
+		case !errors.Is(err, ErrConflict):
+			return nil, err
+		}
+		u.before = now
+		if !p.wait(ctx) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return nil, &store.Error{Op: u.op, Pod: u.names[0], Path: c.conns.path, Kind: ErrConflict,
+				Err: errors.New("other writers were quicker each time; try again")}
+		}
+	}
+}
+
+// attempt runs the edit on a copy of the state.
+func (u *update) attempt() *attempt {
+	a := &attempt{pods: make([]*store.Metadata, len(u.names))}
+	for i, m := range u.before.pods {
+		if m != nil {
+			a.pods[i] = m.Clone()
+		}
+	}
+	if a.err, a.thrown = u.call(a.pods); a.err != nil || a.thrown != nil {
+		return a
+	}
+	for i, m := range a.pods {
+		if m != nil {
+			m = m.Clone() // it may stand in another place too
+			m.PodName = u.names[i]
+			if err := m.Normalize(); err != nil {
+				return &attempt{err: withOp(u.op, err)}
+			}
+			a.pods[i] = m
+		}
+		a.changed = a.changed || !same(u.before.pods[i], m)
+	}
+	return a
+}
+
+// call calls the edit, and keeps its panic until it is known that it ran on what
+// is there.
+func (u *update) call(pods []*store.Metadata) (err error, thrown any) {
+	defer func() { thrown = recover() }()
+	return u.edit(pods), nil
+}
+
+func same(a, b *store.Metadata) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(b)
+}
+
+// commit sends what an attempt changed, or where it changed nothing asks whether
+// the state is still what it was. With ErrConflict come the Pods as they are, if
+// the server has said so.
+func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error) {
+	c := u.c
+	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath}
+	versions := slices.Clone(u.before.versions)
+	for i, name := range u.names {
+		it := item{name: name, compared: true, version: u.before.versions[i]}
+		var document []byte
+		if !a.changed {
+			call.body = it.append(call.body)
+			continue
+		}
+		if m := a.pods[i]; !same(u.before.pods[i], m) {
+			if it.then, versions[i] = thenDelete, absent; m != nil {
+				document = jsonexport.Append(nil, m)
+				it.then, versions[i] = thenPut, versionOfDocument(document)
+			}
+		}
+		call.body = it.append(call.body)
+		if document != nil {
+			call.body = appendDocument(call.body, document)
+		}
+	}
+	var answer *answer
+	if a.changed {
+		call.id = rand.Text()
+		answer, err = c.change(ctx, call)
+	} else {
+		answer, err = c.ask(ctx, call)
+	}
+	switch {
+	case errors.Is(err, ErrConflict):
+		if now, parseErr := parseState(u.names, answer.body); parseErr == nil {
+			u.remember(now)
+			return now, err
+		}
+		fallthrough
+	case err != nil:
+		c.seen.forget(u.names)
+		return nil, err
+	case a.changed:
+		made := &state{make([]*store.Metadata, len(a.pods)), versions}
+		for i, m := range a.pods {
+			if m != nil {
+				made.pods[i] = m.Clone()
+			}
+		}
+		u.remember(made)
+	}
+	return nil, nil
+}
+
+func (u *update) remember(st *state) {
+	for i, name := range u.names {
+		u.c.seen.put(name, st.pods[i], st.versions[i])
+	}
+}
+
+// read reads the Pods as they are at one moment, or are about to be.
+func (u *update) read(ctx context.Context) (*state, error) {
+	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath}
+	for _, name := range u.names {
+		it := item{name: name}
+		call.body = it.append(call.body)
+	}
+	a, err := u.c.ask(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	st, err := parseState(u.names, a.body)
+	if err != nil {
+		return nil, u.c.garbled(u.op, "", err)
+	}
+	return st, nil
+}
+
+// parseState reads items and documents of an answer, after its error if it has
+// one.
+func parseState(names []string, body []byte) (*state, error) {
+	st := &state{}
+	wanted := false
+	for line := range lines(body) {
+		if wanted {
+			i := len(st.pods) - 1
+			m, err := jsonexport.Decode(line)
+			if err == nil && m.PodName != names[i] {
+				err = errors.New("it is another Pod's")
+			}
+			if err != nil {
+				return nil, fmt.Errorf("document of %q: %w", names[i], err)
+			}
+			st.pods[i] = m
+			wanted = false
+			continue
+		}
+		if lineError(line) != nil {
+			continue
+		}
+		it, err := parseItem(line)
+		if err != nil {
+			return nil, err
+		}
+		i := len(st.pods)
+		if i == len(names) || it.name != names[i] || !it.compared {
+			return nil, fmt.Errorf("item %q was not asked for", it.name)
+		}
+		st.pods = append(st.pods, nil)
+		st.versions = append(st.versions, it.version)
+		wanted = it.version != absent
+	}
+	if wanted || len(st.pods) != len(names) {
+		return nil, errors.New("items are missing")
+	}
+	return st, nil
+}
