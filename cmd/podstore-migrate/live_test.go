@@ -1,129 +1,257 @@
 package main
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
 )
 
-// TestLookingInsideWhileItWrites runs every reading command on the socket of a
-// store that is written without pause. What each sees is one moment: a link
-// between two Pods is never there on one side only.
-func TestLookingInsideWhileItWrites(t *testing.T) {
+const pairs = 8
+
+// pair are the names of two Pods that are linked and unlinked again and again.
+func pair(i int) (left, right string) {
+	return fmt.Sprintf("left-%d", i), fmt.Sprintf("right-%d", i)
+}
+
+// busySupervisor is a supervisor, a process of its own, that writes without pause.
+// It serves DIR/pods.db on DIR/s. Asked by a line on standard input, it answers
+// with the number of changes so far; when that ends, so does it.
+func busySupervisor() {
 	ctx, stop := context.WithCancel(context.Background())
-	dir := t.TempDir()
+	dir := os.Args[1]
 	s, err := boltstore.Open(filepath.Join(dir, "pods.db"), nil)
 	if err != nil {
-		t.Fatal(err)
+		log.Fatal(err)
 	}
-	const pairs = 8
+	// More than a socket's buffers hold, so that a slow client is slow.
+	big := &store.Metadata{PodName: "big", Manifest: []byte(`"` + strings.Repeat("x", 4<<20) + `"`)}
+	if err := s.Write(ctx, big); err != nil {
+		log.Fatal(err)
+	}
 	for i := range pairs {
-		for _, side := range []string{"left", "right"} {
-			name := fmt.Sprintf("%s-%d", side, i)
-			if _, err := store.SetActive(ctx, s, name, store.PendingSegment(store.NewSessionID()), json.RawMessage(`{"a":1}`)); err != nil {
-				t.Fatal(err)
+		left, right := pair(i)
+		for _, name := range []string{left, right} {
+			if _, err := store.SetActive(ctx, s, name, store.PendingSegment(store.NewSessionID()), []byte(`{"a":1}`)); err != nil {
+				log.Fatal(err)
 			}
 		}
 	}
 	l, err := boltstore.ListenUnix(filepath.Join(dir, "s"))
 	if err != nil {
-		t.Fatal(err)
+		log.Fatal(err)
 	}
 	server := boltstore.NewServer(s.Handler())
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(l) })
-	links := make([]int, pairs) // how often each pair was linked, the writer's until it ends
+	var changes atomic.Int64
 	for i := range pairs {
+		left, right := pair(i)
 		running.Go(func() {
-			left, right := fmt.Sprintf("left-%d", i), fmt.Sprintf("right-%d", i)
 			for ctx.Err() == nil {
-				err := store.LinkPeers(ctx, s, left, right)
-				if err == nil {
-					links[i]++
-					err = store.UnlinkPeers(ctx, s, left, right)
+				if err := store.LinkPeers(ctx, s, left, right); err != nil && ctx.Err() == nil {
+					log.Fatal(err)
 				}
-				if err != nil && ctx.Err() == nil {
-					t.Error(err)
-					return
+				if err := store.UnlinkPeers(ctx, s, left, right); err != nil && ctx.Err() == nil {
+					log.Fatal(err)
 				}
+				changes.Add(2)
 			}
 		})
 	}
+	fmt.Println("ready")
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		fmt.Println(changes.Load())
+	}
+	stop()
+	_ = server.Close()
+	running.Wait()
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+}
 
+// startBusy starts one, and returns a function that asks for its changes and one
+// that ends it.
+func startBusy(t *testing.T, dir string) (changes func() int, end func()) {
+	t.Helper()
+	cmd := exec.Command("busy-supervisor", dir)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	answers := bufio.NewReader(stdout)
+	if line, err := answers.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("it says %q (%v)", line, err)
+	}
+	changes = func() int {
+		if _, err := io.WriteString(stdin, "\n"); err != nil {
+			t.Fatal(err)
+		}
+		line, err := answers.ReadString('\n')
+		n, numErr := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil || numErr != nil {
+			t.Fatalf("it answers %q (%v)", line, err)
+		}
+		return n
+	}
+	end = func() {
+		_ = stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the supervisor: %v", err)
+		}
+	}
+	return changes, end
+}
+
+// fetchSlowly asks for a snapshot and takes one byte of it a second, until the
+// test ends.
+func fetchSlowly(t *testing.T, socket string) {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", boltstore.SnapshotPath)
+	one := make([]byte, 1)
+	if _, err := conn.Read(one); err != nil { // it is being sent
+		t.Fatal(err)
+	}
+	go func() {
+		for err := error(nil); err == nil; _, err = conn.Read(one) {
+			time.Sleep(time.Second)
+		}
+	}()
+}
+
+// TestLookingInsideWhileItWrites runs every reading command on the socket of a
+// supervisor that writes without pause, while another client takes one byte a
+// second. What each sees is one moment: a link between two Pods is never there on
+// one side only. And the supervisor goes on meanwhile.
+func TestLookingInsideWhileItWrites(t *testing.T) {
+	dir := t.TempDir()
+	changes, end := startBusy(t, dir)
 	db := "unix:" + filepath.Join(dir, "s")
-	linked := 0
-	for round := range 10 {
+	fetchSlowly(t, filepath.Join(dir, "s"))
+
+	before, linked, seen := changes(), 0, 0
+	look := func(links int) {
+		linked, seen = linked+links, seen+pairs
+		now := changes()
+		for ; now == before; now = changes() { // it goes on, or this test never ends
+			time.Sleep(time.Millisecond)
+		}
+		before = now
+	}
+	for round := range 6 {
 		out := filepath.Join(dir, fmt.Sprintf("out-%d", round))
 		migrate(t, exitDone, "export", db, out)
-		linked += oneMoment(t, out, pairs)
-		text, _ := migrate(t, exitDone, "tree", db)
+		look(oneMoment(t, out))
+
+		text, _ := migrate(t, exitDone, "list", db)
+		look(oneMomentListed(t, text))
+
+		text, _ = migrate(t, exitDone, "tree", db)
 		if strings.Contains(text, "one-sided") {
 			t.Errorf("tree:\n%s", text)
 		}
-	}
-	if text, _ := migrate(t, exitDone, "list", db); strings.Count(text, "\n") != 2*pairs {
-		t.Errorf("list:\n%s", text)
-	}
-	migrate(t, exitDone, "show", db, "left-0")
-	migrate(t, exitDone, "check", db)
-	if text, _ := migrate(t, exitDone, "stats", db); !strings.Contains(text, fmt.Sprintf("pods\t%d\n", 2*pairs)) {
-		t.Errorf("stats:\n%s", text)
-	}
-	copied := filepath.Join(dir, "copy.db")
-	migrate(t, exitDone, "snapshot", db, copied)
-	out := filepath.Join(dir, "out-copy")
-	migrate(t, exitDone, "export", copied, out)
-	linked += oneMoment(t, out, pairs)
+		look(strings.Count(text, "peers: right-"))
 
-	stop()
-	if err := server.Close(); err != nil {
-		t.Error(err)
-	}
-	running.Wait()
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	for i, n := range links {
-		if n == 0 {
-			t.Errorf("pair %d was never linked", i)
+		text, _ = migrate(t, exitDone, "stats", db)
+		_, figure, _ := strings.Cut(text, "\npeers\t")
+		figure, _, _ = strings.Cut(figure, "\n")
+		peers, err := strconv.Atoi(figure)
+		if err != nil || peers%2 != 0 {
+			t.Errorf("stats counts an odd number of peers (%v):\n%s", err, text)
 		}
+		look(peers / 2)
+
+		copied, out := filepath.Join(dir, fmt.Sprintf("copy-%d.db", round)), out+"-copy"
+		migrate(t, exitDone, "snapshot", db, copied)
+		migrate(t, exitDone, "export", copied, out)
+		look(oneMoment(t, out))
+
+		migrate(t, exitDone, "show", db, "left-0")
+		migrate(t, exitDone, "check", db)
 	}
-	t.Logf("%v links made, %d of %d seen", links, linked, 11*pairs)
-	if linked == 0 || linked == 11*pairs {
-		t.Errorf("%d of %d links seen: the exports did not fall between the writes", linked, 11*pairs)
+	t.Logf("%d changes, %d of %d links seen", before, linked, seen)
+	if linked == 0 || linked == seen {
+		t.Errorf("%d of %d links seen: nothing fell between the writes", linked, seen)
 	}
+	end()
+	migrate(t, exitDone, "check", filepath.Join(dir, "pods.db"))
 }
 
 // oneMoment counts the linked pairs of an export, none of which may be linked on
 // one side only.
-func oneMoment(t *testing.T, dir string, pairs int) (linked int) {
+func oneMoment(t *testing.T, dir string) (linked int) {
 	t.Helper()
 	d, err := jsonexport.OpenDir(dir, &jsonexport.DirOptions{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range pairs {
-		names := []string{fmt.Sprintf("left-%d", i), fmt.Sprintf("right-%d", i)}
-		var has [2]bool
-		for k, name := range names {
-			m, err := d.Read(context.Background(), name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			has[k] = m.HasPeer(names[1-k])
+	has := func(name, peer string) bool {
+		m, err := d.Read(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if has[0] != has[1] {
+		return m.HasPeer(peer)
+	}
+	for i := range pairs {
+		left, right := pair(i)
+		l := has(left, right)
+		if l != has(right, left) {
 			t.Errorf("pair %d is linked on one side only", i)
 		}
-		if has[0] {
+		if l {
+			linked++
+		}
+	}
+	return linked
+}
+
+// oneMomentListed does the same with what list prints.
+func oneMomentListed(t *testing.T, text string) (linked int) {
+	t.Helper()
+	peers := make(map[string]string)
+	for line := range strings.Lines(text) {
+		fields := strings.Split(line, "\t")
+		peers[fields[0]] = fields[5]
+	}
+	if len(peers) != 2*pairs+1 {
+		t.Errorf("%d Pods are listed:\n%s", len(peers), text)
+	}
+	for i := range pairs {
+		left, right := pair(i)
+		if peers[left] != peers[right] {
+			t.Errorf("pair %d is linked on one side only:\n%s", i, text)
+		}
+		if peers[left] == "1" {
 			linked++
 		}
 	}

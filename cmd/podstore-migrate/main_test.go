@@ -24,7 +24,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/*.txtar and in the documents' sessions")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"podstore-migrate": main})
+	testscript.Main(m, map[string]func(){"podstore-migrate": main, "busy-supervisor": busySupervisor})
 }
 
 func TestScripts(t *testing.T) {
