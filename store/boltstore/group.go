@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,7 +22,7 @@ type group struct {
 	finished bool
 
 	tx       *bolt.Tx
-	record   *nameRecord // read by the first change of names
+	record   *nameRecord // nil before the first change of names
 	changed  bool        // something was put into tx
 	fatal    error       // why tx cannot be committed
 	poisoned bool        // fatal came from inside bbolt
@@ -123,7 +124,7 @@ func (g *group) end() {
 		}
 	}
 	for _, r := range g.requests {
-		if r.err == nil && r.thrown == nil {
+		if (r.err == nil || r.err == errFatal) && r.thrown == nil {
 			r.err = err
 		}
 	}
@@ -201,11 +202,25 @@ func (s *Store) stageOf(name string, old *stored, m *store.Metadata) (*stage, er
 	return st, nil
 }
 
+// errFatal is what apply returns to a request when the group has failed. The
+// request gets the group's error instead.
+var errFatal = errors.New("the transaction cannot be committed")
+
 // apply puts stages into the transaction. Nothing of a request is in it before
-// all of its stages are known; an error is fatal to the group.
+// all of its stages are known; an error is fatal to the group, but for one of the
+// record of names, without which no name can change.
 func (g *group) apply(stages []*stage) error {
 	if len(stages) == 0 {
 		return nil
+	}
+	if g.record == nil && slices.ContainsFunc(stages, func(st *stage) bool { return st.create != st.remove }) {
+		err := guard(func() (err error) {
+			g.record, err = readRecord(g.tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	g.changed = true
 	err := guard(func() error {
@@ -227,8 +242,9 @@ func (g *group) apply(stages []*stage) error {
 	})
 	if err != nil {
 		g.fail(err)
+		return errFatal
 	}
-	return err
+	return nil
 }
 
 // A transaction that creates many Pods is an import: names come in order, and
@@ -245,7 +261,8 @@ func (g *group) applyOne(st *stage) error {
 			return err
 		}
 		if !st.create {
-			return g.changeNames(func(r *nameRecord) { r.remove(name) })
+			g.record.remove(name)
+			return nil
 		}
 	}
 	var b *bolt.Bucket
@@ -255,9 +272,7 @@ func (g *group) applyOne(st *stage) error {
 			return err
 		}
 		if !st.remove {
-			if err := g.changeNames(func(r *nameRecord) { r.add(name) }); err != nil {
-				return err
-			}
+			g.record.add(name)
 		}
 	} else {
 		b = g.tx.Bucket(name)
@@ -278,19 +293,7 @@ func (g *group) applyOne(st *stage) error {
 	return b.SetSequence(st.digest)
 }
 
-// changeNames changes the record of names, which is written when the group ends.
-func (g *group) changeNames(f func(*nameRecord)) error {
-	if g.record == nil {
-		r, err := readRecord(g.tx)
-		if err != nil {
-			return err
-		}
-		g.record = r
-	}
-	f(g.record)
-	return nil
-}
-
+// writeRecord writes the record of names, if one of the requests changed it.
 func (g *group) writeRecord() error {
 	if g.record == nil || mutant == "norecord" {
 		return nil

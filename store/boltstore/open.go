@@ -148,7 +148,7 @@ func (s *Store) openFile(o *Options) error {
 
 // openBolt checks the file and gives it to bbolt.
 func (s *Store) openBolt(o *Options) error {
-	names, err := s.checkFile(o.FullCheck)
+	names, err := s.checkFile(o)
 	if err != nil {
 		return err
 	}
@@ -209,9 +209,10 @@ var initialMapping = func() int {
 	return 256 << 20
 }()
 
-// checkFile reads what all Pods have in common, or with full everything, before
-// bbolt maps it, and returns the Pod names it found.
-func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
+// checkFile reads what all Pods have in common, to write also where each page
+// belongs, or everything, before bbolt maps the file, and returns the Pod names it
+// found.
+func (s *Store) checkFile(o *Options) (names nameRecord, _ error) {
 	info, err := s.file.Stat()
 	if err != nil {
 		return names, err
@@ -231,7 +232,7 @@ func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
 	if damage := s.broken[bookkeeping]; damage != nil {
 		return names, fileError(damage)
 	}
-	if full && len(report.Problems) == 0 {
+	if o.FullCheck && len(report.Problems) == 0 {
 		if report, err = bf.Walk(func(*boltfile.Bucket) error { return nil }); err != nil {
 			return names, err
 		}
@@ -239,7 +240,39 @@ func (s *Store) checkFile(full bool) (names nameRecord, _ error) {
 	if len(report.Problems) > 0 {
 		return names, fileError(&report.Problems[0])
 	}
+	if o.ReadOnly {
+		return names, nil
+	}
+	if err := s.checkOwners(bf); err != nil {
+		return names, fileError(err)
+	}
 	return names, nil
+}
+
+// checkOwners looks for pages that are in use twice, or in use and free. Where a
+// pointer of a Pod was damaged, that Pod is not whole: bbolt must not enter it, or
+// it would free or overwrite the pages of others. A Pod that is whole although a
+// page of it is free means that the freelist was damaged, and then any commit
+// might overwrite what is in use.
+func (s *Store) checkOwners(bf *boltfile.File) error {
+	var inUse error
+	err := bf.Shared(func(b *boltfile.Bucket, free bool) {
+		name := string(b.Name)
+		_, damage := wholePod(b)
+		if damage == nil && len(b.Values) == 0 {
+			damage = errors.New("a Pod with nothing in it has no pages")
+		}
+		switch {
+		case damage != nil && name != bookkeeping:
+			s.broken[name] = fmt.Errorf("it points to pages that are not its own: %w", damage)
+		case free:
+			inUse = fmt.Errorf("a page of %q is also free", name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return inUse
 }
 
 // checkFormat reads the format version.

@@ -39,13 +39,14 @@ func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
 		return nil, err
 	}
 	p := &stored{nameSum: codec.NameSum(key), digest: b.Sequence()}
+	last := -1
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		i := codec.SubKeyIndex(k)
-		if i < 0 || v == nil || p.values[i] != nil {
-			return nil, fmt.Errorf("unexpected or repeated sub-key %.32q", k)
+		if i <= last || v == nil {
+			return nil, fmt.Errorf("unexpected sub-key %.32q, or not in its place", k)
 		}
-		p.values[i] = v
+		p.values[i], last = v, i
 	}
 	if p.digest != digest(p.nameSum, &p.values) {
 		return nil, errDigest

@@ -38,12 +38,14 @@ const (
 	// digest to judge.
 	maxPodKeys   = 64
 	maxPodLeaves = 64
+
+	maxSubKey = 64 // bytes
 )
 
 // checkPodPages looks at the pages of a Pod's bucket before bbolt follows them:
 // on a cycle of pages a bbolt cursor never comes back, and nothing else here
 // could stop it. A Pod has so few keys that its tree is one leaf, or one branch
-// over leaves. What the pages hold besides is left to checksums and guard.
+// over leaves. What the values hold is left to checksums.
 func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) error {
 	root := uint64(b.Root())
 	if root == 0 {
@@ -55,43 +57,66 @@ func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) error {
 		return err
 	}
 	if p.flags == leafFlag {
-		return f.checkLeaf(p)
+		_, err := f.checkLeaf(p)
+		return err
 	}
-	if p.flags != branchFlag || p.count == 0 || p.count > maxPodLeaves {
-		return fmt.Errorf("page %d is not the root of a Pod's bucket (flags %#x, %d elements)", root, p.flags, p.count)
+	if p.flags != branchFlag || p.count == 0 || p.count > maxPodLeaves || p.overflow != 0 {
+		return fmt.Errorf("page %d is not the root of a Pod's bucket (flags %#x, %d elements, %d overflow pages)", root, p.flags, p.count, p.overflow)
 	}
 	elements := unsafe.Slice((*branchElement)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))), p.count)
-	for _, e := range elements {
+	for i := range elements {
+		e := &elements[i]
 		child, err := f.page(e.child)
 		if err != nil {
 			return err
 		}
-		if err := f.checkLeaf(child); err != nil {
+		first, err := f.checkLeaf(child)
+		if err != nil {
 			return err
+		}
+		// bbolt looks for a sub-key by these, and writes by what it finds.
+		if uint64(e.pos)+uint64(e.ksize) > f.pageSize || string(key(unsafe.Pointer(e), e.pos, e.ksize)) != string(first) {
+			return fmt.Errorf("page %d does not name the first sub-key of page %d", p.id, child.id)
 		}
 	}
 	return nil
 }
 
-// checkLeaf makes sure that p is a leaf and has as many overflow pages as its
-// elements need: bbolt frees as many as it says, whosesoever they are.
-func (f mapped) checkLeaf(p *pageHeader) error {
+// checkLeaf makes sure that p is a leaf with plain values, end to end as bbolt
+// lays them out, and with as many overflow pages as they need: bbolt frees as many
+// as it says, whosesoever they are, and what it takes for a bucket too. It returns
+// the first key.
+func (f mapped) checkLeaf(p *pageHeader) (first []byte, err error) {
 	if p.flags != leafFlag || p.count > maxPodKeys {
-		return fmt.Errorf("page %d is not a leaf of a Pod's bucket (flags %#x, %d elements)", p.id, p.flags, p.count)
+		return nil, fmt.Errorf("page %d is not a leaf of a Pod's bucket (flags %#x, %d elements)", p.id, p.flags, p.count)
 	}
-	size := uint64(unsafe.Sizeof(*p))
-	if p.count > 0 {
-		elements := unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))), p.count)
-		last := elements[p.count-1]
-		size += uint64(unsafe.Sizeof(last))*uint64(p.count-1) + uint64(last.pos) + uint64(last.ksize) + uint64(last.vsize)
+	elements := unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))), p.count)
+	const elementSize = uint64(unsafe.Sizeof(leafElement{}))
+	end := uint64(unsafe.Sizeof(*p)) + elementSize*uint64(p.count)
+	for i := range elements {
+		e := &elements[i]
+		at := uint64(unsafe.Sizeof(*p)) + elementSize*uint64(i)
+		if e.flags != 0 || e.ksize == 0 || e.ksize > maxSubKey || at+uint64(e.pos) != end {
+			return nil, fmt.Errorf("page %d: element %d is not a value, or not in its place", p.id, i)
+		}
+		end += uint64(e.ksize) + uint64(e.vsize)
 	}
-	if pages := (size + f.pageSize - 1) / f.pageSize; uint64(p.overflow)+1 != pages {
-		return fmt.Errorf("page %d claims %d overflow pages, its elements need %d", p.id, p.overflow, pages-1)
+	if pages := (end + f.pageSize - 1) / f.pageSize; uint64(p.overflow)+1 != pages {
+		return nil, fmt.Errorf("page %d claims %d overflow pages, its elements need %d", p.id, p.overflow, pages-1)
 	}
 	if end := p.id + uint64(p.overflow); end >= f.highWater {
-		return fmt.Errorf("page %d goes on to page %d, which is out of bounds", p.id, end)
+		return nil, fmt.Errorf("page %d goes on to page %d, which is out of bounds", p.id, end)
 	}
-	return nil
+	if p.count > 0 {
+		e := &elements[0]
+		first = key(unsafe.Pointer(e), e.pos, e.ksize)
+	}
+	return first, nil
+}
+
+// key is the key of an element, pos bytes from where the element is.
+func key(element unsafe.Pointer, pos, size uint32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(element, pos)), size)
 }
 
 // mapped is the file's mapping, which stays in place as long as the transaction.

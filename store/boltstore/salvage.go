@@ -18,8 +18,9 @@ import (
 // Salvaged is what became of one Pod in [Salvage].
 type Salvaged struct {
 	Pod string
-	// Older: the state before the last commit was saved, because the one after it
-	// is damaged. The Pod may have been changed, or deleted, by that commit.
+	// Older: an earlier state was saved, nearly always the one before the last
+	// commit, because the newest is damaged, or it is not known which was found.
+	// The Pod may have been changed, or deleted, since.
 	Older bool
 	// Err says why the Pod could not be saved; nil when it was.
 	Err error
@@ -28,7 +29,7 @@ type Salvaged struct {
 // SalvageSummary counts what [Salvage] did.
 type SalvageSummary struct {
 	Saved int // Pods saved as they were last
-	Older int // Pods saved as they were before the last commit
+	Older int // Pods saved as they were earlier, or perhaps so
 	Lost  int // Pods that were found, but not whole
 	// Missing is how many more Pods were recorded than found: the names of these
 	// are lost too. It is -1 when the record itself is.
@@ -117,12 +118,13 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.M
 		}
 		v.saved[name] = true
 		delete(v.lost, name)
-		if older {
+		old := !bf.Newest() || b.Free
+		if old {
 			v.summary.Older++
 		} else {
 			v.summary.Saved++
 		}
-		v.report(Salvaged{Pod: name, Older: older})
+		v.report(Salvaged{Pod: name, Older: old})
 		if !yield(m, nil) {
 			return errStop
 		}

@@ -68,11 +68,12 @@ type Meta struct {
 // than the set of free pages and may be used by several goroutines at once,
 // as far as its reader may.
 type File struct {
-	r     io.ReaderAt
-	size  int64
-	meta  Meta
-	pages uint64  // pages that may be used: below high water and inside the file
-	free  pageSet // what the freelist calls free
+	r      io.ReaderAt
+	size   int64
+	meta   Meta
+	newest bool
+	pages  uint64  // pages that may be used: below high water and inside the file
+	free   pageSet // what the freelist calls free
 
 	// knowsFree is false where there is no freelist or it could not be read.
 	knowsFree     bool
@@ -112,6 +113,11 @@ func OpenDamaged(r io.ReaderAt, size int64, older bool) (*File, []Problem, error
 // Meta returns the meta from which the file is read.
 func (f *File) Meta() Meta { return f.meta }
 
+// Newest tells whether what is read is known to be the state after the last
+// commit: both metas are there, of two transactions in a row, and this is the
+// later one.
+func (f *File) Newest() bool { return f.newest }
+
 // inspect applies all rules of Open. Its error means that the file cannot be
 // read at all; problems are in the order in which the rules depend on each
 // other.
@@ -125,6 +131,7 @@ func inspect(r io.ReaderAt, size int64, older bool) (*File, []Problem, error) {
 		return nil, nil, err
 	}
 	f := &File{r: r, size: size, meta: m}
+	f.newest = !older && metas[0] != nil && metas[1] != nil && inARow(metas[0].TxID, metas[1].TxID)
 	problems = append(problems, f.checkBounds()...)
 	problems = append(problems, f.readFreelist()...)
 	problems = append(problems, f.checkRoot()...)

@@ -144,11 +144,13 @@ func checkPlacement(metas [2]*Meta) []Problem {
 			ps = append(ps, problem(m.PageID, nil, "meta is of transaction %d, which belongs on page %d", m.TxID, m.TxID%2))
 		}
 	}
-	if a != nil && b != nil && max(a.TxID, b.TxID)-min(a.TxID, b.TxID) != 1 {
+	if a != nil && b != nil && !inARow(a.TxID, b.TxID) {
 		ps = append(ps, problem(NoPage, nil, "the metas are of transactions %d and %d, expected two in a row: the last commit may be lost", a.TxID, b.TxID))
 	}
 	return ps
 }
+
+func inARow(a, b uint64) bool { return max(a, b)-min(a, b) == 1 }
 
 // choose picks the newest valid meta, or the other one. Where both claim the
 // same transaction, the one in its right place is the newest.

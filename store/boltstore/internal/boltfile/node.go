@@ -30,7 +30,7 @@ func (w *walker) node(id, from uint64, lo, hi []byte) (node, bool) {
 		w.add(id, "the keys are not in ascending order")
 	}
 	if !within {
-		w.add(id, "a key is outside the range that page %d gives", from)
+		w.add(id, "the keys are not those that page %d leads to", from)
 	}
 	w.take(id, h, n)
 	return n, true
@@ -187,13 +187,14 @@ func inOrder(es []element) bool {
 	return true
 }
 
-// isWithin tells whether the first key is not below lo and the last one below
-// hi, where nil is no bound.
+// isWithin tells whether the first key is lo and the last one below hi, where nil
+// is no bound. A branch has the first key of each page below it: where bbolt finds
+// another one it leaves the old pointer in place when it writes that page anew.
 func isWithin(es []element, lo, hi []byte) bool {
 	if len(es) == 0 {
-		return true
+		return lo == nil // bbolt removes a page that becomes empty, but for a root
 	}
 	first, last := es[0].key, es[len(es)-1].key
-	return (lo == nil || first == nil || bytes.Compare(first, lo) >= 0) &&
+	return (lo == nil || first == nil || bytes.Equal(first, lo)) &&
 		(hi == nil || last == nil || bytes.Compare(last, hi) < 0)
 }

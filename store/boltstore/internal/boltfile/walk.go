@@ -25,6 +25,10 @@ type Bucket struct {
 	Values   []KeyValue // sorted by key, unless Err says otherwise
 	Nested   int        // buckets directly inside; they are checked, not delivered
 
+	// Free says that the bucket's header stands on a page that is free: it may be
+	// as it was at any time before.
+	Free bool
+
 	// Err is nil if nothing is wrong inside the bucket. Otherwise Values has
 	// what could be read: pairs may be missing, double, out of order or
 	// wrong. It wraps the first *Problem.
@@ -189,7 +193,7 @@ func (w *walker) topLevel(page uint64, elements []element, depth int) {
 		if w.err != nil {
 			return
 		}
-		b := &Bucket{Name: bytes.Clone(e.key)}
+		b := &Bucket{Name: bytes.Clone(e.key), Free: w.f.free.has(page)}
 		w.bucket, w.bucketN = b, 0
 		clear(w.inBucket)
 		if e.flags != bucketElement {

@@ -1,0 +1,152 @@
+package boltfile
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Shared finds the top-level buckets that do not have their pages for themselves,
+// or point to what is no page of a bucket, and calls visit with the contents of
+// each. free says that a page of it is in the freelist. A writer has to know: bbolt
+// overwrites pages that are free, frees what a bucket points to, whosesoever it is,
+// and makes new pages where there were none.
+//
+// Only the first bytes of pages are read. What Walk would say of the tree of
+// buckets is not said here. The error is that pages are claimed over and over,
+// which no sound file comes near.
+func (f *File) Shared(visit func(b *Bucket, free bool)) error {
+	s := &sharing{f: f, owner: make([]uint32, f.pages)}
+	w := &walker{f: f, inBucket: make(map[uint64]struct{})}
+	w.tree(f.meta.Root, f.meta.PageID, nil, nil, 0, func(page uint64, elements []element, depth int) {
+		for _, e := range elements {
+			if e.flags != bucketElement || len(e.value) < bucketHeaderSize {
+				continue
+			}
+			s.buckets = append(s.buckets, sharer{element: e, page: page, depth: depth})
+		}
+	})
+	for id := range s.owner {
+		if id < 2 || w.owned.has(uint64(id)) || f.ofFreelist(uint64(id)) {
+			s.owner[id] = ofAll
+		}
+	}
+	for i := range s.buckets {
+		if root := binary.LittleEndian.Uint64(s.buckets[i].value); root != 0 {
+			s.me = uint32(i) + firstBucket
+			s.node(root, 0)
+		}
+		if s.claims > 4*f.pages {
+			return fmt.Errorf("the pages in use are claimed by several buckets each, over and over")
+		}
+	}
+	for i := range s.buckets {
+		if b := &s.buckets[i]; b.shared || b.free || b.astray {
+			visit(f.read(b), b.free)
+		}
+	}
+	return nil
+}
+
+func (f *File) ofFreelist(id uint64) bool {
+	return f.freelistPages > 0 && id >= f.meta.Freelist && id-f.meta.Freelist < f.freelistPages
+}
+
+// Owners of pages.
+const (
+	ofNone = iota
+	ofAll  // metas, freelist, tree of buckets
+	firstBucket
+)
+
+type sharer struct {
+	element
+	page   uint64 // where its header is
+	depth  int
+	shared bool // a page is also another's
+	free   bool // a page is free
+	astray bool // a pointer leads to no page of a bucket
+}
+
+type sharing struct {
+	f       *File
+	owner   []uint32 // by page
+	buckets []sharer
+	me      uint32
+	claims  uint64
+}
+
+// most is how many elements of a page are read.
+const most = 64
+
+// node claims a page, with those that follow it, and what is below it.
+func (s *sharing) node(id uint64, depth int) {
+	if s.claims > 4*s.f.pages {
+		return
+	}
+	buf, h, ok := s.enter(id)
+	if !ok || depth > maxDepth {
+		s.buckets[s.me-firstBucket].astray = true
+		return
+	}
+	if !s.claim(id, uint64(h.overflow)+1) || h.flags == leafPage {
+		return
+	}
+	for i := range int(h.count) {
+		s.node(binary.LittleEndian.Uint64(buf[pageHeaderSize+i*elementSize+8:]), depth+1)
+	}
+}
+
+// enter reads the table of elements of a page, if it is one of a bucket.
+func (s *sharing) enter(id uint64) (buf []byte, h header, ok bool) {
+	f := s.f
+	if id < 2 || id >= f.pages {
+		return nil, h, false
+	}
+	buf = make([]byte, min(tableEnd(most), f.size-int64(id)*int64(f.meta.PageSize)))
+	if len(buf) < pageHeaderSize || f.readAt(buf, id) != nil {
+		return nil, h, false
+	}
+	h = parseHeader(buf)
+	leaf := h.flags == leafPage
+	if h.id != id || !leaf && h.flags != branchPage || h.count == 0 || tableEnd(int(h.count)) > int64(len(buf)) {
+		return nil, h, false
+	}
+	start, ksize, vsize := span(buf, leaf, int(h.count)-1)
+	ps := int64(f.meta.PageSize)
+	return buf, h, (start+ksize+vsize+ps-1)/ps == int64(h.overflow)+1
+}
+
+// claim notes who has pages. It reports false for pages that this bucket has
+// already, as on a cycle.
+func (s *sharing) claim(id, n uint64) bool {
+	me := &s.buckets[s.me-firstBucket]
+	if s.owner[id] == s.me {
+		me.shared = true
+		return false
+	}
+	for ; n > 0 && id < s.f.pages; id, n = id+1, n-1 {
+		s.claims++
+		me.free = me.free || s.f.free.has(id)
+		switch s.owner[id] {
+		case ofNone:
+			s.owner[id] = s.me
+		case ofAll:
+			me.shared = true
+		default:
+			me.shared = true
+			s.buckets[s.owner[id]-firstBucket].shared = true
+		}
+	}
+	return true
+}
+
+// read returns what a bucket holds.
+func (f *File) read(b *sharer) *Bucket {
+	w := &walker{f: f, inBucket: make(map[uint64]struct{})}
+	w.bucket = &Bucket{Name: b.key, Sequence: binary.LittleEndian.Uint64(b.value[8:])}
+	w.contents(b.page, b.value, b.depth, w.pairs)
+	if w.bucketN > 0 {
+		w.bucket.Err = &bucketError{w.bucket1, w.bucketN - 1}
+	}
+	return w.bucket
+}
