@@ -3,8 +3,6 @@
 package durabilitytest
 
 type importJob struct{}
-type examinerJob struct{}
 
-func runImport(importJob)     {}
-func runExport(importJob)     {}
-func runExaminer(examinerJob) {}
+func runImport(importJob) {}
+func runExport(importJob) {}
