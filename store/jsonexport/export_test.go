@@ -381,10 +381,8 @@ func TestExportAndVerifyReadOneSnapshot(t *testing.T) {
 // the rest.
 func TestExportCancelled(t *testing.T) {
 	bothSyncs(t, func(t *testing.T) {
-		n := batchPods + 1
-		if manyPods == 0 {
-			n += batchPods // a batch is reported when the next one is written
-		}
+		setBatch(t, 20)
+		n := 100
 		src := held(many(n))
 		root := filepath.Join(t.TempDir(), "out")
 		ctx, cancel := context.WithCancel(t.Context())

@@ -17,3 +17,10 @@ func forceSyncAll(on bool) {
 		manyPods = 0
 	}
 }
+
+// setBatch makes batches smaller, so that there are several.
+func setBatch(t testing.TB, pods int) {
+	before := batchPods
+	batchPods = pods
+	t.Cleanup(func() { batchPods = before })
+}
