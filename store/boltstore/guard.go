@@ -35,6 +35,9 @@ func guard(f func() error) (err error) {
 // bbolt's own state cannot be trusted either and it is never called again, not
 // even to close.
 func (s *Store) poison(cause error, abandon bool) {
+	if mutant == "nopoison" {
+		return
+	}
 	if abandon {
 		s.abandoned.Store(true)
 	}

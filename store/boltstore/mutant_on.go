@@ -4,5 +4,5 @@ package boltstore
 
 import "os"
 
-// mutant is one of nosync, noerror, nocrc, norecord.
+// mutant is one of nosync, nodirsync, noerror, nopoison, nocrc, norecord, noowners.
 var mutant = os.Getenv("PODSTORE_MUTANT")

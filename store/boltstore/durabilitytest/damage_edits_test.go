@@ -41,19 +41,6 @@ func (b *base) edits() []edit {
 	}
 }
 
-// cuts are all lengths at and beside the end of a page.
-func (b *base) cuts() []int {
-	var at []int
-	for end := 0; end <= len(b.file); end += pageSize {
-		for n := end - 1; n <= end+1; n++ {
-			if n >= 0 && n < len(b.file) {
-				at = append(at, n)
-			}
-		}
-	}
-	return at
-}
-
 func pickOne[T any](r *rand.Rand, s []T) T { return s[r.IntN(len(s))] }
 
 // anywhere is the offset of a byte in use.

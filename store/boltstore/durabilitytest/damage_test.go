@@ -23,12 +23,12 @@ import (
 // Pod is left out without a word, damage of one Pod leaves the others usable,
 // writing does not spread it, and salvage delivers every Pod that is whole.
 func TestDamagedFiles(t *testing.T) {
-	r := damagedFiles(t, self(t), pick(1, 8))
+	r := damagedFiles(t, self(t), func(b *base) []damaged { return append(b.damage(pick(1, 8), nil), b.cutFiles()...) })
 	t.Log(r)
 	if r.files < 2000 {
 		t.Errorf("only %d files, expected 2000", r.files)
 	}
-	r.report(t, 12)
+	r.report(t, 20)
 }
 
 // damageResult sums up what was found.
@@ -44,9 +44,6 @@ func (r *damageResult) String() string {
 
 func (r *damageResult) report(t *testing.T, most int) {
 	t.Helper()
-	if all := os.Getenv("PODSTORE_ALL"); all != "" {
-		most = len(r.bad)
-	}
 	for i, bad := range r.bad {
 		if i < most {
 			t.Error(bad)
@@ -64,30 +61,43 @@ type damaged struct {
 	seed uint64
 }
 
-// allDamage is every damage to be done, times over.
-func (b *base) allDamage(times int) []damaged {
+// damage is every damage of some kinds, nil for all, times over.
+func (b *base) damage(times int, kinds []string) []damaged {
 	var list []damaged
 	edits := b.edits()
 	for e := range edits {
+		if kinds != nil && !slices.Contains(kinds, edits[e].kind) {
+			continue
+		}
 		for i := range edits[e].times * times {
 			list = append(list, damaged{edit: &edits[e], seed: uint64(i)})
 		}
 	}
-	for _, n := range b.cuts() {
-		list = append(list, damaged{cut: n})
+	return list
+}
+
+// cutFiles is the file cut off at and beside the end of each page.
+func (b *base) cutFiles() []damaged {
+	var list []damaged
+	for end := 0; end <= len(b.file); end += pageSize {
+		for n := end - 1; n <= end+1; n++ {
+			if n >= 0 && n < len(b.file) {
+				list = append(list, damaged{cut: n})
+			}
+		}
 	}
 	return list
 }
 
 // damagedFiles makes damaged files and has them examined.
-func damagedFiles(t *testing.T, p program, times int) *damageResult {
+func damagedFiles(t *testing.T, p program, choose func(*base) []damaged) *damageResult {
 	t.Helper()
 	dir := tempDir(t)
 	b := makeBase(t, dir)
 	job := examinerJob{Sound: saveModel(t, filepath.Join(dir, "sound.json"), b.pods), Older: saveModel(t, filepath.Join(dir, "older.json"), b.older)}
 	result := &damageResult{}
 	var mu sync.Mutex
-	list := b.allDamage(times)
+	list := choose(b)
 	work := make(chan int)
 	var wg sync.WaitGroup
 	for range parallel {

@@ -18,17 +18,16 @@ import (
 // A real ext4 is shut down under a writer, without writing its journal out, and
 // mounted again: what was acknowledged is there.
 func TestFileSystemShutdown(t *testing.T) {
-	shutdowns(t, self(t), pick(30, 200), func(n int, bad []error) {
-		t.Logf("%d shutdowns", n)
-		for _, err := range bad {
-			t.Error(err)
-		}
-	})
+	n := pick(30, 200)
+	for _, err := range shutdowns(t, self(t), n) {
+		t.Error(err)
+	}
+	t.Logf("%d shutdowns", n)
 }
 
 // shutdowns makes an ext4 in a file and shuts it down n times, each time under a
-// new database, after ever more operations.
-func shutdowns(t *testing.T, p program, n int, report func(n int, bad []error)) {
+// new database, after ever more operations, and returns what was wrong afterwards.
+func shutdowns(t *testing.T, p program, n int) (bad []error) {
 	t.Helper()
 	needRoot(t)
 	dir := tempDir(t)
@@ -55,7 +54,6 @@ func shutdowns(t *testing.T, p program, n int, report func(n int, bad []error)) 
 		t.Skipf("%v does not work here", err)
 	}
 	t.Cleanup(func() { umount() })
-	var bad []error
 	for i := range n {
 		w := workload{Seed: uint64(100 + i), Goroutines: 1 + i%4, Ops: 100_000, Large: 2}
 		job := writerJob{Workload: w, Path: filepath.Join(mnt, fmt.Sprint("made-", i), "pods.db")}
@@ -74,7 +72,7 @@ func shutdowns(t *testing.T, p program, n int, report func(n int, bad []error)) 
 			t.Fatal(err)
 		}
 	}
-	report(n, bad)
+	return bad
 }
 
 func maxOf(a acks) (n int) {
