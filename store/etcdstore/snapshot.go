@@ -1,0 +1,52 @@
+package etcdstore
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"podstore/store"
+)
+
+// snapshot is the store at one revision.
+type snapshot struct{ view }
+
+func (s *Store) snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	m, _, err := s.now().txn(ctx, "snapshot", "", nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return snapshot{view{s: s, rev: m.rev}}, io.NopCloser(nil), nil
+}
+
+func (s snapshot) Read(ctx context.Context, name string) (*store.Metadata, error) {
+	return s.read(ctx, name)
+}
+
+func (s snapshot) List(ctx context.Context) ([]string, error) {
+	names, _, err := s.list(ctx)
+	return names, err
+}
+
+func (s snapshot) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
+	return s.all(ctx, opts)
+}
+
+func (s snapshot) Write(_ context.Context, m *store.Metadata) error {
+	return &store.Error{Op: "write", Pod: m.PodName, Kind: store.ErrReadOnly}
+}
+
+func (s snapshot) Delete(_ context.Context, name string) error {
+	return &store.Error{Op: "delete", Pod: name, Kind: store.ErrReadOnly}
+}
+
+func (s snapshot) Update(_ context.Context, name string, _ func(*store.Metadata) error) (*store.Metadata, error) {
+	return nil, &store.Error{Op: "update", Pod: name, Kind: store.ErrReadOnly}
+}
+
+func (s snapshot) UpdatePods(context.Context, []string, func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	return nil, &store.Error{Op: "update", Kind: store.ErrReadOnly}
+}

@@ -1,0 +1,234 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"podstore/store"
+)
+
+// Options set limits. The zero value, and nil, are the defaults of etcd's servers.
+type Options struct {
+	// MaxTxnOps is how many operations the servers take in one transaction: their
+	// --max-txn-ops. 0 means 128. An edit takes one for each sub-key it changes and
+	// one for each Pod it changes, and one comparison for two Pods less than it:
+	// an edit of several Pods can name (MaxTxnOps-1)/2 of them.
+	MaxTxnOps int
+	// MaxRequestBytes is how many bytes the servers take in one request: their
+	// --max-request-bytes. 0 means 1.5 MiB. A client sends 2 MiB at most unless its
+	// own MaxCallSendMsgSize is raised as well.
+	MaxRequestBytes int
+	// RequestTimeout is how long one request may take before it is given up and
+	// made again. 0 means 5 s.
+	RequestTimeout time.Duration
+	// RetryFor is how long an operation goes on after conflicts with other writers
+	// and after requests that failed, and then, apart from that, how long it tries to
+	// find out what became of a change whose answer was lost. 0 means 30 s.
+	RetryFor time.Duration
+}
+
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&out.MaxTxnOps, 128}, {&out.MaxRequestBytes, 3 << 19}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if out.RequestTimeout <= 0 {
+		out.RequestTimeout = 5 * time.Second
+	}
+	if out.RetryFor <= 0 {
+		out.RetryFor = 30 * time.Second
+	}
+	return out
+}
+
+// Store is Pod metadata below one prefix of an etcd. It implements
+// [store.MetadataStore] and the optional abilities [store.Lister],
+// [store.PodUpdater] and [store.Snapshotter]. All methods are safe for concurrent
+// use, by any number of Stores on any number of hosts.
+//
+// A context is passed on with each request that reads. The one request that
+// changes something is not interrupted, so that its result is known; it is bounded
+// by [Options]. An edit may be called more than once: after each conflict with
+// another writer. Changes of one Pod through one Store wait for each other instead.
+//
+// Errors match, besides those of the interface: [store.ErrUnavailable] when no
+// server answered in time, [store.ErrConflict] when other writers were faster each
+// time, [store.ErrTooLarge] when a change is beyond the limits in [Options], before
+// anything is sent, [store.ErrUnknown] when it is not known whether a change was
+// made, and [store.ErrNoSpace] when etcd's quota is used up. What etcd itself said,
+// such as that the user may not, is wrapped.
+type Store struct {
+	client *clientv3.Client
+	prefix string
+	opts   Options
+	turns  turns
+}
+
+var (
+	_ store.MetadataStore = (*Store)(nil)
+	_ store.Lister        = (*Store)(nil)
+	_ store.PodUpdater    = (*Store)(nil)
+	_ store.Snapshotter   = (*Store)(nil)
+)
+
+// New returns the store below prefix, to which it adds a slash at the end where
+// that is missing. It sends nothing. No other program may write below the prefix,
+// and no store may be below another one's. The client stays the caller's, who
+// closes it when the store is no longer used.
+func New(client *clientv3.Client, prefix string, opts *Options) (*Store, error) {
+	prefix = strings.TrimRight(prefix, "/") + "/"
+	if client == nil || prefix == "/" {
+		return nil, &store.Error{Op: "open", Kind: store.ErrInvalid, Err: errors.New("expected a client and a prefix other than / and \"\"")}
+	}
+	return &Store{client: client, prefix: prefix, opts: opts.withDefaults()}, nil
+}
+
+// Prefix is what every key of the store begins with. It ends in a slash.
+func (s *Store) Prefix() string { return s.prefix }
+
+// now is the store as it is at the moment of each request.
+func (s *Store) now() view { return view{s: s} }
+
+// Read returns one Pod: see [store.MetadataStore]. It asks a majority, so that it
+// sees every change that was acknowledged before.
+func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) {
+	return s.now().read(ctx, name)
+}
+
+// List returns the names of all Pods at one moment: see [store.MetadataStore].
+func (s *Store) List(ctx context.Context) ([]string, error) {
+	names, _, err := s.now().list(ctx)
+	return names, err
+}
+
+// All yields every Pod: see [store.Lister]. All of them are given as they were at
+// the moment when the iteration began, unless etcd is compacted meanwhile; those
+// that remain are then given as they are.
+func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
+	return s.now().all(ctx, opts)
+}
+
+// Snapshot returns the store as it is now: see [store.Snapshotter]. It costs
+// nothing to keep, but once etcd is compacted past it, its methods return an error
+// that matches [store.ErrUnusable].
+func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
+	return s.snapshot(ctx)
+}
+
+// Write creates or replaces one Pod: see [store.MetadataStore]. It reads first and
+// sends the sub-keys that differ.
+func (s *Store) Write(ctx context.Context, m *store.Metadata) error {
+	const op = "write"
+	m = m.Clone()
+	if err := m.Normalize(); err != nil {
+		return withOp(op, err)
+	}
+	return s.change(ctx, op, []string{m.PodName}, func(t *transaction, pods []*pod) error {
+		return t.set(pods[0], m)
+	})
+}
+
+// Delete removes one Pod: see [store.MetadataStore].
+func (s *Store) Delete(ctx context.Context, name string) error {
+	return s.change(ctx, "delete", []string{name}, func(t *transaction, pods []*pod) error {
+		t.remove(pods[0])
+		return nil
+	})
+}
+
+// Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
+// changed are sent, and when it changed nothing, nothing is.
+func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
+	pods, err := s.update(ctx, []string{name}, func(pods []*store.Metadata) error {
+		if pods[0] == nil {
+			pods[0] = &store.Metadata{PodName: name}
+		}
+		return edit(pods[0])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pods[0], nil
+}
+
+// UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
+func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
+	return s.update(ctx, slices.Clone(names), edit)
+}
+
+func (s *Store) update(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
+	const op = "update"
+	var result []*store.Metadata
+	err := s.change(ctx, op, names, func(t *transaction, pods []*pod) error {
+		result = make([]*store.Metadata, len(pods))
+		for i, p := range pods {
+			m, err := p.metadata()
+			switch {
+			case err == nil:
+				result[i] = m
+			case !errors.Is(err, errMissing):
+				return damaged(op, p.name, err)
+			}
+		}
+		given := slices.Clone(result)
+		if err := edit(result); err != nil {
+			return err
+		}
+		for i, p := range pods {
+			m := result[i]
+			if m == nil {
+				t.remove(p)
+				continue
+			}
+			if m != given[i] {
+				m = m.Clone() // it may stand in another place too
+				result[i] = m
+			}
+			m.PodName = p.name
+			if err := m.Normalize(); err != nil {
+				return withOp(op, err)
+			}
+			if err := t.set(p, m); err != nil {
+				return withOp(op, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// judge refuses names that are not valid, missing or given twice.
+func judge(op string, names []string) error {
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if err := store.ValidateName(name); err != nil {
+			return withOp(op, err)
+		}
+		if seen[name] {
+			return &store.Error{Op: op, Pod: name, Kind: store.ErrInvalid, Err: errors.New("the Pod is named twice")}
+		}
+		seen[name] = true
+	}
+	if len(names) == 0 {
+		return &store.Error{Op: op, Kind: store.ErrInvalid, Err: errors.New("no Pod is named")}
+	}
+	return nil
+}
