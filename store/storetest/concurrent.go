@@ -125,7 +125,7 @@ var concurrencyTests = []test{
 		writing.Store(writers / 2)
 		judge := func(m *store.Metadata) error {
 			if m.Diff(full(m.PodName)) != "" && m.Diff(minimal(m.PodName)) != "" {
-				return fmt.Errorf("Pod as it never was: %s", show(m, ""))
+				return fmt.Errorf("a Pod as it never was: %s", show(m, ""))
 			}
 			scribble(m) // under the race detector, shared memory shows
 			return nil
@@ -168,7 +168,7 @@ var concurrencyTests = []test{
 						err = judge(m)
 					}
 					if err != nil {
-						return fmt.Errorf("All while Pods are written: %w", err)
+						return fmt.Errorf("all while Pods are written: %w", err)
 					}
 				}
 			}

@@ -306,7 +306,7 @@ func show(m *store.Metadata, field string) string {
 	}
 	for _, k := range sortedKeys(m.Extra) {
 		if k == field {
-			return fmt.Sprintf("%s", m.Extra[k])
+			return string(m.Extra[k])
 		}
 		all = append(all, fmt.Sprintf("%q %s", k, m.Extra[k]))
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"podstore/store/boltstore/internal/boltfile"
 )
@@ -237,7 +238,7 @@ func someOps(r *rand.Rand, tx *bolt.Tx, name func() []byte, n, size int) error {
 	for range n {
 		bucket := name()
 		if r.IntN(4) == 0 {
-			if err := tx.DeleteBucket(bucket); err != nil && !errors.Is(err, bolt.ErrBucketNotFound) {
+			if err := tx.DeleteBucket(bucket); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
 				return err
 			}
 			continue
