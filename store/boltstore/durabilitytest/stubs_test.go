@@ -1,8 +1,0 @@
-//go:build linux
-
-package durabilitytest
-
-type importJob struct{}
-
-func runImport(importJob) {}
-func runExport(importJob) {}
