@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/boltstore"
 )
 
 // Benchmarks work on Pods with a manifest of about 4 KB, two children, one
@@ -150,6 +151,30 @@ func BenchmarkScan(b *testing.B) {
 		s.close()
 		if found != n {
 			b.Fatalf("%d Pods, want %d", found, n)
+		}
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "pods/s")
+}
+
+// BenchmarkImport imports a directory into a new bbolt file.
+func BenchmarkImport(b *testing.B) {
+	n := benchPods()
+	d := benchDir(b, n)
+	parent := b.TempDir()
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		s, err := boltstore.Open(filepath.Join(parent, strconv.Itoa(i)), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := Import(b.Context(), s, d.RootDir(), ImportOptions{})
+		if err != nil || r.Counts[Imported] != n {
+			b.Fatal(r, err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "pods/s")

@@ -45,9 +45,10 @@ type Report struct {
 	// Counts has the number of results by outcome. Outcomes that did not occur
 	// are absent.
 	Counts map[Outcome]int
-	// Files counts plain files directly in the directory, and Directories the
-	// directories without a metadata.json. Neither is a Pod; both are left alone.
-	// Export does not count them.
+	// Files counts what is directly in the directory and neither a directory nor a
+	// link, mostly plain files; Directories counts the directories without a
+	// metadata.json. Neither is a Pod; both are left alone. Export does not count
+	// them.
 	Files, Directories int
 }
 

@@ -95,7 +95,7 @@ func (s *scan) readAgain(ctx context.Context, again []scanned) {
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		waiting := false
 		for i := range again {
-			if again[i].later {
+			if again[i].later && ctx.Err() == nil && time.Until(deadline) > 0 {
 				again[i] = s.read(b, again[i].name)
 				waiting = waiting || again[i].later
 			}
