@@ -185,6 +185,30 @@ func TestRemovesLongTails(t *testing.T) {
 	}
 }
 
+// A loop does not see what takes the place of a tail while it runs, not even in
+// part.
+func TestTailReplacedInTheLoop(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root, nil)
+	const lines = 300
+	line := `{"pad":"` + strings.Repeat("x", 500) + `"}`
+	lay(t, logPath(root, sessionA, segment1), strings.Repeat(line+"\n", lines)+`{"torn":"`+strings.Repeat("y", 100))
+	n := 0
+	for entry, err := range s.ReadAll(t.Context(), sessionA, segment1) {
+		if err != nil || string(entry) != line {
+			t.Fatalf("entry %d is %.40q, %v", n, entry, err)
+		}
+		if n++; n == 1 {
+			for range 5 {
+				noError(t, s.Append(t.Context(), sessionA, segment1, raw(`{"late":1}`)))
+			}
+		}
+	}
+	if n != lines {
+		t.Fatalf("the loop saw %d entries, want %d", n, lines)
+	}
+}
+
 // The incumbent skips blank lines and ends a line with \n or \r\n.
 func TestBlankLinesAreNoEntries(t *testing.T) {
 	root := t.TempDir()

@@ -3,7 +3,9 @@ package jsonlstore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
+	"time"
 )
 
 // Who waits for a gate stops when its context ends, and a gate that nobody
@@ -14,6 +16,21 @@ func TestGates(t *testing.T) {
 	leave, err := g.enter(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// wanted waits until n hold the gate or wait for it.
+	wanted := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+			g.mu.Lock()
+			users := g.open[key].users
+			g.mu.Unlock()
+			if users == n {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d want the gate, not %d", users, n)
+			}
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := make(chan error)
@@ -26,6 +43,7 @@ func TestGates(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaveOther()
+	wanted(2)
 	cancel()
 	if err := <-waiting; !errors.Is(err, context.Canceled) {
 		t.Fatalf("the error is %v", err)
@@ -38,6 +56,7 @@ func TestGates(t *testing.T) {
 		}
 		entered <- leave
 	}()
+	wanted(2)
 	select {
 	case <-entered:
 		t.Fatal("two hold one gate")

@@ -6,9 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // start runs a worker beside the test.
@@ -129,4 +133,40 @@ func TestProcessHangsWithLock(t *testing.T) {
 	noError(t, cmd.Process.Kill())
 	noError(t, <-result)
 	holds(t, s, sessionA, segment1, `{"n":0}`, `{"n":1}`)
+}
+
+// Nobody adds to a new file before its name is on the disk: what was added
+// would be lost with the name.
+func TestNewFileIsLockedUntilItsNameIsSynced(t *testing.T) {
+	root := t.TempDir()
+	path := logPath(root, sessionA, segment1)
+	// The third fsync is that of the session's directory, after those of the root
+	// and of the file.
+	cmd := worker(t, root, "appends", "", "-o", os.DevNull, "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=600000000:when=3")
+	noError(t, cmd.Start())
+	defer func() {
+		pid := strconv.Itoa(cmd.Process.Pid)
+		children, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+		noError(t, err)
+		child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+		noError(t, err)
+		noError(t, syscall.Kill(child, syscall.SIGKILL))
+		noError(t, cmd.Process.Kill()) // strace itself would sleep on
+		cmd.Wait()
+	}()
+	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the worker made no file")
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- open(t, root, nil).Append(ctx, sessionA, segment1, raw(`{"n":1}`)) }()
+	waitUntilOpen(t, path, 1)
+	cancel()
+	matches(t, <-result, context.Canceled)
+	contentIs(t, path, entryN(0)+"\n")
 }
