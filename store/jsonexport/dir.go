@@ -116,8 +116,11 @@ func createRoot(path string) error {
 
 // systemKind is the sentinel for an error of the operating system, or nil.
 func systemKind(err error) error {
-	if isNoSpace(err) {
+	switch {
+	case isNoSpace(err):
 		return store.ErrNoSpace
+	case isReadOnly(err):
+		return store.ErrReadOnly
 	}
 	return nil
 }

@@ -122,14 +122,14 @@ func TestDirReadOnly(t *testing.T) {
 
 func TestDirListSkipsWhatIsNoPod(t *testing.T) {
 	root := tree(t, map[string]string{
-		"pod/metadata.json":           minimal("pod"),
-		"damaged/metadata.json":       "",
-		"no-pod/other.json":           minimal("no-pod"),
-		"no-pod/deep/metadata.json":   minimal("deep"),
-		"file":                        "x",
-		"metadata.json":               minimal("root"),
-		"not-utf8-\xff/metadata.json": minimal("x"),
-		"left/.metadata.json.0123":    minimal("left"),
+		"pod/metadata.json":                 minimal("pod"),
+		"damaged/metadata.json":             "",
+		"no-pod/other.json":                 minimal("no-pod"),
+		"no-pod/deep/metadata.json":         minimal("deep"),
+		"file":                              "x",
+		"metadata.json":                     minimal("root"),
+		"not-utf8-\xff/metadata.json":       minimal("x"),
+		"left/.metadata.json.podstore-0123": minimal("left"),
 	})
 	if err := os.Mkdir(filepath.Join(root, "empty"), 0o700); err != nil {
 		t.Fatal(err)
@@ -210,10 +210,10 @@ func TestDirReadOfBadFile(t *testing.T) {
 // removed by the next write or by Delete.
 func TestDirLeftovers(t *testing.T) {
 	files := map[string]string{
-		"a/.metadata.json.00": "{", "a/metadata.json": minimal("a"), "a/.metadata.json.ff": minimal("x"),
-		"b/.metadata.json.00": "{", "b/metadata.json": minimal("b"),
-		"c/.metadata.json.00": "{", "c/metadata.json": minimal("c"), "c/notes.txt": "mine",
-		"d/.metadata.json.00": "{",
+		"a/.metadata.json.podstore-00": "{", "a/metadata.json": minimal("a"), "a/.metadata.json.podstore-ff": minimal("x"),
+		"b/.metadata.json.podstore-00": "{", "b/metadata.json": minimal("b"),
+		"c/.metadata.json.podstore-00": "{", "c/metadata.json": minimal("c"), "c/.metadata.json.swp": "an editor's",
+		"d/.metadata.json.podstore-00": "{",
 	}
 	root := tree(t, files)
 	d := openDir(t, root)
@@ -229,7 +229,7 @@ func TestDirLeftovers(t *testing.T) {
 	for path := range walk(t, root) {
 		got = append(got, path)
 	}
-	if want := []string{"a/metadata.json", "c/notes.txt"}; !reflect.DeepEqual(got, want) {
+	if want := []string{"a/metadata.json", "c/.metadata.json.swp"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("left %q, want %q", got, want)
 	}
 	for _, name := range []string{"b", "d"} {

@@ -164,8 +164,9 @@ func (p *podFiles) remove(name string) error {
 	return dir.sync()
 }
 
-// tempPrefix starts the names of temporary files.
-const tempPrefix = "." + fileName + "."
+// tempPrefix starts the names of temporary files. Editors have theirs beside the
+// file too, so it says whose they are.
+const tempPrefix = "." + fileName + ".podstore-"
 
 // removeTemps removes the temporary files that a crash left behind. Another
 // process that is writing one fails to rename it and tries again.

@@ -175,5 +175,7 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, windowsDiskFull)
 }
 
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
 // isWhole tells a failure of the file system from one that concerns a file.
-func isWhole(err error) bool { return isNoSpace(err) }
+func isWhole(err error) bool { return isNoSpace(err) || isReadOnly(err) }

@@ -181,7 +181,9 @@ func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
 
 func isNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
+func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
+
 // isWhole tells a failure of the file system from one that concerns a file.
 func isWhole(err error) bool {
-	return isNoSpace(err) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+	return isNoSpace(err) || isReadOnly(err) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }

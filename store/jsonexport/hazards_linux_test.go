@@ -37,7 +37,7 @@ func hazardTree(t *testing.T, ok, bad Outcome) (root string, want map[string]res
 	}
 	good("with-foreign-files")
 	files["with-foreign-files/notes.txt"] = "mine"
-	files["with-foreign-files/.metadata.json.0000"] = "{"
+	files["with-foreign-files/.metadata.json.podstore-0000"] = "{"
 	files["unknown-top/metadata.json"] = `{"pod_name":"unknown-top","from_the_future":{"b":1,"a":[]}}`
 	want["unknown-top"] = result{outcome: ok}
 	refuse("unknown-nested", `{"pod_name":"unknown-nested","peers":[{"pod_name":"a","since":1}]}`, 1, 55, `unknown field "since" in a peer`)

@@ -19,7 +19,7 @@ func TestExportPrune(t *testing.T) {
 	put(t, filepath.Join(src.RootDir(), "damaged", fileName), "{")
 	target := func(t *testing.T) string {
 		root := tree(t, map[string]string{
-			"gone/metadata.json": minimal("gone"), "gone/.metadata.json.01": "{",
+			"gone/metadata.json": minimal("gone"), "gone/.metadata.json.podstore-01": "{",
 			"gone-with-notes/metadata.json": minimal("x"), "gone-with-notes/notes": "n",
 			"gone-unreadable/metadata.json": "{",
 			"damaged/metadata.json":         minimal("damaged"),
@@ -57,7 +57,7 @@ func TestExportPrune(t *testing.T) {
 			want["kept/metadata.json"] = states(t, root)["kept/metadata.json"]
 			if c.prunes {
 				for pod, files := range map[string][]string{
-					"gone":            {"gone/metadata.json", "gone/.metadata.json.01"},
+					"gone":            {"gone/metadata.json", "gone/.metadata.json.podstore-01"},
 					"gone-with-notes": {"gone-with-notes/metadata.json"},
 					"gone-unreadable": {"gone-unreadable/metadata.json"},
 				} {

@@ -107,3 +107,42 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d files, want %d", len(got), len(want))
 	}
 }
+
+// TestReadOnlyFileSystem: everything can be read and verified; a change fails as
+// one of a store opened for reading does, and an export ends at once.
+func TestReadOnlyFileSystem(t *testing.T) {
+	mount := t.TempDir()
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skip("needs the right to mount a file system:", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mount, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	src := filled(t, many(40)...)
+	root := filepath.Join(mount, "pods")
+	d := openDir(t, root)
+	if err := d.Write(t.Context(), many(1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", mount, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Verify(t.Context(), src, root, VerifyOptions{}); err != nil || r.Counts[Same] != 1 || r.Counts[MissingInDir] != 39 {
+		t.Errorf("verify: %v, %v", r.Counts, err)
+	}
+	for op, err := range map[string]error{
+		"write": d.Write(t.Context(), many(2)[1]), "replace": d.Write(t.Context(), many(1)[0]), "delete": d.Delete(t.Context(), "pod-00000"),
+	} {
+		if !errors.Is(err, store.ErrReadOnly) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	if _, err := Export(t.Context(), src, root, ExportOptions{}); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("export: %v", err)
+	}
+	if _, err := store.Copy(t.Context(), d, src.All(t.Context(), store.ReadOptions{}), store.CopyOptions{}); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("copy: %v", err)
+	}
+}
