@@ -1,0 +1,327 @@
+package etcdstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"podstore/store"
+	"podstore/store/etcdstore"
+)
+
+var background = context.Background()
+
+// increment adds one to a number among the unknown fields, so that a change that
+// is made twice or not at all shows.
+func increment(m *store.Metadata) error {
+	n := count(m)
+	if m.Extra == nil {
+		m.Extra = map[string]json.RawMessage{}
+	}
+	m.Extra["count"] = json.RawMessage(strconv.Itoa(n + 1))
+	return nil
+}
+
+func count(m *store.Metadata) int {
+	n, _ := strconv.Atoi(string(m.Extra["count"]))
+	return n
+}
+
+func counted(t *testing.T, s store.MetadataStore, pod string) int {
+	t.Helper()
+	m, err := s.Read(background, pod)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count(m)
+}
+
+// onWire returns a store whose client goes through a wire, and one beside it.
+func onWire(t *testing.T, opts *etcdstore.Options) (*wire, *etcdstore.Store, *etcdstore.Store, *clientv3.Client) {
+	t.Helper()
+	server := sharedServer(t)
+	w := &wire{}
+	s := newStore(t, newClient(t, w.tune, server.endpoints...), opts)
+	direct := newClient(t, nil, server.endpoints...)
+	beside, err := etcdstore.New(direct, s.Prefix(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, s, beside, direct
+}
+
+// A change whose request or answer is lost is made once, and the caller is told
+// so, whatever others do meanwhile.
+func TestLostAnswers(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		for name, c := range map[string]struct {
+			fate  fate
+			calls int // of the edit
+		}{
+			"answer lost":       {fate{lostAnswer: true}, 1},
+			"request lost":      {fate{lostRequest: true}, 2},
+			"request late":      {fate{late: time.Millisecond}, 0}, // 1 where it came before it was made impossible
+			"request very late": {fate{late: 200 * time.Millisecond}, 2},
+		} {
+			t.Run(fmt.Sprintf("%s, pod there: %v", name, there), func(t *testing.T) {
+				w, s, beside, _ := onWire(t, nil)
+				if there {
+					put(t, beside, &store.Metadata{PodName: "agent"})
+				}
+				w.set(first(c.fate))
+				calls := 0
+				m, err := s.Update(background, "agent", func(m *store.Metadata) error {
+					calls++
+					return increment(m)
+				})
+				if err != nil || count(m) != 1 || c.calls > 0 && calls != c.calls {
+					t.Errorf("Update: %v, %v; the edit was called %d times", m, err, calls)
+				}
+				w.late.Wait()
+				if n := counted(t, beside, "agent"); n != 1 {
+					t.Errorf("it was made %d times", n)
+				}
+				check(t, s)
+			})
+		}
+	}
+}
+
+// What another writer does after the change, or in its place, does not hide what
+// became of it.
+func TestLostAnswersAmongOthers(t *testing.T) {
+	change := func(s store.MetadataStore) error {
+		_, err := s.Update(background, "agent", increment)
+		return err
+	}
+	for name, c := range map[string]struct {
+		arrives bool
+		others  func(s store.MetadataStore) error
+		want    int
+	}{
+		"made, then changed":       {true, change, 2},
+		"made, then deleted":       {true, func(s store.MetadataStore) error { return s.Delete(background, "agent") }, 0},
+		"made, deleted, created":   {true, func(s store.MetadataStore) error { return errors.Join(s.Delete(background, "agent"), change(s)) }, 1},
+		"lost, and changed":        {false, change, 2},
+		"lost, and deleted":        {false, func(s store.MetadataStore) error { return s.Delete(background, "agent") }, 1},
+		"lost, created, deleted":   {false, func(s store.MetadataStore) error { return errors.Join(change(s), s.Delete(background, "agent")) }, 1},
+		"made, and others changed": {true, func(s store.MetadataStore) error { _, err := s.Update(background, "other", increment); return err }, 1},
+	} {
+		for _, there := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, pod there: %v", name, there), func(t *testing.T) {
+				w, s, beside, _ := onWire(t, nil)
+				if there {
+					put(t, beside, &store.Metadata{PodName: "agent"})
+				}
+				between := func() {
+					if err := c.others(beside); err != nil {
+						t.Error(err)
+					}
+				}
+				w.set(func(n int64) fate {
+					switch {
+					case n > 1:
+						return fate{}
+					case c.arrives:
+						return fate{lostAnswer: true, between: between}
+					}
+					between()
+					return fate{lostRequest: true}
+				})
+				if err := change(s); err != nil {
+					t.Errorf("Update: %v", err)
+				}
+				if n := counted(t, beside, "agent"); n != c.want {
+					t.Errorf("the count is %d, want %d", n, c.want)
+				}
+				check(t, s)
+			})
+		}
+	}
+}
+
+// Where it cannot be found out, the error says so and nothing else.
+func TestUnknownOutcome(t *testing.T) {
+	judge := func(t *testing.T, err error) {
+		t.Helper()
+		if !errors.Is(err, store.ErrUnknown) {
+			t.Fatalf("got %v, want ErrUnknown", err)
+		}
+		for _, other := range []error{context.Canceled, context.DeadlineExceeded, store.ErrUnavailable, store.ErrConflict, store.ErrNotFound, store.ErrInvalid} {
+			if errors.Is(err, other) {
+				t.Errorf("%v matches %v", err, other)
+			}
+		}
+	}
+	t.Run("compacted", func(t *testing.T) {
+		w, s, beside, direct := onWire(t, nil)
+		w.set(first(fate{lostAnswer: true, between: func() {
+			if _, err := beside.Update(background, "agent", increment); err != nil {
+				t.Error(err)
+			}
+			resp, err := direct.Get(background, "x")
+			if err == nil {
+				_, err = direct.Compact(background, resp.Header.Revision)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}}))
+		_, err := s.Update(background, "agent", increment)
+		judge(t, err)
+	})
+	t.Run("nobody answers any more", func(t *testing.T) {
+		w, s, beside, _ := onWire(t, &etcdstore.Options{RequestTimeout: 100 * time.Millisecond, RetryFor: 300 * time.Millisecond})
+		w.set(func(n int64) fate { return fate{lostRequest: n > 1, lostAnswer: n == 1} })
+		ctx, cancel := context.WithCancel(background)
+		_, err := s.Update(ctx, "agent", func(m *store.Metadata) error {
+			time.AfterFunc(50*time.Millisecond, cancel)
+			return increment(m)
+		})
+		judge(t, err)
+		if n := counted(t, beside, "agent"); n != 1 {
+			t.Errorf("the count is %d", n)
+		}
+	})
+}
+
+// A caller whose context ends while the answer is being looked for learns what
+// became of the change.
+func TestContextEndsWhileAnswerIsLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		fate fate
+		want error
+		n    int
+	}{
+		"made":     {fate{lostAnswer: true}, nil, 1},
+		"not made": {fate{lostRequest: true}, context.Canceled, 0},
+		// It arrives when nobody waits for it any more, and must not be made then.
+		"late": {fate{late: 300 * time.Millisecond}, context.Canceled, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, s, beside, _ := onWire(t, nil)
+			ctx, cancel := context.WithCancel(background)
+			defer cancel()
+			w.set(func(n int64) fate {
+				cancel()
+				if n == 1 {
+					return c.fate
+				}
+				return fate{}
+			})
+			_, err := s.Update(ctx, "agent", increment)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			w.late.Wait()
+			if n := w.made.Load(); n != 0 {
+				t.Errorf("%d requests were made late", n)
+			}
+			if n := counted(t, beside, "agent"); n != c.n {
+				t.Errorf("the count is %d", n)
+			}
+		})
+	}
+}
+
+// Many writers over a wire that loses half of all writes: every change is made
+// exactly once, links have two sides, and a Pod that is taken is taken once.
+func TestUnreliableWire(t *testing.T) {
+	const writers, rounds = 8, 12
+	server := sharedServer(t)
+	var stores []*etcdstore.Store
+	var wires []*wire
+	prefix := newStore(t, newClient(t, nil, server.endpoints...), nil).Prefix()
+	for i := range 2 {
+		w := &wire{}
+		w.set(unreliable(uint64(i)))
+		s, err := etcdstore.New(newClient(t, w.tune, server.endpoints...), prefix, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores, wires = append(stores, s), append(wires, w)
+	}
+	var wg sync.WaitGroup
+	var taken atomic.Int64
+	pods := []string{"a", "b", "c"}
+	put(t, stores[0], &store.Metadata{PodName: "a"}, &store.Metadata{PodName: "b"}, &store.Metadata{PodName: "c"})
+	for i := range writers * rounds / 2 {
+		put(t, stores[0], &store.Metadata{PodName: fmt.Sprint("job-", i)})
+	}
+	for g := range writers {
+		s := stores[g%2]
+		wg.Go(func() {
+			for i := range rounds {
+				if _, err := s.Update(background, "counter", increment); err != nil {
+					t.Errorf("increment: %v", err)
+				}
+				link := store.LinkPeers
+				if i%3 == 2 {
+					link = store.UnlinkPeers
+				}
+				if err := link(background, s, pods[i%3], pods[(i+1)%3]); err != nil {
+					t.Errorf("link: %v", err)
+				}
+				if _, err := s.UpdatePods(background, []string{fmt.Sprint("job-", (g/2)*rounds+i)}, func(pods []*store.Metadata) error {
+					if pods[0] == nil {
+						return errTaken
+					}
+					pods[0] = nil
+					return nil
+				}); err == nil {
+					taken.Add(1)
+				} else if !errors.Is(err, errTaken) {
+					t.Errorf("take: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, w := range wires {
+		w.late.Wait()
+		w.set(nil)
+	}
+	if n := counted(t, stores[0], "counter"); n != writers*rounds {
+		t.Errorf("the count is %d, want %d", n, writers*rounds)
+	}
+	if n := taken.Load(); n != writers*rounds/2 {
+		t.Errorf("%d jobs were taken, want %d", n, writers*rounds/2)
+	}
+	names, err := stores[0].List(background)
+	if err != nil || len(names) != 4 {
+		t.Errorf("left are %q, %v", names, err)
+	}
+	oneSided(t, stores[0], pods)
+	check(t, stores[0])
+}
+
+var errTaken = errors.New("taken by another")
+
+// oneSided fails the test where one of two Pods has the other as a peer and the
+// other has not. It reads all of them at one moment.
+func oneSided(t testing.TB, s store.MetadataStore, pods []string) {
+	t.Helper()
+	if _, err := store.UpdatePods(background, s, pods, func(list []*store.Metadata) error {
+		for i, a := range list {
+			for _, b := range list[i+1:] {
+				if a != nil && b != nil && a.HasPeer(b.PodName) != b.HasPeer(a.PodName) {
+					t.Errorf("the link of %s and %s has one side", a.PodName, b.PodName)
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
