@@ -26,6 +26,9 @@ func openNoFollow(path string, readOnly bool) (*os.File, error) {
 	if errors.Is(err, unix.ELOOP) {
 		return nil, &store.Error{Kind: store.ErrInvalid, Err: errors.New("this is a symbolic link; give the path of the file itself")}
 	}
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENXIO) {
+		return nil, &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf("this is not a regular file: %w", err)}
+	}
 	return f, err
 }
 

@@ -71,7 +71,7 @@ func (g *group) begin() {
 		g.fail(err)
 		return
 	}
-	err := guard(func() (err error) {
+	err := g.s.transact(func() (err error) {
 		g.tx, err = g.s.db.Begin(true)
 		return err
 	})
@@ -89,6 +89,10 @@ func (g *group) end() {
 		if err := g.writeRecord(); err != nil {
 			g.fail(err)
 		}
+	}
+	if cause := s.cause.Load(); g.fatal == nil && cause != nil {
+		g.fail(*cause) // a reader met it meanwhile
+		g.poisoned = true
 	}
 	if g.fatal == nil && g.changed {
 		if err := s.inPlace(); err != nil {
@@ -139,7 +143,7 @@ func panicked(err error) bool {
 // that was removed or replaced would be lost with the handle. It also sets how
 // far this commit may make the file grow.
 func (s *Store) inPlace() error {
-	now, err := os.Lstat(s.path)
+	now, err := os.Lstat(s.absPath)
 	if err == nil && os.SameFile(now, s.identity) {
 		s.db.AllocSize = int(min(now.Size(), allocSize))
 		return nil

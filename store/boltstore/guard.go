@@ -38,11 +38,14 @@ func (s *Store) poison(cause error, abandon bool) {
 	if mutant == "nopoison" {
 		return
 	}
-	if abandon {
-		s.abandoned.Store(true)
-	}
 	if s.cause.CompareAndSwap(nil, &cause) {
 		s.log.Error("podstore: handle is unusable, close it and open the store again", "path", s.path, "cause", cause)
+	}
+	if abandon {
+		s.mu.Lock()
+		s.abandoned.Store(true)
+		s.idle.Broadcast() // Close does not wait for a leader that bbolt may keep for ever
+		s.mu.Unlock()
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *Store) Handler() http.Handler {
 
 // sendSnapshot spools a snapshot and sends it.
 func (s *Store) sendSnapshot(w http.ResponseWriter, r *http.Request) error {
-	f, err := os.CreateTemp(filepath.Dir(s.path), "."+filepath.Base(s.path)+".snapshot-*")
+	f, err := os.CreateTemp(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return err

@@ -83,8 +83,11 @@ func Open(path string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(o *Options) error {
-	_, err := os.Lstat(s.path)
+func (s *Store) open(o *Options) (err error) {
+	if s.absPath, err = filepath.Abs(s.path); err != nil {
+		return err
+	}
+	_, err = os.Lstat(s.path)
 	if errors.Is(err, fs.ErrNotExist) && !o.ReadOnly && !o.MustExist {
 		err = create(s.path)
 	}

@@ -111,7 +111,7 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if s.readOnly {
 		return s, io.NopCloser(nil), nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.path), "."+filepath.Base(s.path)+".snapshot-*")
+	f, err := os.CreateTemp(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
 	if err != nil {
 		return nil, nil, &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
 	}

@@ -35,7 +35,7 @@ func (s *Store) Stats() Stats {
 		FreeBytes:     c.freeBytes.Load(),
 		Unusable:      s.cause.Load() != nil,
 	}
-	if info, err := os.Stat(s.path); err == nil {
+	if info, err := os.Stat(s.absPath); err == nil {
 		st.FileSize = info.Size()
 	}
 	return st

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ import (
 // came before it. It must return: one that calls [runtime.Goexit] ends the
 // goroutine of another caller.
 type Store struct {
-	path     string
+	path     string   // as given to Open, for messages
+	absPath  string   // the same, whatever the working directory becomes
 	file     *os.File // bbolt's own descriptor
 	identity fs.FileInfo
 	db       *bolt.DB
@@ -52,6 +54,7 @@ type Store struct {
 	closed    atomic.Bool
 	cause     atomic.Pointer[error] // why the handle is unusable
 	abandoned atomic.Bool           // bbolt must not be called any more
+	txMu      sync.Mutex            // see transact
 
 	mu        sync.Mutex
 	idle      sync.Cond // leading became false
@@ -78,7 +81,7 @@ func (s *Store) Path() string { return s.path }
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed.Swap(true)
-	for s.leading {
+	for s.leading && !s.abandoned.Load() {
 		s.idle.Wait()
 	}
 	s.mu.Unlock()
@@ -99,9 +102,33 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 	if err := s.usable(op, pod); err != nil {
 		return err
 	}
-	err := guard(func() error { return s.db.View(f) })
+	var tx *bolt.Tx
+	err := s.transact(func() (err error) {
+		tx, err = s.db.Begin(false)
+		return err
+	})
+	if err == nil {
+		err = guard(func() error { return f(tx) })
+		err = cmp.Or(err, s.transact(tx.Rollback))
+	}
 	if cause := s.cause.Load(); cause != nil {
 		return s.unusable(op, pod, *cause)
+	}
+	return err
+}
+
+// transact begins or ends a transaction. When bbolt panics in this, as where the
+// file was cut short under it, it keeps locks that every other beginning and end
+// would wait for: so they come one at a time, and none after that.
+func (s *Store) transact(f func() error) error {
+	s.txMu.Lock()
+	defer s.txMu.Unlock()
+	if s.abandoned.Load() {
+		return *s.cause.Load()
+	}
+	err := guard(f)
+	if panicked(err) {
+		s.poison(err, true)
 	}
 	return err
 }
