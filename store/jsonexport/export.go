@@ -143,8 +143,10 @@ func (e *exporter) copy(ctx context.Context, src store.MetadataStore) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := e.write(items); err != nil {
-		return err
+	if len(items) > 0 {
+		if err := e.write(items); err != nil {
+			return err
+		}
 	}
 	return errors.Join(errs...)
 }
