@@ -22,8 +22,8 @@ import (
 )
 
 // Power is lost after every system call of a writer that creates a file, changes
-// it in every way, alone and in groups, and lets it grow, and of a compaction. Of
-// what was not synced then, everything is lost, or nothing, or any part of it,
+// it in every way, alone and in groups, and lets it grow, and of a compaction, a
+// salvage and a backup. Of what was not synced then, everything is lost, or nothing, or any part of it,
 // writes whole or torn into blocks of 512 bytes or 4 KiB. What was acknowledged
 // is there, and of any operation all or nothing.
 func TestPowerLoss(t *testing.T) {
@@ -43,7 +43,9 @@ func TestPowerLoss(t *testing.T) {
 			return powerLoss(t, workload{Seed: 5, Goroutines: 4, Ops: pick(40, 300)}, pick(40, 64))
 		}},
 		{"after a kill during creation", func(t *testing.T) int { return killedThenPowerLoss(t, pick(16, 64)) }},
-		{"compact", func(t *testing.T) int { return compactPowerLoss(t, pick(60, 800)) }},
+		{"compact", func(t *testing.T) int { return copyPowerLoss(t, "compact", pick(40, 400)) }},
+		{"salvage", func(t *testing.T) int { return copyPowerLoss(t, "salvage", pick(40, 400)) }},
+		{"backup", func(t *testing.T) int { return copyPowerLoss(t, "backup", pick(40, 400)) }},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			n := s.run(t)
@@ -290,22 +292,36 @@ func useAgainBelow(dir string) error {
 	})
 }
 
-// compactJob is the work of a child that compacts.
-type compactJob struct{ Src, Dst string }
+// copyJob is the work of a child that makes a new database from another one.
+type copyJob struct{ How, Src, Dst string }
 
-func runCompact(job compactJob) {
-	if err := boltstore.Compact(context.Background(), job.Src, job.Dst, nil); err != nil {
+func runCopy(job copyJob) {
+	ctx := context.Background()
+	var err error
+	switch job.How {
+	case "compact":
+		err = boltstore.Compact(ctx, job.Src, job.Dst, nil)
+	case "salvage":
+		_, err = boltstore.Salvage(ctx, job.Src, job.Dst, nil, func(boltstore.Salvaged) {})
+	case "backup":
+		var s *boltstore.Store
+		if s, err = boltstore.Open(job.Src, &boltstore.Options{ReadOnly: true}); err == nil {
+			_, err = s.Backup(ctx, job.Dst)
+			err = errors.Join(err, s.Close())
+		}
+	}
+	if err != nil {
 		die("%v", err)
 	}
 	say(sayAck + " 0")
 }
 
-// compactPowerLoss loses power during a compaction: the source is whole at any
-// moment, and the copy there and whole, or not there.
-func compactPowerLoss(t *testing.T, perCall int) int {
+// copyPowerLoss loses power during a compaction, salvage or backup: the source is
+// whole at any moment, and the copy there and whole, or not there.
+func copyPowerLoss(t *testing.T, how string, perCall int) int {
 	t.Helper()
 	root := tempDir(t)
-	job := compactJob{Src: filepath.Join(root, "pods.db"), Dst: filepath.Join(root, "compacted.db")}
+	job := copyJob{How: how, Src: filepath.Join(root, "pods.db"), Dst: filepath.Join(root, "copy.db")}
 	w := workload{Seed: 6, Goroutines: 3, Ops: 60, Large: 3}
 	h := w.history()
 	writer := writerJob{Workload: w, Path: job.Src}
@@ -317,7 +333,7 @@ func compactPowerLoss(t *testing.T, perCall int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, _ := record(t, self(t), "compact", job)
+	calls, _ := record(t, self(t), "copy", job)
 	r := &replay{dir: tempDir(t), perCall: perCall, seed: w.Seed}
 	done := false
 	r.run(newDisk(root, map[string][]byte{job.Src: src}), calls, func(c call) bool {
@@ -330,13 +346,16 @@ func compactPowerLoss(t *testing.T, perCall int) int {
 			if now, err := os.ReadFile(filepath.Join(dir, "pods.db")); err != nil || !bytes.Equal(now, src) {
 				return fmt.Errorf("the source changed (%v)", err)
 			}
-			dst := filepath.Join(dir, "compacted.db")
+			dst := filepath.Join(dir, "copy.db")
 			if _, err := os.Lstat(dst); errors.Is(err, fs.ErrNotExist) && !done {
 				return nil
 			}
 			return h.verifyFile(dst, o.acked)
 		}
 	})
+	if !done {
+		t.Error("it did not come to its end")
+	}
 	reportBad(t, r.images, r.bad)
 	return r.images
 }

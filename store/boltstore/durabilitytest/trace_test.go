@@ -92,7 +92,7 @@ func parseTrace(f *os.File) ([]call, error) {
 		switch {
 		case !ok || err != nil:
 			return nil, fmt.Errorf("trace: line %.80q", line)
-		case strings.HasPrefix(text, "+++"), strings.HasPrefix(text, "---"):
+		case strings.HasPrefix(text, "+++"), strings.HasPrefix(text, "---"), strings.HasPrefix(text, "???"):
 			continue
 		case strings.HasSuffix(text, "<unfinished ...>"):
 			calls = append(calls, nil)

@@ -1,0 +1,105 @@
+package boltfile_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store/boltstore/internal/boltfile"
+)
+
+// shared is what Shared finds, by name.
+func shared(t *testing.T, img []byte) []string {
+	t.Helper()
+	f, err := openBytes(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	if err := f.Shared(func(b *boltfile.Bucket, free bool) {
+		found = append(found, fmt.Sprintf("%s %d %v", b.Name, len(b.Values), free))
+	}); err != nil {
+		found = append(found, err.Error())
+	}
+	return found
+}
+
+// Buckets that have their pages for themselves are not named; those that share
+// one, with each other, with the tree of buckets or with themselves, are, and
+// those that point to what is no page of a bucket.
+func TestShared(t *testing.T) {
+	leaf := func(id uint64) []byte { return leafPageBytes(id, 0, leafElement{0, []byte("k"), []byte("v")}) }
+	root := func(pages ...uint64) []byte {
+		var es []leafElement
+		for i, id := range pages {
+			es = append(es, leafElement{1, []byte{'a' + byte(i)}, bucketAt(id)})
+		}
+		return leafPageBytes(2, 0, es...)
+	}
+	for _, c := range []struct {
+		name  string
+		pages map[int][]byte
+		want  []string
+	}{
+		{"sound", map[int][]byte{2: root(3, 4), 3: leaf(3), 4: branchPageBytes(4, 5), 5: leaf(5)}, nil},
+		{"one page, two buckets", map[int][]byte{2: root(3, 4, 3), 3: leaf(3), 4: leaf(4)}, []string{"a 1 false", "c 1 false"}},
+		{"one page below a branch", map[int][]byte{2: root(3, 4), 3: branchPageBytes(3, 4), 4: leaf(4)}, []string{"a 1 false", "b 1 false"}},
+		{"the tree of buckets", map[int][]byte{2: root(2)}, []string{"a 0 false"}},
+		{"a meta", map[int][]byte{2: root(1)}, []string{"a 0 false"}},
+		{"a cycle", map[int][]byte{2: root(3), 3: branchPageBytes(3, 3)}, []string{"a 0 false"}},
+		{"out of bounds", map[int][]byte{2: root(6)}, []string{"a 0 false"}},
+		{"another page's number", map[int][]byte{2: root(3), 3: leaf(4)}, []string{"a 1 false"}},
+		{"overflow of one into another", map[int][]byte{2: root(3, 4), 3: leafPageBytes(3, 1, leafElement{0, []byte("k"), make([]byte, hostilePageSize)}), 4: leaf(4)}, []string{"a 1 false", "b 1 false"}},
+		{"overflow that its elements do not need", map[int][]byte{2: root(3, 4), 3: leafPageBytes(3, 1, leafElement{0, []byte("k"), []byte("v")}), 4: leaf(4)}, []string{"a 1 false"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := shared(t, hostile(6, c.pages)); !slices.Equal(got, c.want) {
+				t.Errorf("%q, expected %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A page in use that the freelist calls free is named with the bucket it is in.
+func TestSharedWithFreelist(t *testing.T) {
+	img := image(t, bolt.Options{PageSize: 4096}, func(db *bolt.DB) {
+		putPods(t, db, 0, 20, 3000)
+		update(t, db, func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("pod-00007")) })
+		putPods(t, db, 3, 4, 3000)
+	})
+	if got := shared(t, img); got != nil {
+		t.Fatalf("in a sound file: %q", got)
+	}
+	f, err := openBytes(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root uint64
+	// The page of a bucket, found where its header is.
+	for id := uint64(2); id < f.Meta().HighWater && root == 0; id++ {
+		page := img[id*4096:]
+		if le.Uint64(page) == id && le.Uint16(page[8:]) == 2 && le.Uint16(page[10:]) == 4 {
+			root = id
+		}
+	}
+	free := img[f.Meta().Freelist*4096:]
+	n := le.Uint16(free[10:])
+	ids := []uint64{root}
+	for i := range int(n) {
+		ids = append(ids, le.Uint64(free[16+8*i:]))
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	if len(ids) != int(n)+1 {
+		t.Fatal("the page that was found is free")
+	}
+	le.PutUint16(free[10:], uint16(len(ids)))
+	for i, id := range ids {
+		le.PutUint64(free[16+8*i:], id)
+	}
+	if got := shared(t, img); len(got) != 1 || got[0][len(got[0])-4:] != "true" {
+		t.Errorf("page %d is free and in use: %q", root, got)
+	}
+}
