@@ -59,7 +59,7 @@ fuzz: ## run every fuzz target for FUZZ each (default 30s)
 
 .PHONY: bench
 bench: ## measure against peers, writes docs/benchmarks.md (about ten minutes)
-	cd bench && $(GO) run . -out ../docs/benchmarks.md
+	cd bench && $(GO) run . -out ../docs/benchmarks.md -raw ../docs/benchmarks.jsonl
 
 .PHONY: cover
 cover: ## test coverage of the library by its own tests
