@@ -25,6 +25,12 @@ func (c *Client) pauses() *pauses {
 	return &pauses{next: 2 * time.Millisecond, most: 250 * time.Millisecond, end: time.Now().Add(c.opts.Patience)}
 }
 
+// conflictPauses are those of an edit for which others were quicker. They are
+// short: each time somebody has got on.
+func (c *Client) conflictPauses() *pauses {
+	return &pauses{next: 100 * time.Microsecond, most: 5 * time.Millisecond, end: time.Now().Add(c.opts.Patience)}
+}
+
 // wait pauses. It returns false when ctx has ended, or the time is over.
 func (p *pauses) wait(ctx context.Context) bool {
 	d := time.Duration(rand.Int64N(int64(p.next)) + 1)

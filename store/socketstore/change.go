@@ -2,6 +2,7 @@ package socketstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 // request is what becomes of some Pods, together or not at all.
 type request struct {
+	edit      string // whose it is, of the requests of one edit
 	items     []item
 	documents [][]byte // of each item that is put
 	lines     []int    // where they stand, 1-based; 0 for a body that is a document
@@ -49,7 +51,11 @@ func (h *handler) several(w http.ResponseWriter, r *http.Request) error {
 	case asked < len(req.items):
 		return fmt.Errorf("%w: some items have neither version nor then; ask for Pods in a request of its own", store.ErrInvalid)
 	}
-	answer, err := h.moment(r.Context(), req.names())
+	found, err := h.moment(r.Context(), req.names())
+	if err != nil {
+		return err
+	}
+	answer, err := h.join(req.names(), found)
 	if err != nil {
 		return err
 	}
@@ -129,7 +135,7 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer free()
 	it.then = thenPut
-	return h.change(w, r, &request{[]item{it}, [][]byte{body}, []int{0}})
+	return h.change(w, r, &request{items: []item{it}, documents: [][]byte{body}, lines: []int{0}})
 }
 
 // DELETE /v1/pods/{name}
@@ -139,7 +145,7 @@ func (h *handler) delete(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	it.then = thenDelete
-	return h.change(w, r, &request{[]item{it}, nil, nil})
+	return h.change(w, r, &request{items: []item{it}})
 }
 
 // itemOf reads the name and the condition of a request for one Pod.
@@ -172,6 +178,9 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 	if err := checkID(id); err != nil {
 		return fmt.Errorf("%w %w", store.ErrInvalid, err)
 	}
+	if req.edit = r.Header.Get(editHeader); req.edit == "" {
+		req.edit = rand.Text()
+	}
 	known, isMade := unheard, false
 	if id != "" {
 		var err error
@@ -182,56 +191,83 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 			defer func() { h.results.finish(id, retry, isMade) }()
 		}
 	}
-	var conflict error
-	var answer []byte
 	var err error
+	var found []*draft
 	switch known {
 	case made:
 	case unheard:
-		answer, conflict, err = h.apply(ctx, req)
-		isMade = err == nil && conflict == nil
+		found, err = h.apply(ctx, req)
+		isMade = err == nil
 	case refused:
-		conflict = fmt.Errorf("%w: this request was refused before; send it with another id", ErrConflict)
+		err = fmt.Errorf("%w: this request was refused before; send it with another id", ErrConflict)
 	case unknown:
-		conflict = fmt.Errorf("%w: this server was started after it was sent first, or has forgotten", ErrUnknown)
+		err = fmt.Errorf("%w: this server was started after it was sent first, or has forgotten", ErrUnknown)
 	}
 	switch {
-	case err != nil:
-		return err
-	case conflict == nil:
+	case err == nil:
 		_ = http.NewResponseController(w).SetWriteDeadline(h.deadline(0))
 		w.WriteHeader(http.StatusNoContent)
 		return nil
+	case found == nil:
+		return err
 	}
-	d, status := documentOf(conflict)
+	answer, tooLarge := h.join(req.names(), found)
+	if tooLarge != nil {
+		return tooLarge
+	}
+	d, status := documentOf(err)
 	h.send(w, status, linesType, append(appendJSON(nil, errorLine{d}), answer...))
 	return nil
 }
 
 // apply makes a change in one edit of the store. Where the Pods are not what they
-// must be, it returns them as they are, or are about to be.
-func (h *handler) apply(ctx context.Context, req *request) (answer []byte, conflict, err error) {
+// must be, the error matches ErrConflict, and the Pods are given as they are, or
+// are about to be.
+func (h *handler) apply(ctx context.Context, req *request) (found []*draft, err error) {
 	names := req.names()
-	stale := h.drafts.stale(req.items)
-	if stale < 0 {
-		var pods []*store.Metadata
-		if pods, err = req.decode(); err != nil {
-			return nil, nil, err
+	if err := h.turns.take(ctx, names, req.edit); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if found != nil {
+			h.turns.keep(names, req.edit)
+		} else {
+			h.turns.pass(names, req.edit)
 		}
-		made := make([]*draft, len(names))
-		for i, it := range req.items {
-			if it.then != thenStay {
-				made[i] = draftOf(it.name, pods[i])
-			}
+	}()
+	for looks := 0; looks < maxLooks && h.drafts.suspect(req.items); looks++ {
+		if found, err = h.moment(ctx, names); err != nil {
+			return nil, err
 		}
-		var leave func()
-		if stale, leave = h.drafts.enter(req.items, made); stale < 0 {
-			defer leave()
-			return h.store(ctx, req, names, pods)
+		if err := compare(req.items, found); err != nil {
+			return found, err
+		}
+		h.drafts.settle(names, found) // what was settled is no longer so
+	}
+	pods, err := req.decode()
+	if err != nil {
+		return nil, err
+	}
+	made := make([]*draft, len(names))
+	for i, it := range req.items {
+		if it.then != thenStay {
+			made[i] = draftOf(it.name, pods[i])
 		}
 	}
-	answer, err = h.moment(ctx, names)
-	return answer, conflictOn(names[stale]), err
+	h.drafts.enter(names, made)
+	defer func() { h.drafts.leave(names, made, err == nil) }()
+	h.turns.pass(names, req.edit)
+	return h.store(ctx, req, names, pods)
+}
+
+// compare fails with ErrConflict where a Pod is not what it must be.
+func compare(items []item, found []*draft) error {
+	for i, it := range items {
+		if it.compared && it.version != found[i].version {
+			return conflictOn(it.name)
+		}
+	}
+	return nil
 }
 
 func conflictOn(pod string) error {
@@ -239,23 +275,23 @@ func conflictOn(pod string) error {
 }
 
 // store has the store make a change.
-func (h *handler) store(ctx context.Context, req *request, names []string, made []*store.Metadata) (answer []byte, conflict, err error) {
+func (h *handler) store(ctx context.Context, req *request, names []string, made []*store.Metadata) (found []*draft, err error) {
 	if len(names) == 1 && !req.items[0].compared {
 		// These need not read, and so heal what is damaged.
 		if req.items[0].then == thenDelete {
-			return nil, nil, h.s.Delete(ctx, names[0])
+			return nil, h.s.Delete(ctx, names[0])
 		}
-		return nil, nil, h.s.Write(ctx, made[0])
+		return nil, h.s.Write(ctx, made[0])
 	}
-	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) (err error) {
-		answer, conflict = nil, nil
+	var conflict error
+	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) error {
+		found, conflict = nil, nil
 		for i, it := range req.items {
 			if it.compared && versionOf(pods[i]) != it.version {
 				// This is no error of the edit: what is there must be durable before
 				// the client is told of it.
-				conflict = conflictOn(it.name)
-				answer, err = h.contents(names, pods)
-				return err
+				found, conflict = draftsOf(names, pods), conflictOn(it.name)
+				return nil
 			}
 		}
 		for i, it := range req.items {
@@ -265,5 +301,8 @@ func (h *handler) store(ctx context.Context, req *request, names []string, made 
 		}
 		return nil
 	})
-	return answer, conflict, err
+	if err != nil {
+		return nil, err
+	}
+	return found, conflict
 }

@@ -32,6 +32,7 @@ type call struct {
 	op, pod      string // for errors
 	method, path string
 	body         []byte
+	edit         string // the edit that it is part of
 	id, retry    string // of a change
 }
 
@@ -43,7 +44,7 @@ func (c *call) head() []byte {
 		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(c.body)), 10)
 		b = append(b, "\r\n"...)
 	}
-	for _, h := range [...]struct{ name, value string }{{idHeader, c.id}, {retryHeader, c.retry}, {"Expect", c.expect()}} {
+	for _, h := range [...]struct{ name, value string }{{editHeader, c.edit}, {idHeader, c.id}, {retryHeader, c.retry}, {"Expect", c.expect()}} {
 		if h.value != "" {
 			b = append(append(append(append(b, h.name...), ": "...), h.value...), "\r\n"...)
 		}

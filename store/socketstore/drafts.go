@@ -19,53 +19,83 @@ import (
 type drafts struct {
 	mu   sync.Mutex
 	pods map[string]*draft
+
+	// settled are versions that Pods without a draft had when they were changed or
+	// read last. The store may have been changed by others since.
+	settled map[string]version
 }
 
-// draft is one Pod as a change will leave it. It is not changed.
+// maxSettled bounds how many versions are kept.
+const maxSettled = 4096
+
+// draft is one Pod as a change will leave it, or as it is. It is not changed.
 type draft struct {
 	version version
 	lines   []byte // the item and the document, as an answer has them
 }
 
-// stale is the first item of a request that requires something else than is
-// drafted, or -1.
-func (d *drafts) stale(items []item) int {
+func newDrafts() *drafts { return &drafts{pods: map[string]*draft{}, settled: map[string]version{}} }
+
+// suspect reports whether a request requires something else than is drafted or
+// settled.
+func (d *drafts) suspect(items []item) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.staleLocked(items)
-}
-
-func (d *drafts) staleLocked(items []item) int {
-	for i, it := range items {
-		if draft := d.pods[it.name]; draft != nil && it.compared && it.version != draft.version {
-			return i
+	for _, it := range items {
+		v, known := d.settled[it.name]
+		if draft := d.pods[it.name]; draft != nil {
+			v, known = draft.version, true
+		}
+		if it.compared && known && it.version != v {
+			return true
 		}
 	}
-	return -1
+	return false
 }
 
-// enter makes the drafts of a request, unless it is stale. Call leave when it is
-// made, or has failed.
-func (d *drafts) enter(items []item, made []*draft) (stale int, leave func()) {
+// enter makes the drafts of a change. Call leave when it is made, or has failed.
+func (d *drafts) enter(names []string, made []*draft) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if i := d.staleLocked(items); i >= 0 {
-		return i, nil
-	}
-	for i, it := range items {
+	for i, name := range names {
 		if made[i] != nil {
-			d.pods[it.name] = made[i]
+			d.pods[name] = made[i]
 		}
 	}
-	return -1, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for i, it := range items {
-			if made[i] != nil && d.pods[it.name] == made[i] {
-				delete(d.pods, it.name)
-			}
+}
+
+// leave takes the drafts of a change back, except where there is one on top.
+func (d *drafts) leave(names []string, made []*draft, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, name := range names {
+		if made[i] == nil || d.pods[name] != made[i] {
+			continue
+		}
+		delete(d.pods, name)
+		if delete(d.settled, name); ok {
+			d.settleLocked(name, made[i].version)
 		}
 	}
+}
+
+// settle notes versions that were read.
+func (d *drafts) settle(names []string, read []*draft) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, name := range names {
+		d.settleLocked(name, read[i].version)
+	}
+}
+
+func (d *drafts) settleLocked(name string, v version) {
+	if _, ok := d.settled[name]; !ok && len(d.settled) >= maxSettled {
+		for other := range d.settled {
+			delete(d.settled, other)
+			break
+		}
+	}
+	d.settled[name] = v
 }
 
 // of gives the drafts of some Pods, nil for those that have none.
@@ -94,9 +124,9 @@ func draftOf(name string, m *store.Metadata) *draft {
 // transaction.
 const maxLooks = 5
 
-// moment gives the items and documents of some Pods as they are at one moment, or
-// are about to be. The error names a Pod that is damaged.
-func (h *handler) moment(ctx context.Context, names []string) ([]byte, error) {
+// moment gives some Pods as they are at one moment, or are about to be. The error
+// names a Pod that is damaged.
+func (h *handler) moment(ctx context.Context, names []string) (found []*draft, err error) {
 	// Pods that two looks find the same were that way, all of them, between the
 	// two.
 	var before []look
@@ -106,22 +136,21 @@ func (h *handler) moment(ctx context.Context, names []string) ([]byte, error) {
 			return nil, err
 		}
 		if len(names) == 1 || before != nil && sameLooks(before, now) {
-			drafts := make([]*draft, len(names))
+			found = make([]*draft, len(names))
 			for i, l := range now {
-				if drafts[i] = l.draft; l.draft == nil {
-					drafts[i] = draftOf(names[i], l.m)
+				if found[i] = l.draft; l.draft == nil {
+					found[i] = draftOf(names[i], l.m)
 				}
 			}
-			return h.join(names, drafts)
+			return found, nil
 		}
 		before = now
 	}
-	var answer []byte
-	_, err := h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) (err error) {
-		answer, err = h.contents(names, pods)
-		return err
+	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) error {
+		found = draftsOf(names, pods)
+		return nil
 	})
-	return answer, err
+	return found, err
 }
 
 // look is how one Pod was found: as a draft, or else as m, nil where it does not
@@ -156,13 +185,12 @@ func (h *handler) look(ctx context.Context, names []string) ([]look, error) {
 	return looks, nil
 }
 
-// contents gives the items and documents of Pods.
-func (h *handler) contents(names []string, pods []*store.Metadata) ([]byte, error) {
+func draftsOf(names []string, pods []*store.Metadata) []*draft {
 	drafts := make([]*draft, len(names))
 	for i, m := range pods {
 		drafts[i] = draftOf(names[i], m)
 	}
-	return h.join(names, drafts)
+	return drafts
 }
 
 // join puts the lines of an answer together.

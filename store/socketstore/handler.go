@@ -33,7 +33,7 @@ type Store interface {
 // client that goes away before its change has begun has changed nothing. Where s
 // is closed, requests are answered 503; closing it is the caller's.
 func Handler(s Store, opts *ServerOptions) http.Handler {
-	h := &handler{s: s, opts: opts.withDefaults(), results: newResults(), drafts: drafts{pods: map[string]*draft{}}}
+	h := &handler{s: s, opts: opts.withDefaults(), results: newResults(), drafts: newDrafts(), turns: newTurns()}
 	h.slots = make(chan struct{}, h.opts.MaxRequests)
 	h.mux = http.NewServeMux()
 	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
@@ -61,7 +61,8 @@ type handler struct {
 	slots   chan struct{}
 	held    atomic.Int64 // bytes of bodies
 	results *results
-	drafts  drafts
+	drafts  *drafts
+	turns   *turns
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package socketstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -36,7 +37,7 @@ func (c *Client) UpdatePods(ctx context.Context, names []string, edit func(pods 
 	if err := judgeAll(op, names); err != nil {
 		return nil, err
 	}
-	u := &update{c: c, op: op, names: slices.Clone(names), edit: edit}
+	u := &update{c: c, op: op, id: rand.Text(), names: slices.Clone(names), edit: edit}
 	return u.run(ctx)
 }
 
@@ -61,6 +62,7 @@ func judgeAll(op string, names []string) error {
 type update struct {
 	c     *Client
 	op    string
+	id    string
 	names []string
 	edit  func([]*store.Metadata) error
 
@@ -93,7 +95,7 @@ func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
 	}()
 	c := u.c
 	u.before = c.seen.get(u.names)
-	for p := c.pauses(); ; {
+	for p := c.conflictPauses(); ; {
 		if u.before == nil {
 			if u.before, err = u.read(ctx); err != nil {
 				return nil, err
@@ -145,7 +147,7 @@ func (u *update) attempt() *attempt {
 		if m != nil {
 			m = m.Clone() // it may stand in another place too
 			m.PodName = u.names[i]
-			if err := m.Normalize(); err != nil {
+			if err := normalize(m, u.before.pods[i]); err != nil {
 				return &attempt{err: withOp(u.op, err)}
 			}
 			a.pods[i] = m
@@ -153,6 +155,18 @@ func (u *update) attempt() *attempt {
 		a.changed = a.changed || !same(u.before.pods[i], m)
 	}
 	return a
+}
+
+// normalize is Metadata.Normalize, which leaves out the manifest when it is the one
+// that was read.
+func normalize(m, before *store.Metadata) error {
+	if before == nil || !bytes.Equal(m.Manifest, before.Manifest) {
+		return m.Normalize()
+	}
+	if err := m.NormalizeLists(); err != nil {
+		return err
+	}
+	return m.NormalizeExtra()
 }
 
 // call calls the edit, and keeps its panic until it is known that it ran on what
@@ -174,7 +188,7 @@ func same(a, b *store.Metadata) bool {
 // the server has said so.
 func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error) {
 	c := u.c
-	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath}
+	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath, edit: u.id}
 	versions := slices.Clone(u.before.versions)
 	for i, name := range u.names {
 		it := item{name: name, compared: true, version: u.before.versions[i]}
