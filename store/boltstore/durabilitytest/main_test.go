@@ -24,7 +24,6 @@ var roles = map[string]func(job []byte){
 	"writer":   func(b []byte) { runWriter(decodeJob[writerJob](b)) },
 	"copy":     func(b []byte) { runCopy(decodeJob[copyJob](b)) },
 	"import":   func(b []byte) { runImport(decodeJob[importJob](b)) },
-	"export":   func(b []byte) { runExport(decodeJob[importJob](b)) },
 	"examiner": func(b []byte) { runExaminer(decodeJob[examinerJob](b)) },
 }
 
