@@ -5,9 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/jsonlstore"
@@ -16,34 +18,59 @@ import (
 // An entry of 300 bytes, about what a line of conversation takes.
 var benchEntry = raw(`{"kind":"assistant","ts":1733740000000,"text":"` + strings.Repeat("lorem ipsum ", 20) + `"}`)
 
-// BenchmarkAppend compares an append with its limit: one write, and one sync
-// where it is asked for, on a file that stays open.
+// contender is one of several ways that a benchmark compares.
+type contender struct {
+	name string
+	run  func()
+}
+
+// beside runs the contenders in turn, so that what else the machine does hits
+// all alike. It reports for each the median time, the time as a multiple of the
+// first one's, and the allocations.
+func beside(b *testing.B, contenders ...contender) {
+	times := make([][]time.Duration, len(contenders))
+	for b.Loop() {
+		for i, c := range contenders {
+			start := time.Now()
+			c.run()
+			times[i] = append(times[i], time.Since(start))
+		}
+	}
+	median := func(i int) float64 {
+		slices.Sort(times[i])
+		return float64(times[i][len(times[i])/2])
+	}
+	first := median(0)
+	b.ReportMetric(0, "ns/op") // of all together: means nothing
+	for i, c := range contenders {
+		b.ReportMetric(median(i)/1000, c.name+"-µs")
+		if i > 0 {
+			b.ReportMetric(median(i)/first, c.name+"-x")
+		}
+		b.ReportMetric(testing.AllocsPerRun(3, c.run), c.name+"-allocs")
+	}
+}
+
+// BenchmarkAppend compares an append with its limit, which is one write, and one
+// sync where it is asked for, on a file that stays open.
 func BenchmarkAppend(b *testing.B) {
 	for _, mode := range []struct {
 		name string
 		sync jsonlstore.SyncMode
 	}{{"SyncEach", jsonlstore.SyncEach}, {"SyncNever", jsonlstore.SyncNever}} {
-		b.Run(mode.name+"/limit", func(b *testing.B) {
+		b.Run(mode.name+"/one writer", func(b *testing.B) {
 			f, err := os.OpenFile(filepath.Join(b.TempDir(), "f"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 			noError(b, err)
 			defer f.Close()
 			line := append(bytes.Clone(benchEntry), '\n')
-			b.ReportAllocs()
-			for b.Loop() {
+			s := open(b, b.TempDir(), &jsonlstore.Options{Sync: mode.sync})
+			beside(b, contender{"limit", func() {
 				_, err := f.Write(line)
 				noError(b, err)
 				if mode.sync == jsonlstore.SyncEach {
 					noError(b, datasync(f))
 				}
-			}
-		})
-		b.Run(mode.name+"/store", func(b *testing.B) {
-			s := open(b, b.TempDir(), &jsonlstore.Options{Sync: mode.sync})
-			noError(b, s.Append(b.Context(), sessionA, segment1, benchEntry))
-			b.ReportAllocs()
-			for b.Loop() {
-				noError(b, s.Append(b.Context(), sessionA, segment1, benchEntry))
-			}
+			}}, contender{"Append", func() { noError(b, s.Append(b.Context(), sessionA, segment1, benchEntry)) }})
 		})
 		b.Run(mode.name+"/8 writers, one segment", func(b *testing.B) {
 			benchParallel(b, mode.sync, func(int64) store.SegmentID { return segment1 })
@@ -96,91 +123,71 @@ func lineCount(b *testing.B, path string) (n int) {
 
 func BenchmarkRead100k(b *testing.B) {
 	s, path := benchSegment(b)
-	size := int64(100_000 * (len(benchEntry) + 1))
-	check := func(b *testing.B, n int) {
-		if n != 100_000 {
-			b.Fatalf("%d entries", n)
+	check := func(n int, err error) {
+		if n != 100_000 || err != nil {
+			b.Fatalf("%d entries, %v", n, err)
 		}
 	}
-	b.Run("wc -l", func(b *testing.B) {
-		b.SetBytes(size)
-		b.ReportAllocs()
-		for b.Loop() {
-			check(b, lineCount(b, path))
-		}
-	})
-	b.Run("EntryCount", func(b *testing.B) {
-		b.SetBytes(size)
-		b.ReportAllocs()
-		for b.Loop() {
-			n, err := s.EntryCount(b.Context(), sessionA, segment1)
-			noError(b, err)
-			check(b, n)
-		}
-	})
-	b.Run("ReadAll", func(b *testing.B) {
-		b.SetBytes(size)
-		b.ReportAllocs()
-		for b.Loop() {
+	beside(b, contender{"wc", func() { check(lineCount(b, path), nil) }},
+		contender{"EntryCount", func() { check(s.EntryCount(b.Context(), sessionA, segment1)) }},
+		contender{"ReadAll", func() {
 			n := 0
 			for _, err := range s.ReadAll(b.Context(), sessionA, segment1) {
 				noError(b, err)
 				n++
 			}
-			check(b, n)
-		}
-	})
+			check(n, nil)
+		}})
 }
 
-// BenchmarkSessionOf looks a segment up among 10,000 sessions.
+// BenchmarkSessionOf looks a segment up among 10,000 sessions, beside what
+// reading the names of 10,000 files takes, and looking for 10,000 files.
 func BenchmarkSessionOf(b *testing.B) {
 	root := b.TempDir()
+	var sessions []store.SessionID
 	var segments []store.SegmentID
 	for range 10_000 {
 		session, segment := store.NewSessionID(), store.NewSegmentID()
 		lay(b, logPath(root, session, segment), "{}\n")
-		segments = append(segments, segment)
+		sessions, segments = append(sessions, session), append(segments, segment)
 	}
-	late := store.NewSegmentID() // of the oldest session: found last
-	sessions, err := os.ReadDir(root)
-	noError(b, err)
-	lay(b, filepath.Join(root, sessions[0].Name(), late.String()+".jsonl"), "{}\n")
+	late := store.NewSegmentID() // of the oldest session, which is looked at last
+	lay(b, logPath(root, sessions[0], late), "{}\n")
 	s := open(b, root, nil)
-	for name, segment := range map[string]store.SegmentID{"newest": segments[9999], "first of an old session": segments[10], "late one of the oldest session": late} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				_, err := s.SessionOf(b.Context(), segment)
-				noError(b, err)
-			}
-		})
-	}
-	b.Run("missing", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := s.SessionOf(b.Context(), store.SegmentID{}); err == nil {
-				b.Fatal("found")
+	lookup := func(segment store.SegmentID, want store.SessionID) func() {
+		return func() {
+			if got, err := s.SessionOf(b.Context(), segment); got != want || err != nil && want != (store.SessionID{}) {
+				b.Fatal(got, err)
 			}
 		}
-	})
-	b.Run("Exists, session known", func(b *testing.B) {
-		session, err := s.SessionOf(b.Context(), segments[5000])
+	}
+	beside(b, contender{"readdir", func() {
+		f, err := os.Open(root)
 		noError(b, err)
-		b.ReportAllocs()
-		for b.Loop() {
-			there, err := s.Exists(b.Context(), session, segments[5000])
+		defer f.Close()
+		names, err := f.Readdirnames(-1)
+		if err != nil || len(names) != 10_000 {
+			b.Fatal(len(names), err)
+		}
+	}}, contender{"stats", func() {
+		for i := range segments {
+			_, err := os.Lstat(logPath(root, sessions[i], segments[i]))
+			noError(b, err)
+		}
+	}}, contender{"newest", lookup(segments[9999], sessions[9999])},
+		contender{"old", lookup(segments[10], sessions[10])},
+		contender{"last", lookup(late, sessions[0])},
+		contender{"missing", lookup(store.SegmentID{}, store.SessionID{})},
+		contender{"Exists", func() {
+			there, err := s.Exists(b.Context(), sessions[5000], segments[5000])
 			if err != nil || !there {
 				b.Fatal(there, err)
 			}
-		}
-	})
-	b.Run("ListSessions", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
+		}},
+		contender{"ListSessions", func() {
 			ids, err := s.ListSessions(b.Context())
 			if err != nil || len(ids) != 10_000 {
 				b.Fatal(len(ids), err)
 			}
-		}
-	})
+		}})
 }
