@@ -30,6 +30,11 @@ func (t target) encode(dst []byte, entry json.RawMessage) ([]byte, error) {
 	return append(dst, '\n'), nil
 }
 
+// buffers holds the lines that are about to be appended.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxPooledBuffer = 256 << 10
+
 func (s *Store) append(ctx context.Context, t target, entry json.RawMessage) error {
 	if err := t.writable(ctx); err != nil {
 		return err
@@ -74,7 +79,7 @@ func (s *Store) openSession(path string) (*dir, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return d, err
 	}
-	if err := s.makeRoot(path); err != nil {
+	if err := s.makeDir(path); err != nil {
 		return nil, err
 	}
 	return openDir(path)

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/windows"
 )
 
-// dir is a directory, by its path: links are looked for before each use.
+// dir is an open directory. Files are opened through it, because a file that is
+// opened by its path could not be replaced meanwhile. Links are looked for
+// before each use.
 type dir struct {
 	path string
+	root *os.Root
 	lock *os.File // while it is locked
 }
 
@@ -19,7 +21,7 @@ type dir struct {
 // themselves cannot be locked.
 const lockName = ".lock"
 
-// openDir finds a directory. The last component of path must not be a link.
+// openDir opens a directory. The last component of path must not be a link.
 func openDir(path string) (*dir, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -28,28 +30,24 @@ func openDir(path string) (*dir, error) {
 	if !info.IsDir() {
 		return nil, &notRegularError{"a directory", "a file or a link"}
 	}
-	return &dir{path: path}, nil
+	return openRoot(path)
 }
 
-// openRoot finds a directory whose path may end in a link.
+// openRoot opens a directory whose path may end in a link.
 func openRoot(path string) (*dir, error) {
-	info, err := os.Stat(path)
+	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.IsDir() {
-		return nil, &notRegularError{"a directory", "a file"}
-	}
-	return &dir{path: path}, nil
+	return &dir{path: path, root: root}, nil
 }
 
 func (d *dir) close() {
 	if d.lock != nil {
 		d.lock.Close()
 	}
+	d.root.Close()
 }
-
-func (d *dir) join(name string) string { return filepath.Join(d.path, filepath.FromSlash(name)) }
 
 // entries lists the directory.
 func (d *dir) entries() ([]fs.DirEntry, error) { return os.ReadDir(d.path) }
@@ -66,7 +64,7 @@ func (d *dir) names() ([]string, error) {
 
 // open opens a regular file, for appending or for reading.
 func (d *dir) open(name string, appending bool) (*os.File, error) {
-	info, err := os.Lstat(d.join(name))
+	info, err := d.root.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
@@ -77,18 +75,18 @@ func (d *dir) open(name string, appending bool) (*os.File, error) {
 	if appending {
 		flags = os.O_RDWR
 	}
-	return os.OpenFile(d.join(name), flags, 0)
+	return d.root.OpenFile(name, flags, 0)
 }
 
 // create makes a new file. One that exists is fs.ErrExist.
 func (d *dir) create(name string) (*os.File, error) {
-	return os.OpenFile(d.join(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // rename puts one file in the place of another.
-func (d *dir) rename(from, to string) error { return os.Rename(d.join(from), d.join(to)) }
+func (d *dir) rename(from, to string) error { return d.root.Rename(from, to) }
 
-func (d *dir) remove(name string) error { return os.Remove(d.join(name)) }
+func (d *dir) remove(name string) error { return d.root.Remove(name) }
 
 // sync does nothing: the system has no such call for directories.
 func (d *dir) sync() error { return nil }
@@ -98,7 +96,7 @@ func syncDir(string) error { return nil }
 // hasFile reports whether name, which may lead through a directory, is a
 // regular file.
 func (d *dir) hasFile(name string) (bool, error) {
-	info, err := os.Lstat(d.join(name))
+	info, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -107,7 +105,7 @@ func (d *dir) hasFile(name string) (bool, error) {
 
 // holds reports whether name is still the file that is open as f.
 func (d *dir) holds(name string, f *os.File) (bool, error) {
-	now, err := os.Lstat(d.join(name))
+	now, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -135,7 +133,7 @@ func identify(f *os.File) (fileID, int64, error) {
 // replaced, if it is free. It lasts until unlock or close.
 func (d *dir) tryLock() (bool, error) {
 	if d.lock == nil {
-		f, err := os.OpenFile(d.join(lockName), os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := d.root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return false, err
 		}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"podstore/store"
 )
@@ -87,7 +86,7 @@ func Open(root string, opts *Options) (*Store, error) {
 	info, err := os.Stat(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !o.ReadOnly:
-		err = s.makeRoot(abs)
+		err = s.makeDir(abs)
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(store.ErrNotFound, errors.New("there is no such directory"))
 	case err == nil && !info.IsDir():
@@ -99,12 +98,12 @@ func Open(root string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// makeRoot creates a directory and its missing parents. Each is on the disk
+// makeDir creates a directory and its missing parents. Each is on the disk
 // before anything is created in it.
-func (s *Store) makeRoot(path string) error {
+func (s *Store) makeDir(path string) error {
 	parent := filepath.Dir(path)
 	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != path {
-		if err := s.makeRoot(parent); err != nil {
+		if err := s.makeDir(parent); err != nil {
 			return err
 		}
 	}
@@ -214,8 +213,3 @@ type notRegularError struct{ want, found string }
 func (e *notRegularError) Error() string {
 	return fmt.Sprintf("expected %s, found %s; it was neither followed nor opened: move it away", e.want, e.found)
 }
-
-// buffers holds the lines that are about to be appended.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-const maxPooledBuffer = 256 << 10
