@@ -140,7 +140,7 @@ func (u *update) attempt() *attempt {
 			a.pods[i] = m.Clone()
 		}
 	}
-	if a.err, a.thrown = u.call(a.pods); a.err != nil || a.thrown != nil {
+	if a.thrown, a.err = u.call(a.pods); a.err != nil || a.thrown != nil {
 		return a
 	}
 	for i, m := range a.pods {
@@ -171,9 +171,9 @@ func normalize(m, before *store.Metadata) error {
 
 // call calls the edit, and keeps its panic until it is known that it ran on what
 // is there.
-func (u *update) call(pods []*store.Metadata) (err error, thrown any) {
+func (u *update) call(pods []*store.Metadata) (thrown any, err error) {
 	defer func() { thrown = recover() }()
-	return u.edit(pods), nil
+	return nil, u.edit(pods)
 }
 
 func same(a, b *store.Metadata) bool {
