@@ -30,7 +30,9 @@ type writerJob struct {
 	// MaxFile, if set, is the limit for the size of any file, in bytes.
 	MaxFile uint64
 	// Unsafe makes the writer itself wrong in one way, to show that the harness
-	// notices: see unsafeWriters.
+	// notices: "create-in-place" writes the new file under its own name,
+	// "half-edit" makes an edit of several Pods one transaction for each,
+	// "ack-early" acknowledges an operation before it is done.
 	Unsafe string
 }
 
@@ -160,13 +162,6 @@ func unusable(s store.MetadataStore, first error) string {
 		}
 	}
 	return ""
-}
-
-// unsafeWriters are ways in which a writer can be wrong.
-var unsafeWriters = []string{
-	"create-in-place", // the new file is written under its own name
-	"half-edit",       // an edit of several Pods is one transaction for each
-	"ack-early",       // an operation is acknowledged before it is done
 }
 
 // createInPlace makes an empty database, but writes it where it is to be.
