@@ -27,10 +27,6 @@ type CopyOptions struct {
 	// Atomic copies all Pods or, when one is refused or in conflict, none, in a
 	// single [PodUpdater] edit. All of them are then held in memory at once.
 	Atomic bool
-	// Normal says that src yields metadata in normal form, as every store and
-	// decoder of this module does, so that dst need not check manifests and
-	// unknown fields again if it is a [NormalUpdater].
-	Normal bool
 	// DryRun finds out what would happen and writes nothing.
 	DryRun bool
 	// Progress, if set, is called once for each Pod, in the order of the source,
@@ -247,7 +243,7 @@ func (c *copier) edit(ctx context.Context, batch []copyItem) ([]CopyResult, erro
 	if len(names) == 0 {
 		return results, nil
 	}
-	_, err := c.update(ctx, names, func(pods []*Metadata) error {
+	_, err := UpdatePods(ctx, c.dst, names, func(pods []*Metadata) error {
 		bad := bad
 		for k, i := range index {
 			results[i] = c.judge(batch[i].m, pods[k])
@@ -277,14 +273,6 @@ func (c *copier) edit(ctx context.Context, batch []copyItem) ([]CopyResult, erro
 		return results, nil
 	}
 	return results, err
-}
-
-// update is UpdatePods, or the cheaper way where the caller vouches for src.
-func (c *copier) update(ctx context.Context, names []string, edit func([]*Metadata) error) ([]*Metadata, error) {
-	if u, ok := c.dst.(NormalUpdater); ok && c.opts.Normal {
-		return u.UpdateNormalPods(ctx, names, edit)
-	}
-	return UpdatePods(ctx, c.dst, names, edit)
 }
 
 // judge compares a source Pod with what dst has.

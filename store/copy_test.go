@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -404,42 +403,4 @@ func TestCopyHalvesWhatIsTooLarge(t *testing.T) {
 	if len(list(t, s)) != 10 || slices.Max(s.edits) > 3 {
 		t.Errorf("edits had %v Pods, stored are %q", s.edits, list(t, s))
 	}
-}
-
-// TestCopyNormal: a source that is known to yield normal form is copied the
-// cheaper way, to the same result; strings are looked at all the same.
-func TestCopyNormal(t *testing.T) {
-	s, _ := targets["transactions"](t)
-	dst := &counting{Store: s.(*boltstore.Store)}
-	whole := pod("a", `{"a":[1.0,{}],"b":null}`)
-	whole.m.Extra = map[string]json.RawMessage{"new": []byte(`[]`)}
-	bad := item{m: &store.Metadata{PodName: "b", Peers: []store.Peer{{PodName: "\xff"}}}}
-	for _, want := range [][]string{{"a written", "b refused", "c written"}, {"a unchanged", "b refused", "c unchanged"}} {
-		got, _, _, err := copyAll(t, dst, source(whole, bad, pod("c", "")), store.CopyOptions{Normal: true})
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("got %q, %v, want %q", got, err, want)
-		}
-	}
-	if m, err := dst.Read(t.Context(), "a"); err != nil || !m.Equal(whole.m) {
-		t.Errorf("stored %v, %v", m, err)
-	}
-	if dst.normal == 0 || dst.checked != 0 {
-		t.Errorf("%d edits without the check, %d with it", dst.normal, dst.checked)
-	}
-}
-
-// counting counts edits.
-type counting struct {
-	*boltstore.Store
-	normal, checked int
-}
-
-func (s *counting) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	s.checked++
-	return s.Store.UpdatePods(ctx, names, edit)
-}
-
-func (s *counting) UpdateNormalPods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	s.normal++
-	return s.Store.UpdateNormalPods(ctx, names, edit)
 }

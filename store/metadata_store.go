@@ -97,16 +97,6 @@ type PodUpdater interface {
 	UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error)
 }
 
-// NormalUpdater is the optional ability of [PodUpdater] for a caller that vouches
-// for the normal form of what it writes. [Copy] uses it, where it is told that it
-// may: bringing a manifest to its normal form twice costs a third of an import.
-type NormalUpdater interface {
-	// UpdateNormalPods is UpdatePods, but manifests and unknown fields are stored
-	// as edit leaves them, without a check. They must be as [Metadata.Normalize],
-	// a store or a decoder returned them.
-	UpdateNormalPods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error)
-}
-
 // BatchWriter is the optional ability to write many Pods for less than one
 // Write each.
 type BatchWriter interface {

@@ -280,7 +280,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 // Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
 // changed are written, and when it changed nothing there is no commit.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
-	pods, err := s.update(ctx, "update", []string{name}, false, func(pods []*store.Metadata) error {
+	pods, err := s.update(ctx, "update", []string{name}, func(pods []*store.Metadata) error {
 		if pods[0] == nil {
 			if s.recordErr != nil {
 				return s.maybeLost("update", name)
@@ -297,22 +297,16 @@ func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metada
 
 // UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
 func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	return s.update(ctx, "update", slices.Clone(names), false, edit)
+	return s.update(ctx, "update", slices.Clone(names), edit)
 }
 
-// UpdateNormalPods is UpdatePods without another look at manifests and unknown
-// fields: see [store.NormalUpdater].
-func (s *Store) UpdateNormalPods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	return s.update(ctx, "update", slices.Clone(names), true, edit)
-}
-
-func (s *Store) update(ctx context.Context, op string, names []string, normal bool, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
+func (s *Store) update(ctx context.Context, op string, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
 	if err := s.judgeAll(op, names); err != nil {
 		return nil, err
 	}
 	var pods []*store.Metadata
 	err := s.submit(ctx, op, names[0], func(g *group, r *request) (err error) {
-		pods, err = g.update(r, op, names, normal, edit)
+		pods, err = g.update(r, op, names, edit)
 		return err
 	})
 	if err != nil {
@@ -338,9 +332,8 @@ func (s *Store) judgeAll(op string, names []string) error {
 	return nil
 }
 
-// update runs one edit: read, edit, compare, and only then change. normal says
-// that edit vouches for manifests and unknown fields.
-func (g *group) update(r *request, op string, names []string, normal bool, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+// update runs one edit: read, edit, compare, and only then change.
+func (g *group) update(r *request, op string, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(names))
 	olds := make([]*stored, len(names))
 	for i, name := range names {
@@ -361,11 +354,7 @@ func (g *group) update(r *request, op string, names []string, normal bool, edit 
 				pods[i] = m
 			}
 			m.PodName = name
-			check := normalize
-			if normal {
-				check = normalizeLists
-			}
-			if err := check(m, olds[i]); err != nil {
+			if err := normalize(m, olds[i]); err != nil {
 				return nil, withOp(op, err)
 			}
 		}
@@ -396,9 +385,6 @@ func normalize(m *store.Metadata, old *stored) error {
 	}
 	return m.NormalizeExtra()
 }
-
-// normalizeLists is the part of normalize that nobody can vouch for.
-func normalizeLists(m *store.Metadata, _ *stored) error { return m.NormalizeLists() }
 
 // withOp puts the operation on an error that lacks it.
 func withOp(op string, err error) error {

@@ -64,7 +64,6 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty), store.CopyOptions{
 		Overwrite: opts.Overwrite,
 		Atomic:    opts.Strict,
-		Normal:    true,
 		DryRun:    opts.DryRun,
 		Progress: func(c store.CopyResult) {
 			r.total = len(s.entries) - int(empty.Load())
