@@ -196,3 +196,41 @@ func TestMembersFail(t *testing.T) {
 	check(t, s)
 	t.Logf("%d changes acknowledged, %d increments of unknown outcome", l.acknowledged.Load(), unknown)
 }
+
+// A context that ends frees a request that a server does not answer; without one,
+// and with nobody who answers, the error is ErrUnavailable.
+func TestServerThatDoesNotAnswer(t *testing.T) {
+	server := newCluster(t, 1, nil)
+	opts := &etcdstore.Options{RequestTimeout: 200 * time.Millisecond, RetryFor: time.Second}
+	s := newStore(t, newClient(t, nil, server.endpoints...), opts)
+	put(t, s, bulky("agent"))
+	calls := func(ctx context.Context) map[string]error {
+		errs := map[string]error{"Write": s.Write(ctx, bulky("new")), "Delete": s.Delete(ctx, "agent")}
+		_, errs["Read"] = s.Read(ctx, "agent")
+		_, errs["List"] = s.List(ctx)
+		_, errs["Update"] = store.AddPeer(ctx, s, "agent", "new")
+		_, _, errs["Snapshot"] = s.Snapshot(ctx)
+		return errs
+	}
+	stopProcess(t, server.members[0])
+	ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
+	defer cancel()
+	for method, err := range calls(ctx) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	for method, err := range calls(background) {
+		if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	continueProcess(t, server.members[0])
+	if m := mustRead(t, s, "agent"); m.HasPeer("new") {
+		t.Error("a change was made that was refused")
+	}
+	server.members[0].kill()
+	if _, err := s.Read(background, "agent"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Read of a dead server: %v", err)
+	}
+}

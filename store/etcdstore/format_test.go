@@ -1,7 +1,6 @@
 package etcdstore_test
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -302,44 +301,6 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
-// A context that ends frees a request that a server does not answer; without one,
-// and with nobody who answers, the error is ErrUnavailable.
-func TestServerThatDoesNotAnswer(t *testing.T) {
-	server := newCluster(t, 1, nil)
-	opts := &etcdstore.Options{RequestTimeout: 200 * time.Millisecond, RetryFor: time.Second}
-	s := newStore(t, newClient(t, nil, server.endpoints...), opts)
-	put(t, s, bulky("agent"))
-	calls := func(ctx context.Context) map[string]error {
-		errs := map[string]error{"Write": s.Write(ctx, bulky("new")), "Delete": s.Delete(ctx, "agent")}
-		_, errs["Read"] = s.Read(ctx, "agent")
-		_, errs["List"] = s.List(ctx)
-		_, errs["Update"] = store.AddPeer(ctx, s, "agent", "new")
-		_, _, errs["Snapshot"] = s.Snapshot(ctx)
-		return errs
-	}
-	stopProcess(t, server.members[0])
-	ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
-	defer cancel()
-	for method, err := range calls(ctx) {
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", method, err)
-		}
-	}
-	for method, err := range calls(background) {
-		if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", method, err)
-		}
-	}
-	continueProcess(t, server.members[0])
-	if m := mustRead(t, s, "agent"); m.HasPeer("new") {
-		t.Error("a change was made that was refused")
-	}
-	server.members[0].kill()
-	if _, err := s.Read(background, "agent"); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Read of a dead server: %v", err)
-	}
-}
-
 // A client that was closed is ErrClosed, and what New cannot use is ErrInvalid.
 func TestClosedClient(t *testing.T) {
 	client := newClient(t, nil, sharedServer(t).endpoints...)
@@ -364,7 +325,7 @@ func TestClosedClient(t *testing.T) {
 	}
 }
 
-// Two writers that are always slower than others give up in time.
+// A writer that is slower than others each time gives up, and has changed nothing.
 func TestConflictIsBounded(t *testing.T) {
 	server := sharedServer(t)
 	s := newStore(t, newClient(t, nil, server.endpoints...), &etcdstore.Options{RetryFor: 200 * time.Millisecond})
@@ -380,7 +341,7 @@ func TestConflictIsBounded(t *testing.T) {
 		}
 		return m.AddPeer("slow")
 	})
-	if !errors.Is(err, store.ErrConflict) || calls < 2 {
+	if !errors.Is(err, store.ErrConflict) {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 	m := mustRead(t, s, "agent")
