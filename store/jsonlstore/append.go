@@ -55,20 +55,56 @@ func (s *Store) append(ctx context.Context, t target, entry json.RawMessage) err
 		return t.fail(err)
 	}
 	defer leave()
-	d, err := s.openSession(s.sessionPath(t.session))
-	if err != nil {
-		return t.fail(err)
+	return t.fail(s.appendLocked(ctx, t, line))
+}
+
+// appendLocked adds a line to a file that was kept open, or is opened and then
+// kept. The caller has the file's gate.
+func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
+	f := s.kept.take(t.gate())
+	if f != nil {
+		current, err := lockCurrent(ctx, t.path(), f, true)
+		if !current {
+			f.Close()
+			f = nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	defer d.close()
-	f, err := openLocked(ctx, d, t.name, true)
-	if errors.Is(err, fs.ErrNotExist) {
-		return t.fail(s.appendFirst(ctx, t, d, line))
+	if f == nil {
+		d, err := s.openSession(s.sessionPath(t.session))
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		f, err = openLocked(ctx, d, t, true)
+		if errors.Is(err, fs.ErrNotExist) {
+			return s.appendFirst(ctx, t, d, line)
+		}
+		if err == nil {
+			err = s.syncName(t, d, f)
+		}
+		if err != nil {
+			return closeAfter(f, err)
+		}
 	}
-	if err != nil {
-		return t.fail(err)
+	if err := s.appendLine(t, f, line); err != nil {
+		return closeAfter(f, err)
 	}
-	defer f.Close()
-	return t.fail(s.appendLine(t, d, f, line))
+	if unlock(f) != nil {
+		f.Close() // which unlocks it
+		return nil
+	}
+	s.kept.put(t.gate(), f)
+	return nil
+}
+
+func closeAfter(f *os.File, err error) error {
+	if f != nil {
+		f.Close()
+	}
+	return err
 }
 
 func (t target) gate() gateKey { return gateKey{t.session, t.name} }
@@ -93,7 +129,7 @@ func (s *Store) appendFirst(ctx context.Context, t target, d *dir, line []byte) 
 		return err
 	}
 	defer release()
-	f, err := openLocked(ctx, d, t.name, true)
+	f, err := openLocked(ctx, d, t, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.put(t, d, func(w *os.File) error {
 			_, err := w.Write(line)
@@ -104,12 +140,15 @@ func (s *Store) appendFirst(ctx context.Context, t target, d *dir, line []byte) 
 		return err
 	}
 	defer f.Close()
-	return s.appendLine(t, d, f, line)
+	if err := s.syncName(t, d, f); err != nil {
+		return err
+	}
+	return s.appendLine(t, f, line)
 }
 
 // appendLine adds a line at the end of the last complete one. The caller has
 // the file locked.
-func (s *Store) appendLine(t target, d *dir, f *os.File, line []byte) error {
+func (s *Store) appendLine(t target, f *os.File, line []byte) error {
 	id, size, err := identify(f)
 	if err != nil {
 		return err
@@ -128,9 +167,6 @@ func (s *Store) appendLine(t target, d *dir, f *os.File, line []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("removing an unfinished entry at the end: %w", stripPath(err))
-	}
-	if err := s.syncName(t, d, id); err != nil {
-		return err
 	}
 	// On Unix every write goes to the end; Windows cannot open a file for that
 	// and cut it too.

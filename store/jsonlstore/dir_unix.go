@@ -154,15 +154,15 @@ func (d *dir) hasFile(name string) (bool, error) {
 	return err == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG, wrap("stat", name, err)
 }
 
-// holds reports whether name is still the file that is open as f.
-func (d *dir) holds(name string, f *os.File) (bool, error) {
+// isAt reports whether f is the file at path.
+func isAt(path string, f *os.File) (bool, error) {
 	var st unix.Stat_t
-	err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	err := retry(func() error { return unix.Lstat(path, &st) })
 	if err == unix.ENOENT {
 		return false, nil
 	}
 	if err != nil {
-		return false, wrap("stat", name, err)
+		return false, wrap("stat", path, err)
 	}
 	id, _, err := identify(f)
 	return err == nil && id == fileID{uint64(st.Dev), uint64(st.Ino)}, err

@@ -103,9 +103,9 @@ func (d *dir) hasFile(name string) (bool, error) {
 	return err == nil && info.Mode().IsRegular(), err
 }
 
-// holds reports whether name is still the file that is open as f.
-func (d *dir) holds(name string, f *os.File) (bool, error) {
-	now, err := d.root.Lstat(name)
+// isAt reports whether f is the file at path.
+func isAt(path string, f *os.File) (bool, error) {
+	now, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

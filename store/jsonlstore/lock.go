@@ -91,23 +91,30 @@ func waitLock(ctx context.Context, try func() (bool, error)) error {
 // openLocked opens a file of a session and locks it, exclusively for appending
 // and shared for reading. A file that was replaced while it waited is given up
 // for the one that took its place. The caller has the file's gate.
-func openLocked(ctx context.Context, d *dir, name string, appending bool) (*os.File, error) {
+func openLocked(ctx context.Context, d *dir, t target, appending bool) (*os.File, error) {
 	for {
-		f, err := d.open(name, appending)
+		f, err := d.open(t.name, appending)
 		if err != nil {
 			return nil, err
 		}
-		if err = waitLock(ctx, func() (bool, error) { return tryLock(f, appending) }); err == nil {
-			var current bool
-			if current, err = d.holds(name, f); current {
-				return f, nil
-			}
+		current, err := lockCurrent(ctx, t.path(), f, appending)
+		if current {
+			return f, nil
 		}
 		f.Close()
 		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// lockCurrent locks an open file and reports whether it is still the one at
+// path. Links on the way do not matter: no other file is the same one.
+func lockCurrent(ctx context.Context, path string, f *os.File, exclusive bool) (bool, error) {
+	if err := waitLock(ctx, func() (bool, error) { return tryLock(f, exclusive) }); err != nil {
+		return false, err
+	}
+	return isAt(path, f)
 }
 
 // lockDir takes the lock under which files of a session are created and

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"podstore/store"
 	"podstore/store/jsonlstore"
 )
 
@@ -215,39 +216,90 @@ func TestTwoStoresOnOneRoot(t *testing.T) {
 	}
 }
 
-// No file stays open.
-func TestLeavesNoFileOpen(t *testing.T) {
-	root := t.TempDir()
-	s := open(t, root, nil)
-	ctx := t.Context()
-	exercise := func() {
-		noError(t, s.CreateSegment(ctx, sessionA, segment1, raws(`{"n":1}`, `{"n":2}`)))
-		noError(t, s.Append(ctx, sessionA, segment2, raw(`{}`)))
-		noError(t, s.AppendTrace(ctx, sessionA, segment2, raw(`{}`)))
-		noError(t, s.Truncate(ctx, sessionA, segment1, 1))
-		holds(t, s, sessionA, segment1, `{"n":1}`)
-		for range s.ReadAll(ctx, sessionA, segment1) {
-			break
-		}
-		s.Truncate(ctx, sessionA, segment3, 1)
-		s.EntryCount(ctx, sessionB, segment3)
-		_, err := s.ListSessions(ctx)
-		noError(t, err)
-		_, err = s.ListSegments(ctx, sessionA)
-		noError(t, err)
-		_, err = s.SessionOf(ctx, segment1)
-		noError(t, err)
-		_, err = s.Exists(ctx, sessionA, segment1)
-		noError(t, err)
-	}
-	for range 20 {
-		exercise()
-	}
+// openFiles lists the files below root that this process has open.
+func openFiles(t *testing.T, root string) (paths []string) {
+	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
 	noError(t, err)
 	for _, fd := range fds {
 		if path, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(path, root) {
-			t.Errorf("%s is still open", path)
+			paths = append(paths, path)
 		}
+	}
+	return paths
+}
+
+// The files appended to last stay open, nothing else does, and Close closes
+// them; the Store can be used afterwards.
+func TestFilesThatStayOpen(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root, &jsonlstore.Options{Sync: jsonlstore.SyncNever})
+	ctx := t.Context()
+	for range 3 {
+		for range 20 {
+			noError(t, s.CreateSegment(ctx, sessionA, segment1, raws(`{"n":1}`, `{"n":2}`)))
+			noError(t, s.Append(ctx, sessionA, segment1, raw(`{"n":3}`)))
+			noError(t, s.Append(ctx, sessionA, segment2, raw(`{}`)))
+			noError(t, s.AppendTrace(ctx, sessionA, segment2, raw(`{}`)))
+			noError(t, s.Truncate(ctx, sessionA, segment1, 1))
+			holds(t, s, sessionA, segment1, `{"n":1}`)
+			for range s.ReadAll(ctx, sessionA, segment1) {
+				break
+			}
+			matches(t, s.Truncate(ctx, sessionA, segment3, 1), store.ErrNotFound)
+			_, err := s.EntryCount(ctx, sessionB, segment3)
+			matches(t, err, store.ErrNotFound)
+			_, err = s.ListSessions(ctx)
+			noError(t, err)
+			_, err = s.ListSegments(ctx, sessionA)
+			noError(t, err)
+			_, err = s.SessionOf(ctx, segment1)
+			noError(t, err)
+			_, err = s.Exists(ctx, sessionA, segment1)
+			noError(t, err)
+		}
+		if got := openFiles(t, root); len(got) != 2 {
+			t.Errorf("open are %q, want the log and the traces of %s", got, segment2)
+		}
+		noError(t, s.Close())
+		if got := openFiles(t, root); len(got) != 0 {
+			t.Errorf("after Close open are %q", got)
+		}
+	}
+
+	// However many segments there are, a bounded number stays open, and an append
+	// finds its file again.
+	for round := range 3 {
+		for i := range 100 {
+			noError(t, s.Append(ctx, sessionB, store.SegmentID{byte(i)}, raw(fmt.Sprintf(`{"n":%d}`, round))))
+		}
+	}
+	if got := openFiles(t, root); len(got) != 64 {
+		t.Errorf("%d files are open", len(got))
+	}
+	for i := range 100 {
+		holds(t, s, sessionB, store.SegmentID{byte(i)}, `{"n":0}`, `{"n":1}`, `{"n":2}`)
+	}
+	noError(t, s.Close())
+}
+
+// A file that was kept open and has been replaced or removed meanwhile is not
+// written to.
+func TestKeptFileReplaced(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root, nil)
+	path := logPath(root, sessionA, segment1)
+	for range 2 { // the first append makes the file, the second opens it
+		noError(t, s.Append(t.Context(), sessionA, segment1, raw(`{"n":1}`)))
+	}
+	lay(t, path+".new", "{\"new\":1}\n")
+	noError(t, os.Rename(path+".new", path))
+	noError(t, s.Append(t.Context(), sessionA, segment1, raw(`{"n":2}`)))
+	holds(t, s, sessionA, segment1, `{"new":1}`, `{"n":2}`)
+	noError(t, os.RemoveAll(root))
+	noError(t, s.Append(t.Context(), sessionA, segment1, raw(`{"n":3}`)))
+	holds(t, s, sessionA, segment1, `{"n":3}`)
+	if got := openFiles(t, root); len(got) != 0 {
+		t.Errorf("open are %q", got)
 	}
 }

@@ -1,6 +1,9 @@
 package jsonlstore
 
-import "sync"
+import (
+	"os"
+	"sync"
+)
 
 // named holds files of which this Store knows that their names are on the disk.
 // A file that was found may be one that another process made and was killed
@@ -15,9 +18,13 @@ const maxNamed = 4096
 
 // syncName brings the names of a file and of its session to the disk, unless
 // this Store has done so before or leaves that to the system.
-func (s *Store) syncName(t target, d *dir, id fileID) error {
-	if !s.sync || s.named.has(t.gate(), id) {
+func (s *Store) syncName(t target, d *dir, f *os.File) error {
+	if !s.sync {
 		return nil
+	}
+	id, _, err := identify(f)
+	if err != nil || s.named.has(t.gate(), id) {
+		return err
 	}
 	if err := d.sync(); err != nil {
 		return err

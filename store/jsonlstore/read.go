@@ -117,7 +117,7 @@ func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, e
 		return nil, 0, err
 	}
 	defer d.close()
-	f, err := openLocked(ctx, d, t.name, false)
+	f, err := openLocked(ctx, d, t, false)
 	if err != nil {
 		return nil, 0, err
 	}

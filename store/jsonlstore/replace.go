@@ -74,6 +74,9 @@ func (s *Store) replace(ctx context.Context, t target, create bool, do func(d *d
 		return err
 	}
 	defer leave()
+	if f := s.kept.take(t.gate()); f != nil {
+		f.Close()
+	}
 	open := openDir
 	if create {
 		open = s.openSession
@@ -88,7 +91,7 @@ func (s *Store) replace(ctx context.Context, t target, create bool, do func(d *d
 		return err
 	}
 	defer release()
-	old, err := openLocked(ctx, d, t.name, true)
+	old, err := openLocked(ctx, d, t, true)
 	switch {
 	case err == nil:
 		defer old.Close()
@@ -127,11 +130,7 @@ func (s *Store) put(t target, d *dir, write func(*os.File) error) error {
 		d.remove(temp)
 		return err
 	}
-	id, _, err := identify(f)
-	if err != nil {
-		return err
-	}
-	return s.syncName(t, d, id)
+	return s.syncName(t, d, f)
 }
 
 const tempSuffix = ".tmp"

@@ -44,9 +44,9 @@ type Options struct {
 	ReadOnly bool
 }
 
-// Store is a [store.SessionLog] below one directory. It keeps no file open
-// between operations and needs no Close. It is safe for concurrent use, by any
-// number of Stores and processes on the same root.
+// Store is a [store.SessionLog] below one directory. It keeps the files to which
+// it appended last open, but not locked; Close closes them. It is safe for
+// concurrent use, by any number of Stores and processes on the same root.
 type Store struct {
 	root     string
 	sync     bool
@@ -55,6 +55,7 @@ type Store struct {
 	gates    gates
 	undone   undone
 	named    named
+	kept     kept
 }
 
 var _ store.SessionLog = (*Store)(nil)

@@ -1,0 +1,72 @@
+package jsonlstore
+
+import (
+	"errors"
+	"os"
+	"sync"
+)
+
+// kept are files that stay open between appends, without their locks. Opening
+// and closing a file for each append took a fifth of a synced one's time and
+// four fifths of an unsynced one's.
+type kept struct {
+	mu    sync.Mutex
+	files map[gateKey]keptFile
+	clock int
+}
+
+type keptFile struct {
+	f    *os.File
+	used int // when, by clock
+}
+
+// maxKept bounds how many files stay open. It is small beside the usual limit
+// of 1,024.
+const maxKept = 64
+
+// take returns the file that is kept under key, or nil, and keeps it no more.
+// The caller has the file's gate.
+func (k *kept) take(key gateKey) *os.File {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at := k.files[key]
+	delete(k.files, key)
+	return at.f
+}
+
+// put keeps a file, in place of the one that was not used for longest if there
+// are too many.
+func (k *kept) put(key gateKey, f *os.File) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.files == nil {
+		k.files = make(map[gateKey]keptFile)
+	}
+	k.clock++
+	k.files[key] = keptFile{f, k.clock}
+	if len(k.files) <= maxKept {
+		return
+	}
+	oldest := key
+	for other, at := range k.files {
+		if at.used < k.files[oldest].used {
+			oldest = other
+		}
+	}
+	k.files[oldest].f.Close()
+	delete(k.files, oldest)
+}
+
+// Close closes the files that are kept open, of which there are at most 64. It
+// does not wait for operations that are under way, and the Store may be used
+// afterwards.
+func (s *Store) Close() error {
+	s.kept.mu.Lock()
+	defer s.kept.mu.Unlock()
+	var errs []error
+	for _, at := range s.kept.files {
+		errs = append(errs, at.f.Close())
+	}
+	clear(s.kept.files)
+	return errors.Join(errs...)
+}
