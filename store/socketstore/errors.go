@@ -32,8 +32,8 @@ var (
 // errBusy is ErrUnavailable as the server says it of itself.
 var errBusy = errors.New("too many requests at a time")
 
-// kinds are the errors that cross the socket. Of several that match, the first is
-// an error's kind and the others go with it.
+// kinds are the errors that cross the socket. Of several that match, the first
+// decides the status.
 var kinds = []struct {
 	name   string
 	err    error
@@ -80,18 +80,30 @@ type errorLine struct {
 // documentOf describes an error, and gives the status that goes with it.
 func documentOf(err error) (*errorDocument, int) {
 	d := &errorDocument{Reason: err.Error()}
+	var own error // its kind, whatever else it matches
 	if e, ok := errors.AsType[*store.Error](err); ok {
 		d.Op, d.Pod, d.Path, d.Line, d.Column, d.Reason = e.Op, e.Pod, e.Path, e.Line, e.Column, e.Reason()
+		own = e.Kind
 	}
-	status := http.StatusInternalServerError
+	status := 0
 	for _, k := range kinds {
 		switch {
 		case !errors.Is(err, k.err):
-		case d.Kind == "":
-			d.Kind, status = k.name, k.status
+			continue
+		case d.Kind == "" || k.err == own:
+			if d.Kind != "" {
+				d.Also = append(d.Also, d.Kind)
+			}
+			d.Kind = k.name
 		default:
 			d.Also = append(d.Also, k.name)
 		}
+		if status == 0 {
+			status = k.status
+		}
+	}
+	if status == 0 {
+		status = http.StatusInternalServerError
 	}
 	return d, status
 }

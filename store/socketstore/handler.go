@@ -67,6 +67,11 @@ type handler struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(serverHeader, h.results.mark())
+	if r.ContentLength != 0 {
+		// net/http reads what is left of a body before it sends an answer. Without
+		// this, it would wait for a client that says no more.
+		_ = http.NewResponseController(w).SetReadDeadline(h.deadline(0))
+	}
 	if err := admitted(r.Context()); err != nil {
 		h.sendError(w, r, err)
 		return

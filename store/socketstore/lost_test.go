@@ -20,18 +20,18 @@ import (
 // between stands between clients and a server, and breaks connections at the
 // moment that matters.
 type between struct {
-	t      *testing.T
-	dir    string
-	l      net.Listener
-	stop   func() error
-	direct *socketstore.Client
+	t   *testing.T
+	dir string
+	l   net.Listener
 
 	mu     sync.Mutex
+	stop   func() error
+	client *socketstore.Client
 	onSend func() // instead of passing the next change on; once
 	onMade func() // instead of passing the answer to the next change on; once
 }
 
-// newBetween serves a new database, with another client that reaches it directly.
+// newBetween serves a new database.
 func newBetween(t *testing.T) *between {
 	b := &between{t: t, dir: shortDir(t)}
 	b.restart()
@@ -41,6 +41,8 @@ func newBetween(t *testing.T) *between {
 	}
 	t.Cleanup(func() {
 		b.l.Close()
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		if err := b.stop(); err != nil {
 			t.Error(err)
 		}
@@ -59,6 +61,8 @@ func newBetween(t *testing.T) *between {
 
 // restart starts the server, again if it runs.
 func (b *between) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.stop != nil {
 		if err := b.stop(); err != nil {
 			b.t.Error(err)
@@ -69,13 +73,20 @@ func (b *between) restart() {
 	if b.stop, err = serve(filepath.Join(b.dir, "db"), socket, nil); err != nil {
 		b.t.Fatal(err)
 	}
-	if b.direct, err = socketstore.Dial(socket, nil); err != nil {
+	if b.client, err = socketstore.Dial(socket, nil); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// client is a client that goes through b.
-func (b *between) client(opts *socketstore.Options) *socketstore.Client {
+// direct is a client that does not go through b.
+func (b *between) direct() *socketstore.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.client
+}
+
+// dial gives a client that goes through b.
+func (b *between) dial(opts *socketstore.Options) *socketstore.Client {
 	b.t.Helper()
 	c, err := socketstore.Dial(filepath.Join(b.dir, "between"), opts)
 	if err != nil {
@@ -155,7 +166,7 @@ func increment(m *store.Metadata) error {
 
 func (b *between) count(pod string) string {
 	b.t.Helper()
-	m, err := b.direct.Read(context.Background(), pod)
+	m, err := b.direct().Read(context.Background(), pod)
 	if errors.Is(err, store.ErrNotFound) {
 		return "none"
 	}
@@ -175,7 +186,7 @@ func update(ctx context.Context, s store.MetadataStore, pod string) error {
 func TestAnswerLost(t *testing.T) {
 	b := newBetween(t)
 	ctx := t.Context()
-	c := b.client(nil)
+	c := b.dial(nil)
 	for i := range 10 {
 		b.lose(func() {})
 		if err := update(ctx, c, "a"); err != nil {
@@ -196,7 +207,7 @@ func TestAnswerLost(t *testing.T) {
 		t.Error(err)
 	}
 	b.lose(func() { // it would be wrong to write or delete again
-		if err := update(ctx, b.direct, "w"); err != nil {
+		if err := update(ctx, b.direct(), "w"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -207,7 +218,7 @@ func TestAnswerLost(t *testing.T) {
 		t.Errorf("a Write was made again: %s", got)
 	}
 	b.lose(func() {
-		if err := update(ctx, b.direct, "w"); err != nil {
+		if err := update(ctx, b.direct(), "w"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -224,11 +235,11 @@ func TestAnswerLost(t *testing.T) {
 func TestAnswerLostAndServerRestarted(t *testing.T) {
 	b := newBetween(t)
 	ctx := t.Context()
-	c := b.client(nil)
+	c := b.dial(nil)
 	restart := func() { b.restart() }
 	others := func() {
 		b.restart()
-		if _, err := store.AddPeer(ctx, b.direct, "a", "other"); err != nil {
+		if _, err := store.AddPeer(ctx, b.direct(), "a", "other"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -269,7 +280,7 @@ func TestAnswerLostAndServerRestarted(t *testing.T) {
 			if got := b.count("a"); got != test.count {
 				t.Errorf("it counts %s, want %s", got, test.count)
 			}
-			m, err := b.direct.Read(ctx, "a")
+			m, err := b.direct().Read(ctx, "a")
 			if test.count != "none" && (err != nil || m.HasPeer("mine") != test.mine || m.HasPeer("other") != test.also) {
 				t.Errorf("peers are %v, %v", m, err)
 			}
@@ -285,7 +296,7 @@ func TestAnswerLostAndServerRestarted(t *testing.T) {
 func TestServerGone(t *testing.T) {
 	b := newBetween(t)
 	ctx := t.Context()
-	c := b.client(&socketstore.Options{Patience: 100 * time.Millisecond})
+	c := b.dial(&socketstore.Options{Patience: 100 * time.Millisecond})
 	if err := update(ctx, c, "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +325,7 @@ func TestServerGone(t *testing.T) {
 // undone that was made.
 func TestContextEndsWhileWaiting(t *testing.T) {
 	b := newBetween(t)
-	c := b.client(nil)
+	c := b.dial(nil)
 	for i := range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
 		b.lose(cancel) // and then the connection breaks

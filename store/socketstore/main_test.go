@@ -41,6 +41,10 @@ func child(t testing.TB, role string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return childOf(exe, role, args...)
+}
+
+func childOf(exe, role string, args ...string) *exec.Cmd {
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), roleVariable+"="+role)
 	cmd.Stderr = os.Stderr
@@ -60,7 +64,6 @@ func serverMain() {
 			open[words[1]], err = serve(words[1], words[2], nil)
 		case "close":
 			err = open[words[1]]()
-		case "stats":
 		}
 		if err != nil {
 			fmt.Println(strings.ReplaceAll(err.Error(), "\n", " "))
@@ -107,7 +110,11 @@ type supervisor struct {
 
 func startSupervisor(t testing.TB) *supervisor {
 	t.Helper()
-	cmd := child(t, "server")
+	return start(t, child(t, "server"))
+}
+
+func start(t testing.TB, cmd *exec.Cmd) *supervisor {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +149,8 @@ func (p *supervisor) do(t testing.TB, words ...string) {
 		t.Fatalf("%q: %s", words, p.out.Text())
 	}
 }
+
+var background = context.Background()
 
 // shortDir is a directory whose name is short enough for sockets.
 func shortDir(t testing.TB) string {
