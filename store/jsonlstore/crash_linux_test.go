@@ -198,19 +198,19 @@ func TestUndoingFails(t *testing.T) {
 	}
 }
 
-// Nothing is acknowledged before it is on the disk: each append is followed by
-// fdatasync, and before the first one to a file the directories are synced.
-func TestSyncsBeforeItAcknowledges(t *testing.T) {
-	root := t.TempDir()
+// syncCalls runs a script and returns the calls by which it writes, syncs and
+// acknowledges, one a line. S is the session and G the segment.
+func syncCalls(t *testing.T, root, script string) string {
+	t.Helper()
 	log := t.TempDir() + "/strace"
-	cmd := worker(t, root, "mixed", "", "-y", "-o", log, "-e", "trace=write,copy_file_range,fdatasync,fsync,renameat,mkdirat,writev")
+	cmd := worker(t, root, script, "", "-y", "-o", log, "-e", "trace=write,copy_file_range,fdatasync,fsync,renameat,mkdirat,writev")
 	output, err := cmd.Output()
-	if err != nil || len(outcome(output)) != len(scripts["mixed"]("")) {
+	if err != nil || len(outcome(output)) != len(scripts[script]("")) {
 		t.Fatalf("%v: %s", err, output)
 	}
 	trace, err := os.ReadFile(log)
 	noError(t, err)
-	var calls []string
+	var calls strings.Builder
 	line := regexp.MustCompile(`^\d+ +(\w+)\([^<]*(?:<([^>]*)>)?.* = (-?\d+)`)
 	for l := range strings.Lines(string(trace)) {
 		m := line.FindStringSubmatch(l)
@@ -223,28 +223,52 @@ func TestSyncsBeforeItAcknowledges(t *testing.T) {
 		where, below := strings.CutPrefix(m[2], root)
 		switch {
 		case m[1] == "writev":
-			calls = append(calls, "ACK")
+			calls.WriteString("ACK\n")
 		case m[1] == "renameat" && strings.Contains(l, segment1.String()), m[1] == "mkdirat" && strings.Contains(l, sessionA.String()):
-			calls = append(calls, m[1])
+			calls.WriteString(m[1] + "\n")
 		case below:
 			where = strings.NewReplacer(sessionA.String(), "S", segment1.String(), "G").Replace(where)
+			calls.WriteString(m[1] + " " + strings.TrimPrefix(where, "/"))
 			if strings.HasPrefix(m[3], "-") {
-				where += " failed"
+				calls.WriteString(" failed")
 			}
-			calls = append(calls, m[1]+" "+strings.TrimPrefix(where, "/"))
+			calls.WriteString("\n")
 		}
 	}
-	add := "write S/G.jsonl|fdatasync S/G.jsonl|ACK|"
-	put := func(write, file string) string {
-		return write + "fsync S/." + file + ".tmp|renameat|fsync S|fsync |ACK|"
+	return calls.String()
+}
+
+const (
+	callsOfAppend = "write S/G.jsonl\nfdatasync S/G.jsonl\nACK\n"
+	callsOfUndone = "write S/G.jsonl\nwrite S/G.jsonl failed\nfsync S/G.jsonl\nACK\n"
+)
+
+// callsOfNew are those of a file that takes the place of another.
+func callsOfNew(write, file string) string {
+	return write + "fsync S/." + file + ".tmp\nrenameat\nfsync S\nfsync \nACK\n"
+}
+
+// Nothing is acknowledged before it is on the disk.
+func TestSyncsBeforeItAcknowledges(t *testing.T) {
+	toTraces := strings.NewReplacer("G.jsonl", "G.trace.jsonl").Replace
+	want := "mkdirat\nfsync \n" + callsOfNew("write S/.G.jsonl.tmp\n", "G.jsonl") + callsOfAppend +
+		callsOfUndone + callsOfAppend +
+		callsOfNew("write S/.G.trace.jsonl.tmp\n", "G.trace.jsonl") + toTraces(callsOfAppend) +
+		callsOfNew("copy_file_range S/.G.jsonl.tmp\n", "G.jsonl") + callsOfAppend +
+		callsOfNew("write S/.G.jsonl.tmp\n", "G.jsonl") + callsOfAppend +
+		callsOfUndone +
+		callsOfNew("", "G.jsonl") + callsOfAppend
+	if got := syncCalls(t, t.TempDir(), "mixed"); got != want {
+		t.Errorf("calls are\n%s\nwant\n%s", got, want)
 	}
-	short := "write S/G.jsonl|write S/G.jsonl failed|fsync S/G.jsonl|ACK|"
-	want := "mkdirat|fsync |" + put("write S/.G.jsonl.tmp|", "G.jsonl") + add + short + add +
-		put("write S/.G.trace.jsonl.tmp|", "G.trace.jsonl") + strings.ReplaceAll(add, "G.jsonl", "G.trace.jsonl") +
-		put("copy_file_range S/.G.jsonl.tmp|", "G.jsonl") + add +
-		put("write S/.G.jsonl.tmp|", "G.jsonl") + add + short +
-		put("", "G.jsonl") + add
-	if got := strings.Join(calls, "|") + "|"; got != want {
-		t.Errorf("calls are\n%s\nwant\n%s", strings.ReplaceAll(got, "|", "\n"), strings.ReplaceAll(want, "|", "\n"))
+}
+
+// A file that was found may be one whose name was never synced.
+func TestSyncsNamesThatItFinds(t *testing.T) {
+	root := t.TempDir()
+	lay(t, logPath(root, sessionA, segment1), "{}\n")
+	want := "fsync S\nfsync \n" + strings.Repeat(callsOfAppend, len(scripts["appends"]("")))
+	if got := syncCalls(t, root, "appends"); got != want {
+		t.Errorf("calls are\n%s\nwant\n%s", got, want)
 	}
 }
