@@ -55,33 +55,37 @@ func filled(b *testing.B, n int) *Store {
 func podName(i int) string { return fmt.Sprintf("pod-%06d", i) }
 
 func BenchmarkAddPeer(b *testing.B) {
-	for _, writers := range []int{1, 8, 64, 256} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			s := filled(b, 1000)
-			ctx := context.Background()
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			var wg sync.WaitGroup
-			b.ReportAllocs()
-			b.ResetTimer()
-			for range writers {
-				wg.Go(func() {
-					for {
-						i := left.Add(-1)
-						if i < 0 {
-							return
-						}
-						if _, err := store.AddPeer(ctx, s, podName(rand.IntN(1000)), fmt.Sprint("peer-", i%50)); err != nil {
-							b.Error(err)
-						}
-					}
-				})
+	for _, pods := range []int{1000, 10000} {
+		for _, writers := range []int{1, 8, 64, 256} {
+			b.Run(fmt.Sprintf("pods=%d/writers=%d", pods, writers), func(b *testing.B) { addPeers(b, pods, writers) })
+		}
+	}
+}
+
+func addPeers(b *testing.B, pods, writers int) {
+	s := filled(b, pods)
+	ctx := context.Background()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range writers {
+		wg.Go(func() {
+			for {
+				i := left.Add(-1)
+				if i < 0 {
+					return
+				}
+				if _, err := store.AddPeer(ctx, s, podName(rand.IntN(pods)), fmt.Sprint("peer-", i%50)); err != nil {
+					b.Error(err)
+				}
 			}
-			wg.Wait()
-			st := s.Stats()
-			b.ReportMetric(float64(st.Changes)/float64(st.Commits), "changes/commit")
 		})
 	}
+	wg.Wait()
+	st := s.Stats()
+	b.ReportMetric(float64(st.Changes)/float64(st.Commits), "changes/commit")
 }
 
 func BenchmarkUnchangedUpdate(b *testing.B) {
