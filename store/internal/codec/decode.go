@@ -48,7 +48,7 @@ func Decode(m *store.Metadata, sub int, payload []byte) error {
 	case Extra:
 		m.Extra = d.extra()
 	case Manifest:
-		m.Manifest = d.bytes()
+		m.Manifest = d.manifest()
 	case Peers:
 		m.Peers = d.peers()
 	case Reclaimed:
@@ -70,9 +70,7 @@ func DecodeUints(payload []byte, n int) ([]uint64, error) {
 	}
 	out := make([]uint64, max(n, 1))
 	for i := range out {
-		if d.err == nil {
-			out[i], d.err = d.dec.DecodeUint64()
-		}
+		out[i] = d.uint()
 	}
 	return out, d.end()
 }
@@ -128,6 +126,33 @@ func (d *decoder) string() string {
 }
 
 func (d *decoder) bytes() []byte { return bytes.Clone(d.span(isBinary)) }
+
+// notNil refuses nil, which msgpack takes for 0 and for false.
+func (d *decoder) notNil() bool {
+	if d.err != nil {
+		return false
+	}
+	code, err := d.dec.PeekCode()
+	if err == nil && code == codeNil {
+		err = errShape
+	}
+	d.err = err
+	return err == nil
+}
+
+func (d *decoder) uint() (n uint64) {
+	if d.notNil() {
+		n, d.err = d.dec.DecodeUint64()
+	}
+	return n
+}
+
+func (d *decoder) bool() (b bool) {
+	if d.notNil() {
+		b, d.err = d.dec.DecodeBool()
+	}
+	return b
+}
 
 // span reads a string or binary and returns its bytes within the payload.
 func (d *decoder) span(is func(code byte) bool) []byte {
@@ -227,16 +252,22 @@ func (d *decoder) reclaimed() []store.ReclaimedChild {
 func (d *decoder) rules() []store.ScopeRule {
 	return elements(d, d.array(), func() store.ScopeRule {
 		d.arrayOf(3)
-		r := store.ScopeRule{Target: d.string(), Permission: d.string()}
-		if d.err == nil {
-			r.Recursive, d.err = d.dec.DecodeBool()
-		}
-		return r
+		return store.ScopeRule{Target: d.string(), Permission: d.string(), Recursive: d.bool()}
 	})
 }
 
 func (d *decoder) peers() []store.Peer {
 	return list(d, func() store.Peer { return store.Peer{PodName: d.string()} })
+}
+
+// manifest reads JSON, which is never empty: without a manifest there is no
+// sub-key.
+func (d *decoder) manifest() json.RawMessage {
+	b := d.bytes()
+	if d.err == nil && len(b) == 0 {
+		d.err = errShape
+	}
+	return b
 }
 
 func (d *decoder) extra() map[string]json.RawMessage {
