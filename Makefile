@@ -72,4 +72,4 @@ demo: build ## import the example tree, look at it, change it, export and verify
 
 .PHONY: session
 session: ## record the terminal sessions in README.md and docs/operations.md anew
-	$(GO) test ./cmd/podstore-migrate -count=1 -run '^(TestReadmeSession|TestOperations)$$' -update
+	$(GO) test ./cmd/podstore-migrate/internal/cli -count=1 -run '^(TestReadmeSession|TestOperations)$$' -update

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-const goldenDir = "../../testdata/golden"
+const goldenDir = "../../../../testdata/golden"
 
 // migrate runs a command line in this process and returns what it wrote.
 func migrate(t *testing.T, wantExit int, args ...string) (stdout, stderr string) {

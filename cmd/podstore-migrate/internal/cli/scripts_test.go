@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -24,11 +24,11 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/*.txtar and in the documents' sessions")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"podstore-migrate": main, "busy-supervisor": busySupervisor})
+	testscript.Main(m, map[string]func(){"podstore-migrate": func() { os.Exit(Main()) }, "busy-supervisor": busySupervisor})
 }
 
 func TestScripts(t *testing.T) {
-	golden, err := filepath.Abs("../../testdata/golden")
+	golden, err := filepath.Abs("../../../../testdata/golden")
 	if err != nil {
 		t.Fatal(err)
 	}

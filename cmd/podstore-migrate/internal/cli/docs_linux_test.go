@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 // These tests run all blocks of a document, in order, in one shell on a
 // pseudo-terminal. With -update they record anew what is not as it was.
 
-const repository = "../.."
+const repository = "../../../.."
 
 // TestReadmeSession runs the session of the README in a directory that has the
 // example tree and nothing else.

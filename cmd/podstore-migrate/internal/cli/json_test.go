@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-const shapesDoc = "../../docs/cli-json.md"
+const shapesDoc = "../../../../docs/cli-json.md"
 
 // field is one row of the tables in docs/cli-json.md.
 type field struct {
