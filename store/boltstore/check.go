@@ -33,13 +33,37 @@ type Space struct {
 	FreePages int64 // pages that the next commits can use
 	UsedPages int64 // pages that hold something
 	UsedBytes int64 // bytes in use in them
+
+	fresh freshSize
+}
+
+// freshSize is what the Pods of a file would take in a new one.
+type freshSize struct {
+	tree  int64 // bytes in the tree of names, small Pods with them
+	pages int64 // pages of Pods that have their own
+}
+
+// add counts a Pod as bbolt lays it out: in the tree of names up to a quarter of a
+// page, on pages of its own beyond that.
+func (f *freshSize) add(b *boltfile.Bucket) {
+	const element, header = 16, 16 // of a page: an element, its header
+	size := int64(header)
+	for _, kv := range b.Values {
+		size += element + int64(len(kv.Key)+len(kv.Value))
+	}
+	f.tree += element + header + int64(len(b.Name))
+	if size <= pageSize/4 {
+		f.tree += size
+		return
+	}
+	f.pages += (size + pageSize - 1) / pageSize
 }
 
 // Reclaimable estimates how many bytes Compact would save. A new file leaves
-// about a tenth of its pages empty, and grows by doubling up to 1 MiB and in
-// steps of 1 MiB from there.
+// about a tenth of the tree of names empty, and grows by doubling up to 1 MiB and
+// in steps of 1 MiB from there.
 func (s Space) Reclaimable() int64 {
-	fresh := s.UsedBytes*10/9 + 4*s.PageSize
+	fresh := s.fresh.tree*10/9 + (s.fresh.pages+4)*pageSize
 	if fresh > allocSize {
 		fresh += allocSize
 	} else {
@@ -109,6 +133,7 @@ func (c *checker) walk(bf *boltfile.File) error {
 		}
 		found.add(b.Name)
 		c.summary.Pods++
+		c.summary.Space.fresh.add(b)
 		if err := store.ValidateName(name); err != nil {
 			c.summary.Damaged++
 			c.file(fmt.Sprintf("a bucket has a name that no Pod can have: %v", err))
@@ -152,6 +177,7 @@ func (c *checker) walk(bf *boltfile.File) error {
 		FreePages: int64(s.FreePages),
 		UsedPages: int64(s.BranchPages + s.LeafPages + s.OverflowPages + s.FreelistPages + 2),
 		UsedBytes: s.BranchBytes + s.LeafBytes + int64(s.FreelistPages+2)*int64(s.PageSize),
+		fresh:     c.summary.Space.fresh,
 	}
 	return nil
 }
