@@ -36,6 +36,9 @@ func spoiled(t *testing.T, f func(tx *bolt.Tx) error) string {
 	return path
 }
 
+// nothing spoils nothing.
+func nothing(*bolt.Tx) error { return nil }
+
 // flip changes one bit of a value's payload.
 func flip(pod, key string) func(tx *bolt.Tx) error {
 	return func(tx *bolt.Tx) error {

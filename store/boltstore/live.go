@@ -127,6 +127,9 @@ func ListenUnix(path string) (net.Listener, error) {
 	tmp := filepath.Join(dir, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
 	if err != nil {
+		if e, ok := errors.AsType[*net.OpError](err); ok {
+			err = e.Err // without the temporary path
+		}
 		return fail(nil, fmt.Errorf("%w (a socket's path may have about 100 bytes)", err))
 	}
 	l.SetUnlinkOnClose(false)

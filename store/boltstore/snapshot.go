@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -119,16 +121,39 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, nil, errors.Join(err, os.Remove(f.Name()))
 	}
-	frozen, err := Open(f.Name(), &Options{ReadOnly: true})
+	frozen, err := openCopy(f.Name(), s.path, &Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), os.Remove(f.Name()))
 	}
 	return frozen, &snapshotFile{frozen}, nil
 }
 
+// openCopy opens a copy of a store, whose errors name what it is a copy of.
+func openCopy(path, of string, opts *Options) (*Store, error) {
+	s, err := Open(path, opts)
+	if err != nil {
+		return nil, renamed(err, path, of)
+	}
+	s.path = of
+	return s, nil
+}
+
+// renamed makes an error about a temporary file one about the path that the caller
+// gave.
+func renamed(err error, tmp, path string) error {
+	isTmp := func(p string) bool { return strings.Contains(filepath.Base(p), filepath.Base(tmp)) }
+	if e, ok := errors.AsType[*store.Error](err); ok && isTmp(e.Path) {
+		e.Path = path
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok && isTmp(e.Path) {
+		e.Path = path
+	}
+	return err
+}
+
 // snapshotFile closes a snapshot and removes its file.
 type snapshotFile struct{ s *Store }
 
 func (f *snapshotFile) Close() error {
-	return errors.Join(f.s.Close(), os.Remove(f.s.path))
+	return errors.Join(f.s.Close(), os.Remove(f.s.filePath))
 }

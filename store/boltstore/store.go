@@ -33,7 +33,8 @@ import (
 // came before it. It must return: one that calls [runtime.Goexit] ends the
 // goroutine of another caller.
 type Store struct {
-	path     string   // as given to Open, for messages
+	path     string   // what the caller named, for messages
+	filePath string   // the file, as given to Open: another one for a copy of the store
 	absPath  string   // the same, whatever the working directory becomes
 	file     *os.File // bbolt's own descriptor
 	identity fs.FileInfo
@@ -72,8 +73,10 @@ var (
 	_ store.Snapshotter   = (*Store)(nil)
 )
 
-// Path is the path of the database file, as it was given to Open.
-func (s *Store) Path() string { return s.path }
+// Path is the path of the database file, as it was given to Open. Of a store from
+// OpenLive or Snapshot it is the temporary copy, which closing removes; errors
+// name the socket or the database instead.
+func (s *Store) Path() string { return s.filePath }
 
 // Close waits for the commit that is under way, if any, and releases the file.
 // Changes that still wait to begin fail with [store.ErrClosed]. It can be called
