@@ -297,8 +297,7 @@ func (c *copier) alone(ctx context.Context, it copyItem, why error) ([]CopyResul
 		return []CopyResult{refusal(it.pod, why)}, nil
 	}
 	if !c.opts.Overwrite {
-		return []CopyResult{refusal(it.pod, &Error{Op: "copy", Pod: it.pod, Kind: ErrCorrupt,
-			Err: fmt.Errorf("the stored one is damaged and was kept, overwrite to replace it: %w", why)})}, nil
+		return []CopyResult{keptDamaged(it.pod, why)}, nil
 	}
 	if !c.opts.DryRun {
 		err := c.dst.Write(ctx, it.m)
@@ -310,6 +309,12 @@ func (c *copier) alone(ctx context.Context, it copyItem, why error) ([]CopyResul
 		}
 	}
 	return []CopyResult{{Pod: it.pod, Outcome: Written}}, nil
+}
+
+// keptDamaged refuses a Pod that dst holds damaged.
+func keptDamaged(pod string, why error) CopyResult {
+	return refusal(pod, &Error{Op: "copy", Pod: pod, Kind: ErrCorrupt,
+		Err: fmt.Errorf("the stored one is damaged and was kept, overwrite to replace it: %w", why)})
 }
 
 // oneByOne copies a batch to a store that cannot edit several Pods at once.
@@ -328,6 +333,8 @@ func (c *copier) oneByOne(ctx context.Context, batch []copyItem) ([]CopyResult, 
 			results[i] = c.judge(it.m, stored)
 		case errors.Is(err, ErrCorrupt) && c.opts.Overwrite:
 			results[i] = CopyResult{Pod: it.pod, Outcome: Written}
+		case errors.Is(err, ErrCorrupt):
+			results[i] = keptDamaged(it.pod, err)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case concernsAll(err):

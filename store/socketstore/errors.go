@@ -9,24 +9,25 @@ import (
 	"podstore/store"
 )
 
-// Errors of a client beside those of package store, for errors.Is.
+// Errors of a client, for errors.Is. All but ErrForbidden match the error of the
+// same name in package store.
 var (
 	// ErrUnknown: the server went away before it answered, and what is stored does
 	// not tell: the change may or may not have been made, whole in either case.
 	// Read, and decide whether to ask again.
-	ErrUnknown = errors.New("the change may or may not have been made")
+	ErrUnknown = store.ErrUnknown
 	// ErrUnavailable: nobody answers at the socket, or the server has too much to
 	// do. Nothing was changed.
-	ErrUnavailable = errors.New("the store's server is not available")
+	ErrUnavailable = store.ErrUnavailable
 	// ErrConflict: other writers changed the Pod each time before the edit's result
 	// could be written. Nothing was changed.
-	ErrConflict = errors.New("the pod was changed by others meanwhile")
+	ErrConflict = fmt.Errorf("the pod was %w", store.ErrConflict)
 	// ErrForbidden: the other side of the socket belongs to another user, or the
 	// system does not tell whose it is. Nothing was changed.
 	ErrForbidden = errors.New("not allowed")
 	// ErrTooLarge: a request has more bytes or Pods than the server takes. It
 	// matches store.ErrInvalid too. Nothing was changed.
-	ErrTooLarge = fmt.Errorf("%w: too large", store.ErrInvalid)
+	ErrTooLarge = store.ErrTooLarge
 )
 
 // errBusy is ErrUnavailable as the server says it of itself.
