@@ -8,4 +8,4 @@ import (
 	"podstore/cmd/podstore-migrate/internal/cli"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() { os.Exit(cli.Main("podstore-migrate")) }

@@ -24,6 +24,10 @@ type ImportOptions struct {
 	// MaxFileSize is the size limit of one metadata.json in bytes;
 	// [DefaultMaxFileSize] where it is 0.
 	MaxFileSize int64
+	// Found, if set, is given every Pod that was read, before it is written. It is
+	// called from one other goroutine, which has ended when Import returns, and must
+	// neither change nor keep the Pod.
+	Found func(*store.Metadata)
 	// Progress, if set, is told every result, sorted by name but for files that
 	// had to be read again: those come last.
 	Progress Progress
@@ -61,7 +65,7 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 	defer s.close()
 	r.Files, r.total = s.files, len(s.entries)
 	var empty atomic.Int64 // directories that are no Pods
-	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty), store.CopyOptions{
+	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty, opts.Found), store.CopyOptions{
 		Overwrite: opts.Overwrite,
 		Atomic:    opts.Strict,
 		DryRun:    opts.DryRun,
@@ -75,15 +79,20 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 }
 
 // pods yields what the scan finds as Copy wants it.
-func (s *scan) pods(ctx context.Context, empty *atomic.Int64) iter.Seq2[*store.Metadata, error] {
+func (s *scan) pods(ctx context.Context, empty *atomic.Int64, told func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		for found := range s.all(ctx) {
 			switch {
 			case found.later:
 			case found.err == errNoPod:
 				empty.Add(1)
-			case !yield(found.m, found.err):
-				return
+			default:
+				if found.err == nil && told != nil {
+					told(found.m)
+				}
+				if !yield(found.m, found.err) {
+					return
+				}
 			}
 		}
 	}

@@ -86,7 +86,7 @@ func runCheck(ctx context.Context, c *console, db, sessions string) error {
 func (c *console) found(f boltstore.Finding) {
 	c.note(exitDamage)
 	item := findingItem{c.head("finding"), nil, oneLine(f.Reason), oneLine(f.Advice)}
-	what := "file " + place(nil, c.db)
+	what := "file " + c.db.name()
 	if f.Pod != "" {
 		what = "pod " + quoteName(f.Pod)
 		item.Pod = &f.Pod

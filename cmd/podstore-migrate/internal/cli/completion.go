@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"podstore/store/boltstore"
+	"podstore/store/jsonexport"
 )
 
 const completionHelp = `Completion writes a script that lets a shell complete commands, flags and the
@@ -63,17 +65,14 @@ func completeArgs(wanted []string) cobra.CompletionFunc {
 // podNames lists Pods for completion, where it can do so at once. Names that a
 // line cannot hold are left out.
 func podNames(ctx context.Context, db string) []string {
-	s, err := boltstore.Open(db, &boltstore.Options{ReadOnly: true, LockTimeout: 100 * time.Millisecond})
-	if err != nil {
-		return nil
-	}
-	defer s.Close()
-	names, _ := s.List(ctx)
-	out := names[:0]
-	for _, name := range names {
-		if !strings.ContainsAny(name, "\n\t") {
-			out = append(out, name)
+	var names []string
+	if path, ok := strings.CutPrefix(db, dirPrefix); ok {
+		if d, err := jsonexport.OpenDir(path, &jsonexport.DirOptions{ReadOnly: true}); err == nil {
+			names, _ = d.List(ctx)
 		}
+	} else if s, err := boltstore.Open(db, &boltstore.Options{ReadOnly: true, LockTimeout: 100 * time.Millisecond}); err == nil {
+		defer s.Close()
+		names, _ = s.List(ctx)
 	}
-	return out
+	return slices.DeleteFunc(names, func(name string) bool { return strings.ContainsAny(name, "\n\t") })
 }

@@ -29,17 +29,19 @@ type console struct {
 	// is one: progress is shown.
 	terminal, errTerminal bool
 	bar                   *progressbar.ProgressBar
+	barName               string // what the bar is about, if not the whole command
 	json                  bool
-	command               string
+	program, command      string
+	schemes               []Scheme
 	code                  int
 
-	db      string // the database named on the command line, for hints
+	db      side   // what the command works on, for hints
 	resume  string // what to say when the command is interrupted
 	summary any    // the "summary" of the last line of --json
 }
 
 func newConsole(stdout, stderr io.Writer) *console {
-	return &console{out: bufio.NewWriterSize(stdout, 32<<10), err: stderr, terminal: isTerminal(stdout), errTerminal: isTerminal(stderr)}
+	return &console{program: "podstore-migrate", out: bufio.NewWriterSize(stdout, 32<<10), err: stderr, terminal: isTerminal(stdout), errTerminal: isTerminal(stderr)}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -135,7 +137,7 @@ func (c *console) fail(err error) {
 		item.Message, item.Hint = "interrupted", c.resume
 	}
 	c.emit(item)
-	c.say("podstore-migrate: %s", item.Message)
+	c.say("%s: %s", c.program, item.Message)
 	if item.Hint != "" {
 		c.say("hint: %s", item.Hint)
 	}
@@ -157,7 +159,7 @@ func (c *console) finish(err error) {
 	if c.outErr != nil && !c.hungUp() {
 		c.note(exitFailure)
 		c.json = false
-		c.say("podstore-migrate: %s: standard output: %s", c.command, oneLine(c.outErr.Error()))
+		c.say("%s: %s: standard output: %s", c.program, c.command, oneLine(c.outErr.Error()))
 	}
 }
 
@@ -165,22 +167,32 @@ func (c *console) finish(err error) {
 func (c *console) hint(err error, code int) string {
 	var e *store.Error
 	errors.As(err, &e)
-	db := shellWord(c.db)
+	db := shellWord(c.db.arg)
 	switch {
+	case code == exitUsage:
+		return ""
+	case c.db.isDirectory():
+		return fmt.Sprintf("%s is a directory; as a directory of Pods it is written %s", db, shellWord(dirPrefix+c.db.arg))
 	case code == exitMissing && e != nil && e.Pod != "":
-		return fmt.Sprintf("podstore-migrate list %s shows the Pods that are there", db)
+		return fmt.Sprintf("%s list %s shows the Pods that are there", c.program, db)
 	case errors.Is(err, store.ErrExists):
 		return "give a path where nothing is; nothing was overwritten"
-	case code == exitMissing && e != nil && e.Path == c.db:
-		return "check the path; podstore-migrate import DB DIR creates a database"
+	case code == exitMissing && c.db.kind == inFile && e != nil && e.Path == c.db.path && c.command != "copy":
+		return fmt.Sprintf("check the path; %s import DB DIR creates a database", c.program)
 	case code == exitMissing:
 		return "check the path"
 	case code == exitLocked && c.command == "import":
 		return "end the program that has it open, then run the same command again"
+	case code == exitLocked && c.command == "copy":
+		return "end the program that has it open, or where it serves a socket, give unix:SOCKET in place of " + db
 	case code == exitLocked:
-		return fmt.Sprintf("end the program that has it open, or where it serves a socket: podstore-migrate %s unix:SOCKET", c.command)
-	case code == exitDamage && c.command != "check" && c.command != "salvage":
-		return fmt.Sprintf("podstore-migrate check %s lists all damage, podstore-migrate salvage %s NEWDB copies what is whole", db, db)
+		return fmt.Sprintf("end the program that has it open, or where it serves a socket: %s %s unix:SOCKET", c.program, c.command)
+	case code == exitDamage && c.db.kind == inDirectory:
+		return "correct or remove that file"
+	case code == exitDamage && c.db.kind != onServers && c.command != "check" && c.command != "salvage":
+		return fmt.Sprintf("%s check %s lists all damage, %s salvage %s NEWDB copies what is whole", c.program, db, c.program, db)
+	case errors.Is(err, store.ErrUnavailable):
+		return "see that it runs and can be reached, then run the same command again"
 	case errors.Is(err, store.ErrNoSpace):
 		return "free some space, then run the same command again"
 	}

@@ -54,12 +54,13 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, args := range [][]string{
-		{"import", db, tree}, {"import", "--dry-run", db, tree}, {"export", db, tree}, {"verify", db, tree},
+		{"import", db, tree}, {"import", "--dry-run", db, tree}, {"copy", db, filepath.Join(dir, "other.db")}, {"copy", "dir:" + tree, "dir:" + filepath.Join(dir, "other")},
+		{"list", "dir:" + tree}, {"show", "dir:" + tree, "pod-000"}, {"export", "dir:" + tree, filepath.Join(dir, "other")}, {"export", db, tree}, {"verify", db, tree},
 		{"list", db}, {"show", db, "pod-000"}, {"tree", db}, {"stats", db}, {"check", db},
 		{"salvage", db, filepath.Join(dir, "new.db")}, {"snapshot", db, filepath.Join(dir, "copy.db")}, {"compact", db, filepath.Join(dir, "small.db")},
 	} {
 		var out, errs bytes.Buffer
-		if code := execute(ctx, args, &out, &errs); code != exitInterrupted {
+		if code := newConsole(&out, &errs).execute(ctx, args); code != exitInterrupted {
 			t.Errorf("%v: exit code %d\n%s", args, code, &errs)
 		}
 		if !strings.Contains(errs.String(), "podstore-migrate: interrupted\nhint: ") {
@@ -84,7 +85,7 @@ func TestInterruptedWhileLocked(t *testing.T) {
 	defer s.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if code := execute(ctx, []string{"list", db}, new(bytes.Buffer), new(bytes.Buffer)); code != exitInterrupted {
+	if code := newConsole(new(bytes.Buffer), new(bytes.Buffer)).execute(ctx, []string{"list", db}); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
 }

@@ -34,7 +34,11 @@ func exportCmd(c *console) *cobra.Command {
 
 func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.ExportOptions) error {
 	c.resume = "every file that was written is whole; run the same command again to write the rest"
-	s, err := c.openRead(ctx, db)
+	dir, err := c.directory(dir)
+	if err != nil {
+		return err
+	}
+	s, err := c.openRead(ctx, db, opts.MaxFileSize)
 	if err != nil {
 		return err
 	}
@@ -42,7 +46,7 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		c.exported(r)
 		c.progress(done, total)
 	}
-	report, err := jsonexport.Export(ctx, s, dir, opts)
+	report, err := jsonexport.Export(ctx, s.MetadataStore, dir, opts)
 	c.sumUp(report, exportOutcomes, false, err)
 	return errors.Join(err, s.Close())
 }

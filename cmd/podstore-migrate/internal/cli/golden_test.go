@@ -18,7 +18,7 @@ const goldenDir = "../../../../testdata/golden"
 func migrate(t *testing.T, wantExit int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := execute(context.Background(), args, &out, &errs); code != wantExit {
+	if code := newConsole(&out, &errs).execute(context.Background(), args); code != wantExit {
 		t.Fatalf("%q: exit code %d, want %d\n%s%s", args, code, wantExit, &out, &errs)
 	}
 	return out.String(), errs.String()

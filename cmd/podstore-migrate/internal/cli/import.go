@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"podstore/store"
-	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
 )
 
@@ -39,6 +38,10 @@ func importCmd(c *console) *cobra.Command {
 }
 
 func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.ImportOptions) error {
+	dir, err := c.directory(dir)
+	if err != nil {
+		return err
+	}
 	if err := c.writable(db); err != nil {
 		return err
 	}
@@ -53,7 +56,7 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	case opts.Strict:
 		c.resume = "nothing was imported; run the same command again"
 	}
-	dst, closeDB, err := c.importTarget(ctx, db, opts.DryRun)
+	dst, err := c.openTarget(ctx, side{arg: db, path: db}, opts.DryRun, 0)
 	if err != nil {
 		return err
 	}
@@ -61,32 +64,12 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		c.imported(r, opts.DryRun)
 		c.progress(done, total)
 	}
-	report, err := jsonexport.Import(ctx, dst, dir, opts)
+	report, err := jsonexport.Import(ctx, dst.MetadataStore, dir, opts)
 	if opts.Strict && report.Counts[jsonexport.Imported] > 0 {
 		c.resume = "all Pods were imported before it was noticed" // a commit that has begun is finished
 	}
 	c.sumUp(report, importOutcomes, opts.DryRun, err)
-	return errors.Join(err, closeDB())
-}
-
-// importTarget opens the database to import into. A dry run only reads it, and
-// does without where it is missing.
-func (c *console) importTarget(ctx context.Context, db string, dryRun bool) (store.MetadataStore, func() error, error) {
-	if !dryRun {
-		s, err := c.open(ctx, db, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, s.Close, nil
-	}
-	s, err := c.open(ctx, db, &boltstore.Options{ReadOnly: true})
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return planned{nil}, func() error { return nil }, nil
-	case err != nil:
-		return nil, nil, err
-	}
-	return planned{s}, s.Close, nil
+	return errors.Join(err, dst.Close())
 }
 
 // imported tells the result of one Pod.

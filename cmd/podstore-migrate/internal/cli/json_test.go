@@ -142,6 +142,21 @@ func (s shapes) shape(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// checkShapes judges all lines of output.
+func checkShapes(t *testing.T, command, text string) {
+	t.Helper()
+	all := readShapes(t)
+	for line := range strings.Lines(text) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if err := all.check(command, object); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestShapesAreDocumented compares the documented commands with those that are.
 func TestShapesAreDocumented(t *testing.T) {
 	all := readShapes(t)

@@ -50,20 +50,20 @@ type listSummary struct {
 func runList(ctx context.Context, c *console, db, sorting string, filters []string) error {
 	keep, err := parseFilters(filters)
 	if err != nil {
-		return &usageError{"podstore-migrate list", err}
+		return c.misuse("%w", err)
 	}
 	order, err := parseSort(sorting)
 	if err != nil {
-		return &usageError{"podstore-migrate list", err}
+		return c.misuse("%w", err)
 	}
 	c.resume = "list changes nothing; run the same command again"
-	s, err := c.openRead(ctx, db)
+	s, err := c.openRead(ctx, db, 0)
 	if err != nil {
 		return err
 	}
 	var sum listSummary
 	var rows []podItem // only where they must be sorted
-	for m, podErr := range s.All(ctx, store.ReadOptions{}) {
+	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{}) {
 		var e *store.Error
 		switch {
 		case podErr == nil && !keep(m):

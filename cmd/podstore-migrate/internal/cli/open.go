@@ -3,19 +3,15 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"podstore/store"
 	"podstore/store/boltstore"
+	"podstore/store/jsonexport"
 )
 
-// socketPrefix begins what stands in place of a database that a supervisor serves
-// on a Unix socket.
-const socketPrefix = "unix:"
-
-// database is a database that is open for reading.
+// database is a database file that is open for reading, or a copy of one that a
+// supervisor serves.
 type database struct {
 	*boltstore.Store
 	closer io.Closer
@@ -24,65 +20,134 @@ type database struct {
 // Close closes the database and removes what was fetched.
 func (d *database) Close() error { return d.closer.Close() }
 
-// openRead opens a database for reading: the file, which is neither created nor
-// changed, or what a supervisor serves, as it is at this moment.
-func (c *console) openRead(ctx context.Context, db string) (*database, error) {
-	c.db = db
-	socket, live := strings.CutPrefix(db, socketPrefix)
-	if !live {
-		s, err := c.open(ctx, db, &boltstore.Options{ReadOnly: true})
+// openDatabase opens a database for reading: the file, which is neither created
+// nor changed, or what a supervisor serves, as it is at this moment.
+func (c *console) openDatabase(ctx context.Context, arg string) (*database, error) {
+	s, err := c.fileSide(arg)
+	if err != nil {
+		return nil, err
+	}
+	return c.openSide(ctx, s)
+}
+
+func (c *console) openSide(ctx context.Context, s side) (*database, error) {
+	c.db = s
+	if s.kind == inFile {
+		db, err := c.open(ctx, s.path, &boltstore.Options{ReadOnly: true})
 		if err != nil {
 			return nil, err
 		}
-		return &database{s, s}, nil
+		return &database{db, db}, nil
 	}
-	s, closer, err := boltstore.OpenLive(ctx, socket, "")
+	db, closer, err := boltstore.OpenLive(ctx, s.path, "")
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
 		return nil, err
 	}
-	return &database{s, closer}, nil
+	return &database{db, closer}, nil
+}
+
+// opened is a store of any kind, and what closes it.
+type opened struct {
+	store.MetadataStore
+	close func() error
+}
+
+// Close frees the store.
+func (o opened) Close() error { return o.close() }
+
+func nothingToClose() error { return nil }
+
+// openRead opens any side for reading. But for a directory, it shows one moment.
+func (c *console) openRead(ctx context.Context, arg string, maxFileSize int64) (opened, error) {
+	s, err := c.parseSide(arg)
+	if err != nil {
+		return opened{}, err
+	}
+	return c.readSide(ctx, s, maxFileSize)
+}
+
+func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (opened, error) {
+	c.db = s
+	switch s.kind {
+	case inDirectory:
+		if err := ctx.Err(); err != nil {
+			return opened{}, err
+		}
+		d, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{ReadOnly: true, MaxFileSize: maxFileSize})
+		return opened{d, nothingToClose}, err
+	case onServers:
+		all, err := c.openScheme(ctx, s)
+		if err != nil {
+			return opened{}, err
+		}
+		frozen, ok := all.MetadataStore.(store.Snapshotter)
+		if !ok {
+			return all, nil
+		}
+		moment, closer, err := frozen.Snapshot(ctx)
+		if err != nil {
+			return opened{}, errors.Join(err, all.Close())
+		}
+		return opened{moment, func() error { return errors.Join(closer.Close(), all.Close()) }}, nil
+	}
+	db, err := c.openSide(ctx, s)
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{db.Store, db.Close}, nil
+}
+
+// openScheme connects to a store that this build has a scheme for.
+func (c *console) openScheme(ctx context.Context, s side) (opened, error) {
+	if err := ctx.Err(); err != nil {
+		return opened{}, err
+	}
+	all, closer, err := s.scheme.Open(ctx, s.arg)
+	switch {
+	case err == nil:
+		return opened{all, closer.Close}, nil
+	case ctx.Err() != nil:
+		return opened{}, ctx.Err()
+	case errors.Is(err, store.ErrInvalid):
+		return opened{}, c.misuse("%s: %s", s.name(), reason(err))
+	}
+	return opened{}, err
 }
 
 // readFile gives the path of a database file, for what works on whole files:
 // the database itself, or a copy of what a supervisor serves.
-func (c *console) readFile(ctx context.Context, db string) (string, io.Closer, error) {
-	c.db = db
-	if !strings.HasPrefix(db, socketPrefix) {
-		return db, io.NopCloser(nil), nil
-	}
-	s, err := c.openRead(ctx, db)
+func (c *console) readFile(ctx context.Context, arg string) (string, io.Closer, error) {
+	s, err := c.fileSide(arg)
 	if err != nil {
 		return "", nil, err
 	}
-	return s.Path(), s, nil
-}
-
-// writable refuses a socket where a file is to be written.
-func (c *console) writable(path string) error {
-	if strings.HasPrefix(path, socketPrefix) {
-		return &usageError{"podstore-migrate " + c.command, fmt.Errorf("%s writes to %s, but a socket serves reading only", c.command, path)}
+	if c.db = s; s.kind == inFile {
+		return s.path, io.NopCloser(nil), nil
 	}
-	return nil
+	db, err := c.openSide(ctx, s)
+	if err != nil {
+		return "", nil, err
+	}
+	return db.Path(), db, nil
 }
 
-// open opens a database. It may have to wait for a lock, and an interrupt ends
-// that too.
-func (c *console) open(ctx context.Context, db string, opts *boltstore.Options) (*boltstore.Store, error) {
-	c.db = db
+// open opens a database file. It may have to wait for a lock, and an interrupt
+// ends that too.
+func (c *console) open(ctx context.Context, path string, opts *boltstore.Options) (*boltstore.Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	type opened struct {
+	type result struct {
 		s   *boltstore.Store
 		err error
 	}
-	done := make(chan opened, 1)
+	done := make(chan result, 1)
 	go func() {
-		s, err := boltstore.Open(db, opts)
-		done <- opened{s, err}
+		s, err := boltstore.Open(path, opts)
+		done <- result{s, err}
 	}()
 	select {
 	case o := <-done:
@@ -95,28 +160,4 @@ func (c *console) open(ctx context.Context, db string, opts *boltstore.Options) 
 		}()
 		return nil, ctx.Err()
 	}
-}
-
-// planned is a database that an import is tried on: it is read, and nothing is
-// written to it. The Store is nil where there is none yet.
-type planned struct{ *boltstore.Store }
-
-var errPlanned = errors.New("a dry run came to the point of writing")
-
-// UpdatePods gives the edit what is there, and expects it to refuse.
-func (p planned) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	pods := make([]*store.Metadata, len(names))
-	if p.Store != nil {
-		for i, name := range names {
-			m, err := p.Read(ctx, name)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				return nil, err
-			}
-			pods[i] = m
-		}
-	}
-	if err := edit(pods); err != nil {
-		return nil, err
-	}
-	return nil, errPlanned
 }

@@ -77,10 +77,19 @@ func (c *console) sumUp(r jsonexport.Report, outcomes []jsonexport.Outcome, dryR
 	c.say("%s", line)
 }
 
-// damaged tells of a Pod that is damaged in the database.
+// damaged tells of a Pod that is damaged in what the command reads.
 func (c *console) damaged(pod string, err error) {
 	c.note(exitDamage)
-	c.say("damaged pod %s: %s", quoteName(pod), reason(err))
+	c.say("damaged pod %s: %s", quoteName(pod), c.fullReason(err))
+}
+
+// fullReason is reason with the place, where a Pod is a file of its own.
+func (c *console) fullReason(err error) string {
+	var e *store.Error
+	if c.db.kind == inDirectory && errors.As(err, &e) && e.Path != "" {
+		return e.Position() + ": " + reason(err)
+	}
+	return reason(err)
 }
 
 // damageItem is a damaged Pod in JSON, for commands without a result per Pod.
@@ -92,7 +101,7 @@ type damageItem struct {
 
 // damagedPod is damaged for those commands.
 func (c *console) damagedPod(pod string, err error) {
-	c.emit(damageItem{c.head("damage"), pod, reason(err)})
+	c.emit(damageItem{c.head("damage"), pod, c.fullReason(err)})
 	c.damaged(pod, err)
 }
 

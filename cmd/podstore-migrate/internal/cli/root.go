@@ -10,22 +10,31 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const rootHelp = `podstore-migrate moves Pod metadata between one podstore database file and a
-directory of {pod}/metadata.json files, byte for byte, and looks inside.
+const rootHelp = `podstore-migrate moves Pod metadata between podstore databases and directories of
+{pod}/metadata.json files, byte for byte, and looks inside.
 
 The database comes first in every command. Flags come before it; everything
-after it is an argument, so a Pod may be named -dash.
+after it is an argument, so a Pod may be named -dash. For DB, SRC and DST stands
+  PATH            a database file
+  unix:SOCKET     the database of the supervisor that serves this socket
+  dir:DIR         a directory of {pod}/metadata.json files
+  etcd://HOST:PORT[,HOST:PORT...]/PREFIX
+                  in etcd; podstore-migrate-etcd is the build that has it
+stats, check, salvage, snapshot and compact are about database files, and take
+only the first two. A file whose name begins like the others is written ./dir:x.
 
 Results go to standard output, messages to standard error. A Pod's name that has
 spaces, quotes or control characters is printed quoted, as in Go or JSON source:
 "a b". No other name begins with a double quote.
+`
 
+const exitHelp = `
 Exit codes:
   0    done
   1    failure
   2    wrong usage
   3    done, but some Pods were refused or are in conflict
-  4    verify found differences, or check --sessions dangling sessions
+  4    verify or copy found differences, or check --sessions dangling sessions
   5    damage found; everything that could be read was delivered
   10   no such database, directory or Pod
   11   the database is locked by another program
@@ -35,9 +44,9 @@ Where several apply: 130 before 1 before 5 before 4 before 3.`
 
 func newRoot(c *console) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "podstore-migrate COMMAND [flags] DB [ARG]",
-		Short:         "Move Pod metadata between a podstore database and JSON directories",
-		Long:          rootHelp,
+		Use:           c.program + " COMMAND [flags] DB [ARG]",
+		Short:         "Move Pod metadata between podstore databases and JSON directories",
+		Long:          rootHelp + schemeHelp(c.schemes) + exitHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
@@ -55,7 +64,7 @@ func newRoot(c *console) *cobra.Command {
 	root.SetErr(c.err)
 	root.SetHelpCommand(helpCmd(root, c))
 	root.AddCommand(
-		importCmd(c), exportCmd(c), verifyCmd(c),
+		importCmd(c), exportCmd(c), verifyCmd(c), copyCmd(c),
 		listCmd(c), showCmd(c), treeCmd(c), statsCmd(c),
 		checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c),
 		versionCmd(c), completionCmd(c), manCmd(c),
@@ -70,8 +79,15 @@ func newRoot(c *console) *cobra.Command {
 		help(cmd, args)
 		c.wrote(c.out.Flush())
 	})
-	root.SetVersionTemplate(versionLine())
+	root.SetVersionTemplate(c.versionLine())
 	return root
+}
+
+func schemeHelp(schemes []Scheme) (text string) {
+	for _, s := range schemes {
+		text += "\n" + s.Help + "\n"
+	}
+	return text
 }
 
 // unknownCommand names the command that may have been meant.
@@ -155,7 +171,7 @@ func (c *console) usageError(err error, args []string) {
 		}
 	}
 	c.command = name
-	c.finish(&usageError{strings.TrimSpace("podstore-migrate " + name), err})
+	c.finish(&usageError{strings.TrimSpace(c.program + " " + name), err})
 }
 
 // usageError is wrong usage of a command.

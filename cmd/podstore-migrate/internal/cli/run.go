@@ -4,26 +4,27 @@ package cli
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 )
 
-// Main runs the command line of this process and returns the exit code.
-func Main() int {
+// Main runs the command line of this process and returns the exit code. program is
+// what the program calls itself.
+func Main(program string, schemes ...Scheme) int {
 	// A reader that closes its pipe early is an error to writes, not a signal that
 	// ends the program in the middle of its work.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	return execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	c := newConsole(os.Stdout, os.Stderr)
+	c.program, c.schemes = program, schemes
+	return c.execute(ctx, os.Args[1:])
 }
 
 // execute runs one command line and returns the exit code.
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := newConsole(stdout, stderr)
+func (c *console) execute(ctx context.Context, args []string) int {
 	root := newRoot(c)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {

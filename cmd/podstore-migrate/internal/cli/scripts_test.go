@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,12 +20,13 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/socketstore"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/*.txtar and in the documents' sessions")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"podstore-migrate": func() { os.Exit(Main()) }, "busy-supervisor": busySupervisor})
+	testscript.Main(m, map[string]func(){"podstore-migrate": func() { os.Exit(Main("podstore-migrate")) }, "busy-supervisor": busySupervisor})
 }
 
 func TestScripts(t *testing.T) {
@@ -129,14 +131,19 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = s.Close() })
 }
 
-// serve DB SOCKET: keeps a database open for writing and serves it, until the
-// script ends.
+// serve DB SOCKET [reading]: keeps a database open for writing and serves it, for
+// changing too unless told otherwise, until the script ends.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	l, err := boltstore.ListenUnix(ts.MkAbs(args[1]))
 	ts.Check(err)
-	server := boltstore.NewServer(s.Handler())
+	mux := http.NewServeMux()
+	mux.Handle(boltstore.SnapshotPath, s.Handler())
+	if len(args) == 2 {
+		mux.Handle(socketstore.Prefix, socketstore.Handler(s, nil))
+	}
+	server := socketstore.NewServer(mux, nil)
 	go func() { _ = server.Serve(l) }()
 	ts.Defer(func() {
 		_ = server.Close()

@@ -35,7 +35,7 @@ func showCmd(c *console) *cobra.Command {
 
 func runShow(ctx context.Context, c *console, db, pod, field string) error {
 	c.resume = "show changes nothing; run the same command again"
-	s, err := c.openRead(ctx, db)
+	s, err := c.openRead(ctx, db, 0)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func runSnapshot(ctx context.Context, c *console, db, dest string) error {
 		return existsAt("snapshot", dest, err)
 	}
 	c.resume = "nothing was written; run the same command again"
-	s, err := c.openRead(ctx, db)
+	s, err := c.openDatabase(ctx, db)
 	if err != nil {
 		return err
 	}

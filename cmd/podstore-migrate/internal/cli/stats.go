@@ -43,7 +43,7 @@ type statsItem struct {
 
 func runStats(ctx context.Context, c *console, db string) error {
 	c.resume = "stats changes nothing; run the same command again"
-	s, err := c.openRead(ctx, db)
+	s, err := c.openDatabase(ctx, db)
 	if err != nil {
 		return err
 	}

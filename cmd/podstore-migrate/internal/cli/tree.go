@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ func runTree(ctx context.Context, c *console, db, pod string, one bool, format s
 	formats := map[string]func(*console, *graph, map[string]bool){"text": drawText, "dot": drawDOT, "mermaid": drawMermaid}
 	draw := formats[format]
 	if draw == nil {
-		return &usageError{"podstore-migrate tree", fmt.Errorf("--format %s: expected text, dot or mermaid", format)}
+		return c.misuse("--format %s: expected text, dot or mermaid", format)
 	}
 	c.resume = "tree changes nothing; run the same command again"
 	g, err := c.readGraph(ctx, db)
@@ -76,12 +75,12 @@ func runTree(ctx context.Context, c *console, db, pod string, one bool, format s
 
 // readGraph reads all Pods. Damaged ones are told and have a node too.
 func (c *console) readGraph(ctx context.Context, db string) (*graph, error) {
-	s, err := c.openRead(ctx, db)
+	s, err := c.openRead(ctx, db, 0)
 	if err != nil {
 		return nil, err
 	}
 	g := &graph{nodes: make(map[string]*node)}
-	for m, podErr := range s.All(ctx, store.ReadOptions{OmitManifest: true}) {
+	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{OmitManifest: true}) {
 		var e *store.Error
 		switch {
 		case podErr == nil:

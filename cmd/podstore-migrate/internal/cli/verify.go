@@ -33,7 +33,11 @@ func verifyCmd(c *console) *cobra.Command {
 
 func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.VerifyOptions) error {
 	c.resume = "verify changes nothing; run the same command again"
-	s, err := c.openRead(ctx, db)
+	dir, err := c.directory(dir)
+	if err != nil {
+		return err
+	}
+	s, err := c.openRead(ctx, db, opts.MaxFileSize)
 	if err != nil {
 		return err
 	}
@@ -41,7 +45,7 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		c.verified(r)
 		c.progress(done, total)
 	}
-	report, err := jsonexport.Verify(ctx, s, dir, opts)
+	report, err := jsonexport.Verify(ctx, s.MetadataStore, dir, opts)
 	c.sumUp(report, verifyOutcomes, false, err)
 	return errors.Join(err, s.Close())
 }
@@ -49,7 +53,10 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 // verified tells the result of one Pod.
 func (c *console) verified(r jsonexport.Result) {
 	c.result(r)
-	name, path := quoteName(r.Pod), place(nil, r.Path)
+	name, path, adds := quoteName(r.Pod), place(nil, r.Path), "copy"
+	if c.db.kind == inFile {
+		adds = "import"
+	}
 	switch r.Outcome {
 	case jsonexport.Same:
 		return
@@ -57,11 +64,11 @@ func (c *console) verified(r jsonexport.Result) {
 		c.damaged(r.Pod, r.Err)
 		return
 	case jsonexport.Differs:
-		c.print("differs %s: %s has other content than the database, first in %s; import --overwrite takes the file's, export the database's\n", name, path, quoteName(r.Field))
+		c.print("differs %s: %s has other content than %s, first in %s; %s --overwrite takes the file's, export %s's\n", name, path, c.db.noun(), quoteName(r.Field), adds, c.db.noun())
 	case jsonexport.NotCanonical:
 		c.print("not-canonical %s: %s has the same content in other bytes; export writes the canonical ones, --content accepts these\n", name, path)
 	case jsonexport.MissingInStore:
-		c.print("missing-in-store %s: only %s has it; import adds it, export --prune removes the file\n", name, path)
+		c.print("missing-in-store %s: only %s has it; %s adds it, export --prune removes the file\n", name, path, adds)
 	case jsonexport.MissingInDir:
 		c.print("missing-in-directory %s: there is no %s; export writes it\n", name, path)
 	case jsonexport.Unreadable:

@@ -13,7 +13,7 @@ func versionCmd(c *console) *cobra.Command {
 	return command(c, "version", "Print the version of this program", "Version prints the version of this program and of Go.",
 		`  podstore-migrate version`,
 		func(context.Context, []string) error {
-			c.print("%s", versionLine())
+			c.print("%s", c.versionLine())
 			c.emit(versionItem{c.head("version"), version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
 			return nil
 		})
@@ -27,8 +27,8 @@ type versionItem struct {
 	Platform string `json:"platform"`
 }
 
-func versionLine() string {
-	return fmt.Sprintf("podstore-migrate %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func (c *console) versionLine() string {
+	return fmt.Sprintf("%s %s %s %s/%s\n", c.program, version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // version is what the build recorded.

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"podstore/store"
+)
+
+// What begins an argument that names something else than a database file.
+const (
+	dirPrefix    = "dir:"
+	socketPrefix = "unix:"
+)
+
+// Scheme is a kind of store that only some builds of the command have. Addresses
+// begin with its name and "://".
+type Scheme struct {
+	Name string
+	Help string // paragraphs for the help of the whole command
+	// Open connects to the store at an address, given with its scheme. It answers,
+	// or Open fails. What is wrong with the address or the settings matches
+	// store.ErrInvalid.
+	Open func(ctx context.Context, address string) (store.MetadataStore, io.Closer, error)
+}
+
+// sideKind is the kind of a place that keeps Pods.
+type sideKind int
+
+const (
+	inFile sideKind = iota
+	inDirectory
+	behindSocket
+	onServers
+)
+
+// String is what a message calls such a place.
+func (k sideKind) String() string {
+	return [...]string{"a database file", "a directory", "a socket", "kept by servers"}[k]
+}
+
+// side is one place that keeps Pods, as the command line names it.
+type side struct {
+	arg    string
+	kind   sideKind
+	path   string // of the file, directory or socket
+	scheme *Scheme
+}
+
+var schemePattern = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://`)
+
+// parseSide understands an argument that names a place.
+func (c *console) parseSide(arg string) (side, error) {
+	for prefix, kind := range map[string]sideKind{dirPrefix: inDirectory, socketPrefix: behindSocket} {
+		if path, ok := strings.CutPrefix(arg, prefix); ok {
+			if path == "" {
+				return side{}, c.misuse("%s lacks a path", arg)
+			}
+			return side{arg: arg, kind: kind, path: path}, nil
+		}
+	}
+	m := schemePattern.FindStringSubmatch(arg)
+	if m == nil {
+		return side{arg: arg, kind: inFile, path: arg}, nil
+	}
+	for i, s := range c.schemes {
+		if s.Name == m[1] {
+			return side{arg: arg, kind: onServers, scheme: &c.schemes[i]}, nil
+		}
+	}
+	if m[1] == "etcd" {
+		return side{}, c.misuse("this build knows no %s; podstore-migrate-etcd does: make build-etcd", m[0])
+	}
+	return side{}, c.misuse("%s is not known here; a file of that name is written ./%s", m[0], arg)
+}
+
+// misuse is the error for a command line that is wrong.
+func (c *console) misuse(format string, args ...any) error {
+	return &usageError{c.program + " " + c.command, fmt.Errorf(format, args...)}
+}
+
+// fileSide understands an argument that must name a database file, or a socket
+// where it is only read: those have pages, which this command looks at.
+func (c *console) fileSide(arg string) (side, error) {
+	s, err := c.parseSide(arg)
+	if err == nil && (s.kind == inDirectory || s.kind == onServers) {
+		err = c.misuse("%s works on a database file or unix:SOCKET, and %s is %v", c.command, arg, s.kind)
+	}
+	return s, err
+}
+
+// writable refuses anything but a database file where one is to be written.
+func (c *console) writable(arg string) error {
+	s, err := c.parseSide(arg)
+	if err == nil && s.kind != inFile {
+		err = c.misuse("%s writes a database file, and %s is %v; see also copy", c.command, arg, s.kind)
+	}
+	return err
+}
+
+// directory is the path of a directory of Pods, where nothing else may be named.
+func (c *console) directory(arg string) (string, error) {
+	s, err := c.parseSide(arg)
+	if err == nil && (s.kind == behindSocket || s.kind == onServers) {
+		err = c.misuse("%s takes a directory, and %s is %v; see also copy", c.command, arg, s.kind)
+	}
+	return s.path, err
+}
+
+// same reports whether two arguments name one place, as far as can be told.
+func (s side) same(other side) bool {
+	if s.kind != other.kind {
+		return false
+	}
+	if s.kind == onServers {
+		return strings.TrimRight(s.arg, "/") == strings.TrimRight(other.arg, "/")
+	}
+	a, errA := os.Stat(s.path)
+	b, errB := os.Stat(other.path)
+	if errA == nil && errB == nil {
+		return os.SameFile(a, b)
+	}
+	absA, errA := filepath.Abs(s.path)
+	absB, errB := filepath.Abs(other.path)
+	return errA == nil && errB == nil && absA == absB
+}
+
+// isDirectory reports whether a directory stands where a database file was meant.
+func (s side) isDirectory() bool {
+	info, err := os.Stat(s.path)
+	return s.kind == inFile && err == nil && info.IsDir()
+}
+
+// name is what a message calls the place: what the command line does, on one line.
+func (s side) name() string { return place(nil, s.arg) }
+
+// noun is what a message about one Pod calls the place.
+func (s side) noun() string {
+	if s.kind == inFile || s.kind == behindSocket {
+		return "the database"
+	}
+	return s.name()
+}
