@@ -24,6 +24,18 @@ var errMissing = errors.New("no bucket of this name")
 
 var errDigest = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
 
+// podBucket returns the bucket of a Pod, or errMissing. What stands under the name
+// but is no bucket is damage: bbolt says of it only that there is no bucket.
+func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
+	if b := tx.Bucket(name); b != nil {
+		return b, nil
+	}
+	if k, _ := tx.Cursor().Seek(name); bytes.Equal(k, name) {
+		return nil, errors.New("its entry in the tree of names is not a bucket")
+	}
+	return nil, errMissing
+}
+
 // load reads the raw values of a Pod. An error other than errMissing means
 // damage.
 func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
@@ -31,9 +43,9 @@ func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
 		return nil, err
 	}
 	key := []byte(name)
-	b := tx.Bucket(key)
-	if b == nil {
-		return nil, errMissing
+	b, err := podBucket(tx, key)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkPodPages(tx, b); err != nil {
 		return nil, err

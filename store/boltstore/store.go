@@ -237,9 +237,9 @@ func (g *group) removable(op, name string) error {
 		if err := g.s.broken[name]; err != nil {
 			return err
 		}
-		b := g.tx.Bucket([]byte(name))
-		if b == nil {
-			return nil
+		b, err := podBucket(g.tx, []byte(name))
+		if err != nil {
+			return err
 		}
 		if err := checkPodPages(g.tx, b); err != nil {
 			return err
@@ -262,16 +262,18 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	return s.submit(ctx, op, name, func(g *group, _ *request) error {
-		exists := false
 		err := guard(func() error {
-			exists = s.broken[name] != nil || g.tx.Bucket([]byte(name)) != nil
-			return nil
+			if s.broken[name] != nil {
+				return nil
+			}
+			_, err := podBucket(g.tx, []byte(name))
+			return err
 		})
-		if err != nil {
-			return damaged(op, name, err)
-		}
-		if !exists {
+		switch {
+		case errors.Is(err, errMissing):
 			return nil
+		case err != nil:
+			return damaged(op, name, err)
 		}
 		if err := g.removable(op, name); err != nil {
 			return err
