@@ -333,3 +333,50 @@ func TestCutShortWhileOpen(t *testing.T) {
 		s.Close()
 	}
 }
+
+// Where a directory cannot be made, or is none, nothing is created.
+func TestNoDirectory(t *testing.T) {
+	dir := t.TempDir()
+	dangling, file := filepath.Join(dir, "dangling"), filepath.Join(dir, "file")
+	if err := errors.Join(os.Symlink(filepath.Join(dir, "nothing"), dangling), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	before := listing(t, dir)
+	for path, want := range map[string]error{
+		"/proc/podstore/pods.db":               store.ErrNotFound, // /proc takes no directories
+		"/proc/podstore/deeper/pods.db":        store.ErrNotFound,
+		filepath.Join(dangling, "pods.db"):     store.ErrNotFound,
+		filepath.Join(file, "pods.db"):         syscall.ENOTDIR,
+		filepath.Join(file, "deep", "pods.db"): syscall.ENOTDIR,
+	} {
+		s, err := boltstore.Open(path, nil)
+		if err == nil {
+			s.Close()
+		}
+		var e *store.Error
+		if !errors.Is(err, want) || !errors.As(err, &e) || e.Path != path {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+}
+
+// A relative path means nothing in a working directory that was removed.
+func TestWorkingDirectoryRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cwd")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := boltstore.Open("pods.db", nil); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("%v", err)
+		if err == nil {
+			s.Close()
+		}
+	}
+}
