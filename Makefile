@@ -32,12 +32,13 @@ lint: fmt layers cross ## gofmt, layering, vet on every platform, staticcheck
 fmt:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 
-# The contract must not know its backends, and a user of a backend must not
-# download the command's libraries.
+# The contract must not know its backends, a client of a socket needs no database,
+# and a user of a backend must not download the command's libraries.
+CONTRACT = ./store ./store/jsonvalue ./store/jsonexport ./store/jsonlstore ./store/socketstore ./store/storetest
 .PHONY: layers
 layers:
-	@! $(GO) list -deps ./store ./store/jsonvalue ./store/jsonexport ./store/jsonlstore | grep -E 'bbolt|msgpack|cobra|progressbar' \
-		|| { echo 'store, jsonvalue, jsonexport and jsonlstore may not import these'; exit 1; }
+	@! $(GO) list -deps $(CONTRACT) | grep -E 'bbolt|boltstore|msgpack|cobra|progressbar' \
+		|| { echo '$(CONTRACT) may not import these'; exit 1; }
 	@! $(GO) list -deps ./store/boltstore | grep -E 'cobra|progressbar|/term$$' \
 		|| { echo 'boltstore may not import these'; exit 1; }
 

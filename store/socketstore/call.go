@@ -67,13 +67,13 @@ func (c *Client) ask(ctx context.Context, call *call) (*answer, error) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return nil, c.fail(call, fmt.Errorf("%w: %v", ErrUnavailable, err))
+			return nil, c.fail(call, fmt.Errorf("%w: %v", store.ErrUnavailable, err))
 		}
 	}
 }
 
 // change sends a request that changes something until it is answered. The error
-// matches ErrUnknown where it is not known whether the change was made, and
+// matches store.ErrUnknown where it is not known whether the change was made, and
 // otherwise it was not. An error of the server comes with its answer.
 func (c *Client) change(ctx context.Context, call *call) (*answer, error) {
 	if err := c.begin(ctx, call.op, call.pod); err != nil {
@@ -95,11 +95,11 @@ func (c *Client) change(ctx context.Context, call *call) (*answer, error) {
 		}
 		switch {
 		case call.retry != "":
-			return nil, c.fail(call, fmt.Errorf("%w: %v", ErrUnknown, err))
+			return nil, c.fail(call, fmt.Errorf("%w: %v", store.ErrUnknown, err))
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		return nil, c.fail(call, fmt.Errorf("%w: %v", ErrUnavailable, err))
+		return nil, c.fail(call, fmt.Errorf("%w: %v", store.ErrUnavailable, err))
 	}
 }
 

@@ -82,7 +82,7 @@ func (h *handler) parse(body []byte) (*request, error) {
 			return nil, badLine(n, err)
 		}
 		if len(req.items) == h.opts.MaxPods {
-			return nil, fmt.Errorf("%w: more than %d Pods", ErrTooLarge, h.opts.MaxPods)
+			return nil, fmt.Errorf("%w: more than %d Pods", store.ErrTooLarge, h.opts.MaxPods)
 		}
 		req.items = append(req.items, it)
 		req.documents = append(req.documents, nil)
@@ -199,9 +199,9 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 		found, err = h.apply(ctx, req)
 		isMade = err == nil
 	case refused:
-		err = fmt.Errorf("%w: this request was refused before; send it with another id", ErrConflict)
+		err = fmt.Errorf("%w: this request was refused before; send it with another id", store.ErrConflict)
 	case unknown:
-		err = fmt.Errorf("%w: this server was started after it was sent first, or has forgotten", ErrUnknown)
+		err = fmt.Errorf("%w: this server was started after it was sent first, or has forgotten", store.ErrUnknown)
 	}
 	switch {
 	case err == nil:
@@ -221,7 +221,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 }
 
 // apply makes a change in one edit of the store. Where the Pods are not what they
-// must be, the error matches ErrConflict, and the Pods are given as they are, or
+// must be, the error matches store.ErrConflict, and the Pods are given as they are, or
 // are about to be.
 func (h *handler) apply(ctx context.Context, req *request) (found []*draft, err error) {
 	names := req.names()
@@ -260,7 +260,7 @@ func (h *handler) apply(ctx context.Context, req *request) (found []*draft, err 
 	return h.store(ctx, req, names, pods)
 }
 
-// compare fails with ErrConflict where a Pod is not what it must be.
+// compare fails with store.ErrConflict where a Pod is not what it must be.
 func compare(items []item, found []*draft) error {
 	for i, it := range items {
 		if it.compared && it.version != found[i].version {
@@ -271,7 +271,7 @@ func compare(items []item, found []*draft) error {
 }
 
 func conflictOn(pod string) error {
-	return &store.Error{Op: "update", Pod: pod, Kind: ErrConflict}
+	return &store.Error{Op: "update", Pod: pod, Kind: store.ErrConflict}
 }
 
 // store has the store make a change.

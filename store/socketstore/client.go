@@ -30,10 +30,12 @@ type Options struct {
 // An edit runs in the goroutine of its caller, on the Pods as they were when this
 // client saw them last, and again on what is there now where that has changed.
 //
-// An error that the server's store gave matches the same sentinels here. Beside
-// those of package store there are [ErrUnknown], [ErrUnavailable], [ErrConflict],
-// [ErrForbidden] and [ErrTooLarge]; the package comment says what becomes of a
-// change whose answer is lost.
+// An error that the server's store gave matches the same sentinels here. Those of
+// the way there are [store.ErrUnavailable] when nobody answers or the server has too
+// much to do, [store.ErrConflict] when others were quicker each time,
+// [store.ErrTooLarge] for more bytes or Pods than the server takes,
+// [store.ErrUnknown] when the answer to a change was lost, of which the package
+// comment says more, and [ErrForbidden].
 type Client struct {
 	opts   Options
 	conns  *conns

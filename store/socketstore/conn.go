@@ -235,7 +235,7 @@ func (c *conn) answer(call *call) (*answer, error) {
 	}
 	n, err := b.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1))
 	if err == nil && n > maxAnswer {
-		err = &store.Error{Op: call.op, Pod: call.pod, Kind: ErrTooLarge, Err: fmt.Errorf("the answer has more than %d bytes", maxAnswer)}
+		err = &store.Error{Op: call.op, Pod: call.pod, Kind: store.ErrTooLarge, Err: fmt.Errorf("the answer has more than %d bytes", maxAnswer)}
 	}
 	a.body = b.Bytes()
 	return a, err

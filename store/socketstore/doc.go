@@ -33,9 +33,9 @@
 //   - If they are as the edit found them, the change is not there, and it is made
 //     again. This is right even if it had been made and another client has undone
 //     exactly that since: it then counts as made after the undoing.
-//   - Otherwise nobody can tell, and the error matches [ErrUnknown].
+//   - Otherwise nobody can tell, and the error matches [store.ErrUnknown].
 //
-// So nil means that the change was made and is durable, [ErrUnknown] that it may
-// or may not have been made, and every other error what [store.MetadataStore]
+// So nil means that the change was made and is durable, [store.ErrUnknown] that it
+// may or may not have been made, and every other error what [store.MetadataStore]
 // says of it. docs/socket.md describes the protocol.
 package socketstore

@@ -198,7 +198,7 @@ func (h *handler) join(names []string, drafts []*draft) ([]byte, error) {
 	size := 0
 	for i, d := range drafts {
 		if size += len(d.lines); int64(size) > h.opts.MaxBody {
-			return nil, &store.Error{Op: "read", Pod: names[i], Kind: ErrTooLarge,
+			return nil, &store.Error{Op: "read", Pod: names[i], Kind: store.ErrTooLarge,
 				Err: fmt.Errorf("up to this Pod there are %d bytes, the limit is %d; name fewer Pods", size, h.opts.MaxBody)}
 		}
 	}

@@ -3,34 +3,16 @@ package socketstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"podstore/store"
 )
 
-// Errors of a client, for errors.Is. All but ErrForbidden match the error of the
-// same name in package store.
-var (
-	// ErrUnknown: the server went away before it answered, and what is stored does
-	// not tell: the change may or may not have been made, whole in either case.
-	// Read, and decide whether to ask again.
-	ErrUnknown = store.ErrUnknown
-	// ErrUnavailable: nobody answers at the socket, or the server has too much to
-	// do. Nothing was changed.
-	ErrUnavailable = store.ErrUnavailable
-	// ErrConflict: other writers changed the Pod each time before the edit's result
-	// could be written. Nothing was changed.
-	ErrConflict = fmt.Errorf("the pod was %w", store.ErrConflict)
-	// ErrForbidden: the other side of the socket belongs to another user, or the
-	// system does not tell whose it is. Nothing was changed.
-	ErrForbidden = errors.New("not allowed")
-	// ErrTooLarge: a request has more bytes or Pods than the server takes. It
-	// matches store.ErrInvalid too. Nothing was changed.
-	ErrTooLarge = store.ErrTooLarge
-)
+// ErrForbidden: the other side of the socket belongs to another user, or the system
+// does not tell whose it is. Nothing was changed.
+var ErrForbidden = errors.New("not allowed")
 
-// errBusy is ErrUnavailable as the server says it of itself.
+// errBusy is store.ErrUnavailable as the server says it of itself.
 var errBusy = errors.New("too many requests at a time")
 
 // kinds are the errors that cross the socket. Of several that match, the first
@@ -43,12 +25,13 @@ var kinds = []struct {
 	{"unusable", store.ErrUnusable, http.StatusInternalServerError},
 	{"closed", store.ErrClosed, http.StatusServiceUnavailable},
 	{"busy", errBusy, http.StatusServiceUnavailable},
+	{"unavailable", store.ErrUnavailable, http.StatusServiceUnavailable},
 	{"canceled", context.Canceled, http.StatusServiceUnavailable},
 	{"timeout", context.DeadlineExceeded, http.StatusServiceUnavailable},
 	{"forbidden", ErrForbidden, http.StatusForbidden},
-	{"unknown", ErrUnknown, http.StatusConflict},
-	{"conflict", ErrConflict, http.StatusConflict},
-	{"too_large", ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{"unknown", store.ErrUnknown, http.StatusConflict},
+	{"conflict", store.ErrConflict, http.StatusConflict},
+	{"too_large", store.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{"invalid_name", store.ErrInvalidName, http.StatusBadRequest},
 	{"invalid", store.ErrInvalid, http.StatusBadRequest},
 	{"not_found", store.ErrNotFound, http.StatusNotFound},

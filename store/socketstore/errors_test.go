@@ -17,7 +17,8 @@ func TestErrorsCross(t *testing.T) {
 		&store.Error{Op: "decode", Pod: "a", Path: "/pods.db", Line: 3, Column: 7, Kind: store.ErrInvalid, Err: errors.New("expected a colon")},
 		&store.Error{Op: "commit", Path: "/pods.db", Kind: store.ErrNoSpace, Err: &store.Error{Op: "update", Kind: store.ErrUnusable, Err: io.ErrShortWrite}},
 		fmt.Errorf("around: %w", &store.Error{Op: "write", Kind: store.ErrReadOnly}),
-		fmt.Errorf("%w: 5 Pods", ErrTooLarge),
+		fmt.Errorf("%w: 5 Pods", store.ErrTooLarge),
+		&store.Error{Op: "update", Pod: "a", Kind: store.ErrUnknown, Err: io.EOF},
 		errors.ErrUnsupported,
 		errors.New("nothing in particular"),
 		store.ValidateName("a/b"),
@@ -41,6 +42,14 @@ func TestErrorsCross(t *testing.T) {
 			if g.Op != s.Op || g.Pod != s.Pod || g.Path != s.Path || g.Line != s.Line || g.Column != s.Column || g.Error() != s.Error() {
 				t.Errorf("got %v, want %v", g, s)
 			}
+		}
+	}
+	for _, sentinel := range []error{store.ErrNotFound, store.ErrInvalidName, store.ErrInvalid, store.ErrExists, store.ErrReadOnly, store.ErrLocked,
+		store.ErrClosed, store.ErrCorrupt, store.ErrFormat, store.ErrUnusable, store.ErrNoSpace, store.ErrUnavailable, store.ErrConflict,
+		store.ErrTooLarge, store.ErrUnknown, ErrForbidden} {
+		d, _ := documentOf(sentinel)
+		if got := d.err(); !errors.Is(got, sentinel) || got.Kind != sentinel {
+			t.Errorf("%v comes across as %v", sentinel, got)
 		}
 	}
 	for _, k := range kinds {

@@ -53,7 +53,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	_, err = store.AddPeer(ctx, client, "builder", "reviewer")
-	if errors.Is(err, socketstore.ErrUnknown) {
+	if errors.Is(err, store.ErrUnknown) {
 		// The supervisor went away meanwhile. To add a peer again does no harm.
 		_, err = store.AddPeer(ctx, client, "builder", "reviewer")
 	}

@@ -150,7 +150,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) error {
 			return badLine(len(names)+1, err)
 		}
 		if len(names) == h.opts.MaxPods {
-			return fmt.Errorf("%w: more than %d names", ErrTooLarge, h.opts.MaxPods)
+			return fmt.Errorf("%w: more than %d names", store.ErrTooLarge, h.opts.MaxPods)
 		}
 		names = append(names, name)
 	}
@@ -239,7 +239,7 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) (body []byte, fre
 	case n < 0:
 		return nil, nil, fmt.Errorf("%w: a request with a body needs a Content-Length", store.ErrInvalid)
 	case n > h.opts.MaxBody:
-		return nil, nil, fmt.Errorf("%w: the body has %d bytes, the limit is %d", ErrTooLarge, n, h.opts.MaxBody)
+		return nil, nil, fmt.Errorf("%w: the body has %d bytes, the limit is %d", store.ErrTooLarge, n, h.opts.MaxBody)
 	}
 	if h.held.Add(n) > h.opts.MaxHeld {
 		h.held.Add(-n)

@@ -40,7 +40,7 @@ func TestServerKilledUnderLoad(t *testing.T) {
 				switch err := w.step(ctx, i); {
 				case err == nil:
 					made.Add(1)
-				case errors.Is(err, socketstore.ErrUnknown):
+				case errors.Is(err, store.ErrUnknown):
 					unsure.Add(1)
 				default:
 					t.Error(err)

@@ -227,10 +227,10 @@ func TestBusyServer(t *testing.T) {
 	holds := s.raw(t)
 	holds.say("GET /v1/pods/a HTTP/1.1\nHost: p\n\n")
 	until(t, "a request to be worked on", func() bool { return s.waiting.Load() == 1 })
-	if err := c.Write(t.Context(), &store.Metadata{PodName: "a"}); !errors.Is(err, socketstore.ErrUnavailable) || errors.Is(err, socketstore.ErrUnknown) {
+	if err := c.Write(t.Context(), &store.Metadata{PodName: "a"}); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("Write: %v", err)
 	}
-	if _, err := c.Read(t.Context(), "a"); !errors.Is(err, socketstore.ErrUnavailable) {
+	if _, err := c.Read(t.Context(), "a"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Read: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -262,7 +262,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			return err
 		}(),
 	} {
-		if !errors.Is(err, socketstore.ErrTooLarge) || !errors.Is(err, store.ErrInvalid) {
+		if !errors.Is(err, store.ErrTooLarge) || !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -310,7 +310,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.UpdatePods(t.Context(), []string{"a", "b", "c"}, func([]*store.Metadata) error { return nil }); !errors.Is(err, socketstore.ErrTooLarge) {
+	if _, err := c.UpdatePods(t.Context(), []string{"a", "b", "c"}, func([]*store.Metadata) error { return nil }); !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("three large Pods at one moment: %v", err)
 	}
 	n := 0

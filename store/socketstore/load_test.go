@@ -75,7 +75,7 @@ func (w *worker) step(ctx context.Context, i int) error {
 		peer := w.mine.Sure[pod][0]
 		_, err := store.RemovePeer(ctx, w.s, pod, peer)
 		w.note(pod, peer, err)
-		if err == nil || errors.Is(err, socketstore.ErrUnknown) {
+		if err == nil || errors.Is(err, store.ErrUnknown) {
 			w.mine.Sure[pod] = w.mine.Sure[pod][1:]
 		}
 		return err
@@ -97,7 +97,7 @@ func (w *worker) note(pod, peer string, err error) {
 	switch {
 	case err == nil:
 		w.mine.Done++
-	case errors.Is(err, socketstore.ErrUnknown) && pod != "":
+	case errors.Is(err, store.ErrUnknown) && pod != "":
 		w.mine.Unsure[pod] = append(w.mine.Unsure[pod], peer)
 	}
 }

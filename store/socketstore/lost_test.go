@@ -258,15 +258,15 @@ func TestAnswerLostAndServerRestarted(t *testing.T) {
 	}{
 		{"made, and the edit changes nothing now", b.lose, restart, add, nil, "5", true, false},
 		{"made, then others, and the edit changes nothing now", b.lose, others, add, nil, "5", true, true},
-		{"made, and the edit would change it again", b.lose, restart, count, socketstore.ErrUnknown, "6", false, false},
+		{"made, and the edit would change it again", b.lose, restart, count, store.ErrUnknown, "6", false, false},
 		{"not made", b.swallow, restart, count, nil, "6", false, false},
-		{"not made, then others", b.swallow, others, count, socketstore.ErrUnknown, "5", false, true},
-		{"not made, then others, as a set", b.swallow, others, add, socketstore.ErrUnknown, "5", false, true},
+		{"not made, then others", b.swallow, others, count, store.ErrUnknown, "5", false, true},
+		{"not made, then others, as a set", b.swallow, others, add, store.ErrUnknown, "5", false, true},
 		{"written", b.lose, restart, write, nil, "7", false, false},
-		{"not written", b.swallow, restart, write, socketstore.ErrUnknown, "5", false, false},
-		{"written, then others", b.lose, others, write, socketstore.ErrUnknown, "7", false, true},
+		{"not written", b.swallow, restart, write, store.ErrUnknown, "5", false, false},
+		{"written, then others", b.lose, others, write, store.ErrUnknown, "7", false, true},
 		{"deleted", b.lose, restart, remove, nil, "none", false, false},
-		{"not deleted", b.swallow, restart, remove, socketstore.ErrUnknown, "5", false, false},
+		{"not deleted", b.swallow, restart, remove, store.ErrUnknown, "5", false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if err := c.Write(ctx, &store.Metadata{PodName: "a", Manifest: []byte("5")}); err != nil {
@@ -302,7 +302,7 @@ func TestServerGone(t *testing.T) {
 	}
 	b.lose(func() { b.l.Close() })
 	err := update(ctx, c, "a")
-	if !errors.Is(err, socketstore.ErrUnknown) || errors.Is(err, socketstore.ErrUnavailable) {
+	if !errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a change that was sent: %v", err)
 	}
 	_, readErr := c.Read(ctx, "a")
@@ -312,7 +312,7 @@ func TestServerGone(t *testing.T) {
 		"Update": update(ctx, c, "a"), "Write": c.Write(ctx, &store.Metadata{PodName: "a"}), "Delete": c.Delete(ctx, "a"),
 		"Read": readErr, "List": listErr, "UpdatePods": linkErr,
 	} {
-		if !errors.Is(err, socketstore.ErrUnavailable) || errors.Is(err, socketstore.ErrUnknown) || errors.Is(err, store.ErrNotFound) {
+		if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s without a server: %v", what, err)
 		}
 	}
@@ -330,7 +330,7 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		b.lose(cancel) // and then the connection breaks
 		err := update(ctx, c, "a")
-		if !errors.Is(err, socketstore.ErrUnknown) || errors.Is(err, context.Canceled) {
+		if !errors.Is(err, store.ErrUnknown) || errors.Is(err, context.Canceled) {
 			t.Fatalf("round %d: %v", i, err)
 		}
 		if got := b.count("a"); got != fmt.Sprint(i+1) {

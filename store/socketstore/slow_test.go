@@ -128,7 +128,7 @@ func TestChangeIsWithdrawn(t *testing.T) {
 	}
 	change(func() error { _, err := store.AddPeer(ctx, c, "given-up", "x"); return err })
 	cancel()
-	if err := <-result; !errors.Is(err, context.Canceled) || errors.Is(err, socketstore.ErrUnknown) {
+	if err := <-result; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("a change that was given up: %v", err)
 	}
 	before := s.editing.Load()

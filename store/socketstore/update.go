@@ -116,9 +116,9 @@ func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
 			return nil, a.err
 		case err == nil:
 			return a.pods, nil
-		case errors.Is(err, ErrUnknown):
+		case errors.Is(err, store.ErrUnknown):
 			u.unsure, u.lost = err, u.before
-		case !errors.Is(err, ErrConflict):
+		case !errors.Is(err, store.ErrConflict):
 			return nil, err
 		}
 		u.before = now
@@ -126,7 +126,7 @@ func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			return nil, &store.Error{Op: u.op, Pod: u.names[0], Path: c.conns.path, Kind: ErrConflict,
+			return nil, &store.Error{Op: u.op, Pod: u.names[0], Path: c.conns.path, Kind: store.ErrConflict,
 				Err: errors.New("other writers were quicker each time; try again")}
 		}
 	}
@@ -184,7 +184,7 @@ func same(a, b *store.Metadata) bool {
 }
 
 // commit sends what an attempt changed, or where it changed nothing asks whether
-// the state is still what it was. With ErrConflict come the Pods as they are, if
+// the state is still what it was. With store.ErrConflict come the Pods as they are, if
 // the server has said so.
 func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error) {
 	c := u.c
@@ -216,7 +216,7 @@ func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error)
 		answer, err = c.ask(ctx, call)
 	}
 	switch {
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, store.ErrConflict):
 		if now, parseErr := parseState(u.names, answer.body); parseErr == nil {
 			u.remember(now)
 			return now, err

@@ -1,6 +1,7 @@
 package socketstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -46,13 +47,17 @@ func (c *Client) replace(ctx context.Context, op, name string, m *store.Metadata
 		body = appendDocument(body, jsonexport.Append(nil, m))
 	}
 	c.seen.forget([]string{name})
-	for {
+	for p := c.conflictPauses(); ; {
 		_, err := c.change(ctx, &call{op: op, pod: name, method: http.MethodPost, path: podsPath, body: body, id: rand.Text()})
 		switch {
-		case errors.Is(err, ErrConflict):
-			// Sent again, it was refused, and that answer was lost.
-			continue
-		case !errors.Is(err, ErrUnknown):
+		case errors.Is(err, store.ErrConflict):
+			// Sent again, it was refused, and that answer was lost; or the store behind
+			// the server says so.
+			if p.wait(ctx) {
+				continue
+			}
+			return cmp.Or(ctx.Err(), err)
+		case !errors.Is(err, store.ErrUnknown):
 			return err
 		}
 		now, _, readErr := c.read(ctx, op, name)
