@@ -135,6 +135,9 @@ func (g *group) end() {
 }
 
 func panicked(err error) bool {
+	if err == nil {
+		return false
+	}
 	var p *panicError
 	return errors.As(err, &p)
 }
@@ -156,7 +159,8 @@ func (s *Store) inPlace() error {
 // of a failed read in the transaction is never written.
 func (g *group) load(op, name string) (old *stored, m *store.Metadata, err error) {
 	err = guard(func() error {
-		if old, err = g.s.load(g.tx, name); err == nil {
+		old = &stored{}
+		if err = g.s.load(g.tx, name, old); err == nil {
 			m, err = old.metadata(name, false)
 		}
 		return err

@@ -113,7 +113,8 @@ func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*stor
 					for i < len(names) && len(chunk) < chunkPods && size < chunkBytes {
 						name := names[i]
 						start = i
-						p, err := s.load(tx, name)
+						var p stored
+						err := s.load(tx, name, &p)
 						var m *store.Metadata
 						if err == nil {
 							m, err = p.metadata(name, opts.OmitManifest)

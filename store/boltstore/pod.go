@@ -36,34 +36,34 @@ func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 	return nil, errMissing
 }
 
-// load reads the raw values of a Pod. An error other than errMissing means
+// load reads the raw values of a Pod into p. An error other than errMissing means
 // damage.
-func (s *Store) load(tx *bolt.Tx, name string) (*stored, error) {
+func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 	if err := s.broken[name]; err != nil {
-		return nil, err
+		return err
 	}
 	key := []byte(name)
 	b, err := podBucket(tx, key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := checkPodPages(tx, b); err != nil {
-		return nil, err
+		return err
 	}
-	p := &stored{nameSum: codec.NameSum(key), digest: b.Sequence()}
+	p.nameSum, p.digest = codec.NameSum(key), b.Sequence()
 	last := -1
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		i := codec.SubKeyIndex(k)
 		if i <= last || v == nil {
-			return nil, fmt.Errorf("unexpected sub-key %.32q, or not in its place", k)
+			return fmt.Errorf("unexpected sub-key %.32q, or not in its place", k)
 		}
 		p.values[i], last = v, i
 	}
 	if p.digest != digest(p.nameSum, &p.values) {
-		return nil, errDigest
+		return errDigest
 	}
-	return p, nil
+	return nil
 }
 
 // metadata decodes a Pod. It shares no memory with the file. With omitManifest

@@ -153,22 +153,24 @@ func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOption
 	}
 	var m *store.Metadata
 	err := s.view(op, name, func(tx *bolt.Tx) error {
-		p, err := s.load(tx, name)
+		var p stored
+		err := s.load(tx, name, &p)
 		if err == nil {
 			m, err = p.metadata(name, opts.OmitManifest)
 		}
 		return err
 	})
 	s.stats.reads.Add(1)
-	return m, s.readErr(op, name, err)
+	if err != nil {
+		return nil, s.readErr(op, name, err)
+	}
+	return m, nil
 }
 
 // readErr turns what load, metadata or view returned into the caller's error.
 func (s *Store) readErr(op, name string, err error) error {
 	var e *store.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, errMissing):
 		if s.recordErr != nil {
 			return s.maybeLost(op, name)

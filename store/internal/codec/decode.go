@@ -132,12 +132,18 @@ func (d *decoder) notNil() bool {
 	if d.err != nil {
 		return false
 	}
-	code, err := d.dec.PeekCode()
-	if err == nil && code == codeNil {
-		err = errShape
+	if d.next() == codeNil {
+		d.err = errShape
 	}
-	d.err = err
-	return err == nil
+	return d.err == nil
+}
+
+// next is the code that comes next, or nil's at the end.
+func (d *decoder) next() byte {
+	if n := d.r.Len(); n > 0 {
+		return d.payload[len(d.payload)-n]
+	}
+	return codeNil
 }
 
 func (d *decoder) uint() (n uint64) {
@@ -159,14 +165,11 @@ func (d *decoder) span(is func(code byte) bool) []byte {
 	if d.err != nil {
 		return nil
 	}
-	code, err := d.dec.PeekCode()
-	if err == nil && !is(code) {
-		err = errShape
+	if !is(d.next()) {
+		d.err = errShape
+		return nil
 	}
-	n := 0
-	if err == nil {
-		n, err = d.dec.DecodeBytesLen()
-	}
+	n, err := d.dec.DecodeBytesLen()
 	if err == nil && n > d.r.Len() {
 		err = errShape
 	}
@@ -184,7 +187,7 @@ func (d *decoder) uuid(orNil bool) (id [16]byte, ok bool) {
 	if d.err != nil {
 		return id, false
 	}
-	if code, err := d.dec.PeekCode(); err == nil && orNil && code == codeNil {
+	if orNil && d.r.Len() > 0 && d.next() == codeNil {
 		d.err = d.dec.DecodeNil()
 		return id, false
 	}
