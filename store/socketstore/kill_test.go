@@ -17,7 +17,7 @@ import (
 func TestServerKilledUnderLoad(t *testing.T) {
 	kills, each := 4, int64(150)
 	if long() {
-		kills, each = 100, 2000
+		kills, each = 100, 1000
 	}
 	s := openServed(t, startSupervisor(t))
 	ctx := t.Context()
