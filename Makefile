@@ -12,6 +12,15 @@ help: ## list the targets
 build: ## build bin/podstore-migrate
 	$(GO) build -o bin/ ./cmd/podstore-migrate
 
+.PHONY: build-etcd
+build-etcd: ## build bin/podstore-migrate-etcd, which knows etcd too
+	cd cmd/podstore-migrate/etcd && $(GO) build -o ../../../bin/podstore-migrate-etcd .
+
+.PHONY: test-etcd
+test-etcd: ## run the tests of what uses etcd, with real servers
+	cd store/etcdstore && $(GO) vet ./... && $(GO) test ./...
+	cd cmd/podstore-migrate/etcd && $(GO) vet ./... && $(GO) test ./...
+
 .PHONY: test
 test: ## run all tests
 	$(GO) test ./...

@@ -179,6 +179,8 @@ func (c *console) hint(err error, code int) string {
 		return "give a path where nothing is; nothing was overwritten"
 	case code == exitMissing && c.db.kind == inFile && e != nil && e.Path == c.db.path && c.command != "copy":
 		return fmt.Sprintf("check the path; %s import DB DIR creates a database", c.program)
+	case code == exitMissing && c.db.kind == onServers:
+		return "check the address"
 	case code == exitMissing:
 		return "check the path"
 	case code == exitLocked && c.command == "import":

@@ -48,7 +48,7 @@ func TestCopyReadsBack(t *testing.T) {
 	}
 	for _, json := range []string{"--json=false", "--json"} {
 		to := filepath.Join(t.TempDir(), "to")
-		busy := Scheme{Name: "busy", Open: func(context.Context, string) (store.MetadataStore, io.Closer, error) {
+		busy := Scheme{Name: "busy", Open: func(context.Context, string, bool) (store.MetadataStore, io.Closer, error) {
 			d, err := jsonexport.OpenDir(to, nil)
 			return busyDir{d}, io.NopCloser(nil), err
 		}}
@@ -82,7 +82,7 @@ func TestSchemes(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
 	migrate(t, exitDone, "export", chain(t, 3), tree)
 	closed := 0
-	scheme := Scheme{Name: "tree", Help: "tree:// is what this test has.", Open: func(_ context.Context, address string) (store.MetadataStore, io.Closer, error) {
+	scheme := Scheme{Name: "tree", Help: "tree:// is what this test has.", Open: func(_ context.Context, address string, _ bool) (store.MetadataStore, io.Closer, error) {
 		switch address {
 		case "tree://bad":
 			return nil, nil, &store.Error{Op: "open", Kind: store.ErrInvalid, Err: errors.New("that is bad")}

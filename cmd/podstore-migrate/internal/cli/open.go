@@ -79,7 +79,7 @@ func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (open
 		d, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{ReadOnly: true, MaxFileSize: maxFileSize})
 		return opened{d, nothingToClose}, err
 	case onServers:
-		all, err := c.openScheme(ctx, s)
+		all, err := c.openScheme(ctx, s, true)
 		if err != nil {
 			return opened{}, err
 		}
@@ -101,18 +101,18 @@ func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (open
 }
 
 // openScheme connects to a store that this build has a scheme for.
-func (c *console) openScheme(ctx context.Context, s side) (opened, error) {
+func (c *console) openScheme(ctx context.Context, s side, reading bool) (opened, error) {
 	if err := ctx.Err(); err != nil {
 		return opened{}, err
 	}
-	all, closer, err := s.scheme.Open(ctx, s.arg)
+	all, closer, err := s.scheme.Open(ctx, s.arg, reading)
 	switch {
 	case err == nil:
 		return opened{all, closer.Close}, nil
 	case ctx.Err() != nil:
 		return opened{}, ctx.Err()
 	case errors.Is(err, store.ErrInvalid):
-		return opened{}, c.misuse("%s: %s", s.name(), reason(err))
+		return opened{}, c.misuse("%s", reason(err)) // an address may hold a password by mistake
 	}
 	return opened{}, err
 }

@@ -24,9 +24,9 @@ type Scheme struct {
 	Name string
 	Help string // paragraphs for the help of the whole command
 	// Open connects to the store at an address, given with its scheme. It answers,
-	// or Open fails. What is wrong with the address or the settings matches
-	// store.ErrInvalid.
-	Open func(ctx context.Context, address string) (store.MetadataStore, io.Closer, error)
+	// or Open fails: with store.ErrInvalid where the address or the settings are
+	// wrong, and where it is to be read, with store.ErrNotFound where there is none.
+	Open func(ctx context.Context, address string, reading bool) (store.MetadataStore, io.Closer, error)
 }
 
 // sideKind is the kind of a place that keeps Pods.

@@ -42,7 +42,7 @@ func (c *console) openTarget(ctx context.Context, s side, dryRun bool, maxFileSi
 		}
 		return opened{client, client.Close}, nil
 	}
-	return c.openScheme(ctx, s)
+	return c.openScheme(ctx, s, false)
 }
 
 // planFile opens a database file for a dry run.
