@@ -113,11 +113,11 @@ func (s *Store) withdraw(r *request) bool {
 	return true
 }
 
-// gatherYields and gatherTime bound how long a leader that expects company waits
-// for it.
+// A leader that expects company waits for it until nobody came during gatherYields
+// yields, and never longer than gatherTime.
 const (
-	gatherYields = 30
-	gatherTime   = 100 * time.Microsecond
+	gatherYields = 100
+	gatherTime   = 250 * time.Microsecond
 )
 
 // lead runs one group and hands on. The caller's own request is in the queue.
@@ -143,13 +143,16 @@ func (s *Store) gather() {
 		return
 	}
 	start := time.Now()
-	for range gatherYields {
+	for n, idle := 0, 0; idle < gatherYields; idle++ {
 		runtime.Gosched()
 		s.mu.Lock()
-		n := len(s.queue)
+		now := len(s.queue)
 		s.mu.Unlock()
-		if n >= expected || time.Since(start) > gatherTime {
+		if now >= expected || time.Since(start) > gatherTime {
 			return
+		}
+		if now > n {
+			n, idle = now, 0
 		}
 	}
 }
