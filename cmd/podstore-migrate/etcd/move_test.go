@@ -103,27 +103,34 @@ func files(t *testing.T, root string) map[string]string {
 // again: every byte is the same. The commands that read show in etcd what they show
 // in the file.
 func TestMoveAround(t *testing.T) {
-	const n = 1000
+	n := 1000
+	if os.Getenv("PODSTORE_LONG") != "" {
+		n = 10_000
+	}
 	tree, dir := writeTree(t, n), t.TempDir()
 	etcd := "etcd://" + startServer(t, "", "", "") + "/podstore/production"
 	db, out := filepath.Join(dir, "pods.db"), filepath.Join(dir, "out")
 
 	stdout, stderr := migrate(t, 0, "copy", "--dry-run", "dir:"+tree, etcd)
 	contains(t, stdout, "-dash\tcopied\n", "\"line\\nbreak\"\tcopied\n")
-	contains(t, stderr, "copy: 1000 copied, 0 unchanged, 0 conflict, 0 refused (dry run, nothing was changed)")
+	contains(t, stderr, fmt.Sprintf("copy: %d copied, 0 unchanged, 0 conflict, 0 refused (dry run, nothing was changed)", n))
 	migrate(t, 10, "list", etcd) // still nothing
 
-	_, stderr = migrate(t, 0, "copy", "dir:"+tree, etcd)
-	contains(t, stderr, "copy: 1000 copied, 0 unchanged, 0 conflict, 0 refused; 1000 verified\n")
-	_, stderr = migrate(t, 0, "copy", etcd, db)
-	contains(t, stderr, "copy: 1000 copied, 0 unchanged, 0 conflict, 0 refused; 1000 verified\n")
-	migrate(t, 0, "copy", db, "dir:"+out)
+	step := func(want, src, dst string) {
+		t.Helper()
+		started := time.Now()
+		_, stderr := migrate(t, 0, "copy", src, dst)
+		t.Logf("%s to %s: %v", src, dst, time.Since(started).Round(time.Millisecond))
+		contains(t, stderr, fmt.Sprintf("copy: "+want+", 0 conflict, 0 refused; %[1]d verified\n", n))
+	}
+	step("%d copied, 0 unchanged", "dir:"+tree, etcd)
+	step("%d copied, 0 unchanged", etcd, db)
+	step("%d copied, 0 unchanged", db, "dir:"+out)
 	before := files(t, tree)
 	if after := files(t, out); len(before) != n || !reflect.DeepEqual(before, after) {
 		t.Errorf("%d files became %d, or some differ", len(before), len(after))
 	}
-	_, stderr = migrate(t, 0, "copy", db, etcd+"/")
-	contains(t, stderr, "copy: 0 copied, 1000 unchanged, 0 conflict, 0 refused; 1000 verified\n")
+	step("0 copied, %d unchanged", db, etcd+"/")
 
 	for _, args := range [][]string{
 		{"list", "DB"}, {"list", "--json", "--sort", "-manifest", "DB"}, {"tree", "DB"}, {"tree", "--format", "dot", "DB"}, {"tree", "DB", "-dash"},
@@ -144,10 +151,10 @@ func TestMoveAround(t *testing.T) {
 		}
 	}
 	_, stderr = migrate(t, 0, "verify", etcd, tree)
-	contains(t, stderr, "verify: 1000 same, 0 differs")
+	contains(t, stderr, fmt.Sprintf("verify: %d same, 0 differs", n))
 	exported := filepath.Join(dir, "exported")
 	_, stderr = migrate(t, 0, "export", etcd, exported)
-	contains(t, stderr, "export: 1000 exported")
+	contains(t, stderr, fmt.Sprintf("export: %d exported", n))
 	if !reflect.DeepEqual(before, files(t, exported)) {
 		t.Error("the export differs")
 	}
@@ -188,6 +195,8 @@ func TestOutcomes(t *testing.T) {
 	migrate(t, 0, "copy", "--overwrite", src, etcd)
 	stdout, _ = migrate(t, 0, "show", etcd, "small")
 	contains(t, stdout, `"resolved_manifest_snapshot": 2`)
+	_, stderr = migrate(t, 1, "copy", "--strict", "dir:"+writeTree(t, 100), "etcd://"+host+"/many")
+	contains(t, stderr, "too large", "hint: copy without --strict")
 	// From etcd to etcd.
 	migrate(t, 0, "copy", "--strict", etcd, "etcd://"+host+"/second")
 	migrate(t, 0, "verify", "etcd://"+host+"/second", tree.RootDir())

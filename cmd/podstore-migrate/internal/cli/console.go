@@ -195,6 +195,8 @@ func (c *console) hint(err error, code int) string {
 		return fmt.Sprintf("%s check %s lists all damage, %s salvage %s NEWDB copies what is whole", c.program, db, c.program, db)
 	case errors.Is(err, store.ErrUnavailable):
 		return "see that it runs and can be reached, then run the same command again"
+	case errors.Is(err, store.ErrTooLarge) && c.command == "copy":
+		return "copy without --strict, in as many transactions as it takes"
 	case errors.Is(err, store.ErrNoSpace):
 		return "free some space, then run the same command again"
 	}
