@@ -1,12 +1,18 @@
 package jsonvalue
 
-import "sync"
+import (
+	"bytes"
+	"sync"
+)
 
 // Canonical returns the canonical form of the one value in src, which
 // whitespace may surround and which may nest at most maxDepth containers
 // (never more than [MaxDepth]). The result is memory of its own. An error is a
 // [*SyntaxError].
 func Canonical(src []byte, maxDepth int) ([]byte, error) {
+	if isKnown(src, maxDepth) {
+		return bytes.Clone(src), nil
+	}
 	out, err := AppendCanonical(make([]byte, 0, len(src)), src, maxDepth)
 	if err != nil {
 		return nil, err
@@ -43,12 +49,16 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 		return dst
 	}
 	w := writers.Get().(*writer)
-	w.Scanner, w.verbatim = *s, verbatim
+	w.Scanner, w.verbatim, w.deepest = *s, verbatim, s.depth
 	out, ok := w.value(dst)
+	nesting := w.deepest - s.depth
 	*s = w.Scanner
 	w.release()
 	if !ok {
 		return dst
+	}
+	if !verbatim {
+		remember(out[len(dst):], nesting)
 	}
 	return out
 }
@@ -58,6 +68,7 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 type writer struct {
 	Scanner
 	verbatim bool
+	deepest  int      // containers that were open at a time
 	members  []member // of all open objects, outermost first
 	sorted   []byte   // an object's members while they are put in order
 }
@@ -103,6 +114,7 @@ func (w *writer) array(dst []byte) ([]byte, bool) {
 	if !w.open() {
 		return dst, false
 	}
+	w.deepest = max(w.deepest, w.depth)
 	dst = append(dst, '[')
 	for n := 0; w.next(']', "a value"); n++ {
 		if n > 0 {
@@ -122,6 +134,7 @@ func (w *writer) object(dst []byte) ([]byte, bool) {
 	if !w.open() {
 		return dst, false
 	}
+	w.deepest = max(w.deepest, w.depth)
 	dst = append(dst, '{')
 	base := len(w.members)
 	inOrder, escapedKeys := true, false

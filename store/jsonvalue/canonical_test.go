@@ -61,7 +61,7 @@ func TestCanonical(t *testing.T) {
 		if ref := reference(t, []byte(c.in)); ref != c.want {
 			t.Errorf("%s: the reference says %s", c.in, ref)
 		}
-		if again, err := Canonical(out, MaxDepth); err != nil || !bytes.Equal(again, out) {
+		if again, err := AppendCanonical(nil, out, MaxDepth); err != nil || !bytes.Equal(again, out) {
 			t.Errorf("%s became %s, %v", out, again, err)
 		}
 		if !json.Valid(out) {

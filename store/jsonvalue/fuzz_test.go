@@ -30,7 +30,7 @@ func addSeeds(f *testing.F) {
 func FuzzCanonical(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, src []byte) {
-		out, err := Canonical(src, MaxDepth)
+		out, err := AppendCanonical(nil, src, MaxDepth)
 		compact, compactErr := AppendCompact(nil, src, MaxDepth)
 		if !reflect.DeepEqual(err, compactErr) {
 			t.Fatalf("canonical: %v, compact: %v", err, compactErr)
@@ -41,17 +41,17 @@ func FuzzCanonical(f *testing.F) {
 		}
 
 		// Canonical is a fixed point, and so is its pretty form.
-		again, err := Canonical(out, MaxDepth)
+		again, err := AppendCanonical(nil, out, MaxDepth)
 		if err != nil || !bytes.Equal(again, out) {
 			t.Fatalf("%q became %q, %v", out, again, err)
 		}
 		pretty := AppendIndent(nil, out, 0)
-		back, err := Canonical(pretty, MaxDepth)
+		back, err := AppendCanonical(nil, pretty, MaxDepth)
 		if err != nil || !bytes.Equal(back, out) || !bytes.Equal(AppendIndent(nil, back, 0), pretty) {
 			t.Fatalf("%q printed as %q reads back as %q, %v", out, pretty, back, err)
 		}
 		// What AppendCompact keeps has the same canonical form.
-		fromCompact, err := Canonical(compact, MaxDepth)
+		fromCompact, err := AppendCanonical(nil, compact, MaxDepth)
 		if err != nil || !bytes.Equal(fromCompact, out) {
 			t.Fatalf("%q: compact %q became %q, %v", src, compact, fromCompact, err)
 		}
@@ -130,7 +130,7 @@ func FuzzScanner(f *testing.F) {
 		s := NewScanner(src)
 		v := readAny(s)
 		err := s.End()
-		out, wantErr := Canonical(src, MaxDepth)
+		out, wantErr := AppendCanonical(nil, src, MaxDepth)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%q: scanner %v, canonical %v", src, err, wantErr)
 		}
@@ -185,7 +185,7 @@ func FuzzAppendString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		literal := AppendString(nil, s)
-		out, err := Canonical(literal, 0)
+		out, err := AppendCanonical(nil, literal, 0)
 		if !utf8.ValidString(s) {
 			if err == nil {
 				t.Fatalf("%q accepted as %q", s, literal)
@@ -218,7 +218,7 @@ func FuzzFloat(f *testing.F) {
 		if want := referenceFloat(x); token != want {
 			t.Fatalf("%x: got %s, want %s", bits, token, want)
 		}
-		out, err := Canonical([]byte(token), 0)
+		out, err := AppendCanonical(nil, []byte(token), 0)
 		if err != nil || string(out) != token {
 			t.Fatalf("%s became %s, %v", token, out, err)
 		}

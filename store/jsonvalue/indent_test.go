@@ -42,7 +42,7 @@ func TestAppendIndentAgainstEncodingJSON(t *testing.T) {
 			if !bytes.Equal(got, want.Bytes()) {
 				t.Errorf("level %d: got\n%s\nwant\n%s", level, got, &want)
 			}
-			back, err := Canonical(got, MaxDepth)
+			back, err := AppendCanonical(nil, got, MaxDepth)
 			if err != nil || !bytes.Equal(back, src) {
 				t.Errorf("level %d: reads back as %s, %v", level, back, err)
 			}

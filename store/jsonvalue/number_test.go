@@ -89,11 +89,11 @@ func TestNumbers(t *testing.T) {
 		{"9007199254740993." + strings.Repeat("0", 2000), "9007199254740992.0"},
 		{"9007199254740993." + strings.Repeat("0", 2000) + "1", "9007199254740994.0"},
 	} {
-		out, err := Canonical([]byte(c.in), 0)
+		out, err := AppendCanonical(nil, []byte(c.in), 0)
 		if err != nil || string(out) != c.want {
 			t.Errorf("%.60s: got %s, %v; want %s", c.in, out, err, c.want)
 		}
-		if again, err := Canonical(out, 0); err != nil || string(again) != string(out) {
+		if again, err := AppendCanonical(nil, out, 0); err != nil || string(again) != string(out) {
 			t.Errorf("%s became %s, %v", out, again, err)
 		}
 		written, err := AppendCompact(nil, []byte(c.in), 0)
@@ -143,7 +143,7 @@ func TestFloatsPrintAsTheReference(t *testing.T) {
 		if err != nil || math.Float64bits(back) != math.Float64bits(f) {
 			t.Fatalf("%s reads back as %g, %v; was %g", out, back, err, f)
 		}
-		canonical, err := Canonical([]byte(out), 0)
+		canonical, err := AppendCanonical(nil, []byte(out), 0)
 		if err != nil || string(canonical) != out {
 			t.Fatalf("%s became %s, %v", out, canonical, err)
 		}

@@ -178,7 +178,7 @@ func TestWhitespace(t *testing.T) {
 	for c := range 256 {
 		space := string([]byte{byte(c)})
 		doc := strings.ReplaceAll(`~{~"a"~:~[~1~,~true~]~,~"b"~:~{~}~}~`, "~", space)
-		out, err := Canonical([]byte(doc), MaxDepth)
+		out, err := AppendCanonical(nil, []byte(doc), MaxDepth)
 		if strings.Contains(" \t\n\r", space) {
 			if err != nil || string(out) != `{"a":[1,true],"b":{}}` {
 				t.Errorf("0x%02x: got %s, %v", c, out, err)
@@ -192,11 +192,11 @@ func TestWhitespace(t *testing.T) {
 // A document cut anywhere ends too soon, and the error is after its last byte.
 func TestEveryPrefixEndsTooSoon(t *testing.T) {
 	doc := []byte("{\"a\\u00e9\\ud83d\\ude00\":[true,false,null,-1.5e-7],\n\"日本\":{\"\\n\":\"x\"},\"d\":\"😀\"}")
-	if _, err := Canonical(doc, MaxDepth); err != nil {
+	if _, err := AppendCanonical(nil, doc, MaxDepth); err != nil {
 		t.Fatal(err)
 	}
 	for n := range doc {
-		_, err := Canonical(doc[:n:n], MaxDepth)
+		_, err := AppendCanonical(nil, doc[:n:n], MaxDepth)
 		var syntax *SyntaxError
 		if !errors.As(err, &syntax) || syntax.Offset != n || !strings.HasPrefix(syntax.Msg, "unexpected end of input, expected ") {
 			t.Errorf("%q: %v", doc[:n], err)
@@ -212,9 +212,9 @@ func TestEveryByteChanged(t *testing.T) {
 		for c := range 256 {
 			changed := bytes.Clone(doc)
 			changed[i] = byte(c)
-			out, err := Canonical(changed, MaxDepth)
+			out, err := AppendCanonical(nil, changed, MaxDepth)
 			if err == nil {
-				if again, err := Canonical(out, MaxDepth); err != nil || !bytes.Equal(again, out) {
+				if again, err := AppendCanonical(nil, out, MaxDepth); err != nil || !bytes.Equal(again, out) {
 					t.Fatalf("%q became %q, then %q, %v", changed, out, again, err)
 				}
 				continue

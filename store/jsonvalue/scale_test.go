@@ -69,12 +69,12 @@ func TestLargeInputs(t *testing.T) {
 			if allocated > uint64(c.most)*uint64(len(c.in)) {
 				t.Errorf("%d bytes allocated for an input of %d", allocated, len(c.in))
 			}
-			again, err := Canonical(out, MaxDepth)
+			again, err := AppendCanonical(nil, out, MaxDepth)
 			if err != nil || !bytes.Equal(again, out) {
 				t.Errorf("the result is not canonical: %v", err)
 			}
 			pretty := AppendIndent(nil, out, 0)
-			back, err := Canonical(pretty, MaxDepth)
+			back, err := AppendCanonical(nil, pretty, MaxDepth)
 			if err != nil || !bytes.Equal(back, out) {
 				t.Errorf("the pretty form reads back differently: %v", err)
 			}
@@ -90,7 +90,7 @@ func TestLargeRefusals(t *testing.T) {
 		strings.Repeat("[", 4<<20), strings.Repeat(`{"a":`, 1<<20), "1" + strings.Repeat("0", 4<<20),
 		"-" + fill, strings.Repeat("\n", 4<<20),
 	} {
-		if out, err := Canonical([]byte(in), MaxDepth); err == nil {
+		if out, err := AppendCanonical(nil, []byte(in), MaxDepth); err == nil {
 			t.Errorf("%.20s…: accepted as %.20s…", in, out)
 		} else if len(err.Error()) > 200 {
 			t.Errorf("%.20s…: the message has %d bytes", in, len(err.Error()))

@@ -2,7 +2,9 @@ package jsonvalue
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // MaxDepth is how many containers (objects and arrays) may be nested in a
@@ -146,7 +148,7 @@ func (s *Scanner) skipSpace() bool {
 //
 //go:noinline
 func (s *Scanner) skipSpaces() bool {
-	const indentation = "        "
+	const indentation = 0x2020202020202020
 	src, i := s.src, s.pos
 	for i < len(src) {
 		switch src[i] {
@@ -154,8 +156,13 @@ func (s *Scanner) skipSpaces() bool {
 			i++
 		case ' ':
 			i++
-			for len(src)-i >= len(indentation) && string(src[i:i+len(indentation)]) == indentation {
-				i += len(indentation)
+			for len(src)-i >= 8 {
+				others := binary.LittleEndian.Uint64(src[i:]) ^ indentation
+				if others != 0 {
+					i += bits.TrailingZeros64(others) / 8
+					break
+				}
+				i += 8
 			}
 		default:
 			s.pos = i

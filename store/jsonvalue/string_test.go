@@ -48,7 +48,7 @@ func TestEveryCharacter(t *testing.T) {
 		}
 		for _, s := range spellings {
 			literal := `"` + s + `"`
-			out, err := Canonical([]byte(literal), 0)
+			out, err := AppendCanonical(nil, []byte(literal), 0)
 			if err != nil || string(out) != string(want) {
 				t.Fatalf("%s: got %s, %v; want %s", literal, out, err, want)
 			}
