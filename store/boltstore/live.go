@@ -23,7 +23,7 @@ const (
 	SnapshotPath = "/v1/snapshot"
 
 	maxSnapshots  = 4                // served at a time
-	sendChunk     = 256 << 10        // bytes that must be taken within sendTimeout
+	sendChunk     = restEvery        // bytes that must be taken within sendTimeout
 	sendTimeout   = 30 * time.Second // a client slower than this is cut off
 	headerTimeout = 10 * time.Second
 )
@@ -84,6 +84,7 @@ func (s *Store) sendSnapshot(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		sent += n
+		time.Sleep(rest)
 	}
 	return out.Flush()
 }
