@@ -56,8 +56,16 @@ func (b *bench) goals() []goal {
 		}, us > 0 && them > 0)
 	}
 	for _, n := range b.sizes {
-		goalIf := func(bound float64) float64 { // the contract names these sizes
+		// What is to be reached was measured with one writer at these sizes, and
+		// with many at 1,000 Pods; the rest shows growth.
+		goalIf := func(bound float64) float64 {
 			if n == 1000 || n == 10_000 {
+				return bound
+			}
+			return 0
+		}
+		goalOfMany := func(bound float64) float64 {
+			if n == 1000 {
 				return bound
 			}
 			return 0
@@ -74,16 +82,21 @@ func (b *bench) goals() []goal {
 			writers             int
 			batch, sqlite, safe float64
 		}{{8, 20, 0, 0}, {64, 6, 5, 10}, {256, 3, 5, 10}} {
-			versus("bbolt-batch", n, w.writers, goalIf(w.batch))
-			versus("sqlite", n, w.writers, goalIf(w.sqlite))
-			versus("json-safe", n, w.writers, goalIf(w.safe))
+			versus("bbolt-batch", n, w.writers, goalOfMany(w.batch))
+			versus("sqlite", n, w.writers, goalOfMany(w.sqlite))
+			versus("json-safe", n, w.writers, goalOfMany(w.safe))
 		}
 		pair := rs.median(addPeer, limitName, n, 1, p50)
 		tail := rs.median(addPeer, ours, n, 8, p99)
 		add(goal{
 			what:     "latency, 8 writers, p99, " + podCount(n),
 			measured: fmt.Sprintf("%s µs, p50 %s µs; fsync pair %s µs", round(tail), round(rs.median(addPeer, ours, n, 8, p50)), round(pair)),
-			ratio:    tail / pair, bound: goalIf(3), unit: "fsync pairs",
+			ratio:    tail / pair, bound: goalOfMany(3), unit: "fsync pairs",
+		}, pair > 0)
+		add(goal{
+			what:     "the same pages and nothing else, p99",
+			measured: fmt.Sprintf("%s µs, p50 %s µs", round(rs.median(addPeer, groupLimitName, n, 8, p99)), round(rs.median(addPeer, groupLimitName, n, 8, p50))),
+			ratio:    rs.median(addPeer, groupLimitName, n, 8, p99) / pair, unit: "fsync pairs",
 		}, pair > 0)
 		for _, r := range []struct {
 			what, workload string

@@ -167,13 +167,19 @@ func (b *bench) load(c *candidate, n int) error {
 }
 
 func (b *bench) limitTurn(n, round int) error {
-	s, err := measureLimit(b.dir, b.span)
-	if err != nil {
-		return fmt.Errorf("%s: %w", limitName, err)
+	for _, l := range []struct {
+		name    string
+		writers int
+		measure func(dir string, span time.Duration) (sample, error)
+	}{{limitName, 1, measureLimit}, {groupLimitName, 8, measureGroupLimit}} {
+		s, err := l.measure(b.dir, b.span)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		r := s.result(result{Workload: addPeer, Candidate: l.name, Pods: n, Writers: l.writers, Round: round})
+		b.add(r)
+		b.progress("%d Pods, round %d: %-14s %.0f/s", n, round+1, l.name, rate(r))
 	}
-	r := s.result(result{Workload: addPeer, Candidate: limitName, Pods: n, Writers: 1, Round: round})
-	b.add(r)
-	b.progress("%d Pods, round %d: %-14s %.0f/s", n, round+1, limitName, rate(r))
 	return nil
 }
 
