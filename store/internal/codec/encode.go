@@ -28,9 +28,16 @@ func NewEncoder() *Encoder {
 	return e
 }
 
+// maxKept bounds, in bytes, the memory that an Encoder keeps from one value to the
+// next.
+const maxKept = 1 << 20
+
 // Encode returns the msgpack of one sub-key of m, nil when there is nothing to
 // keep. It is valid until the next call. Metadata must be in normal form.
 func (e *Encoder) Encode(m *store.Metadata, sub int) []byte {
+	if e.buf.Cap() > maxKept {
+		e.buf = bytes.Buffer{}
+	}
 	e.buf.Reset()
 	switch sub {
 	case Active:
