@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"podstore/store"
@@ -86,6 +87,7 @@ func (s Space) Reclaimable() int64 {
 // be read at all, store.ErrFormat included, and with the context's.
 func Check(ctx context.Context, path string, opts *Options, report func(Finding)) (Summary, error) {
 	c := &checker{ctx: ctx, report: report}
+	c.read, c.total = opts.progress()
 	err := withFile(path, opts, func(f *os.File, size int64) error {
 		bf, problems, err := boltfile.OpenDamaged(f, size, false)
 		if err != nil {
@@ -110,6 +112,9 @@ type checker struct {
 	report  func(Finding)
 	summary Summary
 	whole   int // Pods whose digest shows that podstore wrote them
+
+	read  func() // tells progress
+	total *int
 }
 
 func (c *checker) file(reason string) { c.add(Finding{Reason: reason, Advice: adviceSalvage}) }
@@ -129,10 +134,12 @@ func (c *checker) walk(bf *boltfile.File) error {
 		name := string(b.Name)
 		if name == bookkeeping {
 			books = b
+			*c.total = recorded(b)
 			return nil
 		}
 		found.add(b.Name)
 		c.summary.Pods++
+		c.read()
 		c.summary.Space.fresh.add(b)
 		if err := store.ValidateName(name); err != nil {
 			c.summary.Damaged++
@@ -222,6 +229,15 @@ func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 		return nil, err
 	}
 	return parseRecord(names)
+}
+
+// recorded is how many Pods the bookkeeping bucket says there are, or 0.
+func recorded(books *boltfile.Bucket) int {
+	record, err := readBooks(books)
+	if err != nil {
+		return 0
+	}
+	return int(min(record.count, math.MaxInt32))
 }
 
 // withFile opens and locks a file for reading, without bbolt.

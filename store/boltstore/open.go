@@ -45,6 +45,24 @@ type Options struct {
 	// Logger receives what an operator should know, such as why a handle became
 	// unusable. Nil: nothing is logged.
 	Logger *slog.Logger
+	// Progress is called by [Check], [Salvage] and [Compact], from one goroutine at
+	// a time, with how many Pods they have read and how many the file records, or 0
+	// while that is not known. Nil: nobody is told. Open does not use it.
+	Progress func(done, total int)
+}
+
+// progress returns a function to call for each Pod that was read, and total, which
+// it tells with each.
+func (o *Options) progress() (read func(), total *int) {
+	done := 0
+	total = new(int)
+	if o == nil || o.Progress == nil {
+		return func() {}, total
+	}
+	return func() {
+		done++
+		o.Progress(done, *total)
+	}, total
 }
 
 // Open opens the database file at path, or creates it, mode 0600, along with

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+
+	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
@@ -47,6 +50,7 @@ type SalvageSummary struct {
 // through for the Pods that are not whole.
 func Salvage(ctx context.Context, src, dst string, opts *Options, report func(Salvaged)) (SalvageSummary, error) {
 	v := &salvager{ctx: ctx, report: report, saved: make(map[string]bool), lost: make(map[string]error)}
+	v.read, v.total = opts.progress()
 	err := withFile(src, opts, func(f *os.File, size int64) error {
 		return writeNew(ctx, dst, v.pods(f, size))
 	})
@@ -59,6 +63,9 @@ type salvager struct {
 	saved   map[string]bool
 	lost    map[string]error
 	summary SalvageSummary
+
+	read  func() // tells progress
+	total *int
 }
 
 // pods yields every Pod that is whole. An error ends it.
@@ -104,11 +111,13 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.M
 		switch {
 		case name == bookkeeping:
 			books = b
+			*v.total = recorded(b)
 			return nil
 		case v.saved[name] || store.ValidateName(name) != nil:
 			return nil
 		}
 		found.add(b.Name)
+		v.read()
 		m, err := wholePod(b)
 		if err != nil {
 			if !older {
@@ -163,7 +172,25 @@ func Compact(ctx context.Context, src, dst string, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(opError("compact", src, writeNew(ctx, dst, s.All(ctx, store.ReadOptions{}))), s.Close())
+	read, total := opts.progress()
+	err = s.view("compact", "", func(tx *bolt.Tx) error {
+		record, err := readRecord(tx)
+		if err == nil {
+			*total = int(min(record.count, math.MaxInt32))
+		}
+		return err
+	})
+	if err == nil {
+		err = writeNew(ctx, dst, func(yield func(*store.Metadata, error) bool) {
+			for m, err := range s.All(ctx, store.ReadOptions{}) {
+				read()
+				if !yield(m, err) {
+					return
+				}
+			}
+		})
+	}
+	return errors.Join(opError("compact", src, err), s.Close())
 }
 
 // writeNew makes a database at dst that holds the given Pods.
