@@ -16,11 +16,12 @@ import (
 
 // OpenLive fetches a snapshot from the supervisor that serves it at the Unix
 // socket socketPath (see [Store.Handler]) and opens it for reading. The snapshot
-// is one moment of the store, checked whole, in a temporary file in tempDir (""
-// for the system's), which Close of the returned closer removes.
+// is one moment of the store, all its pages checked, in a temporary file in tempDir
+// ("" for the system's), which Close of the returned closer removes. A damaged value
+// is an error of its Pod when that is read.
 //
-// Errors: store.ErrNotFound when nothing listens there, store.ErrCorrupt when
-// what arrived is damaged.
+// Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
+// what answers serves no snapshots, store.ErrCorrupt when what arrived is damaged.
 func OpenLive(ctx context.Context, socketPath, tempDir string) (*Store, io.Closer, error) {
 	f, err := os.CreateTemp(tempDir, "podstore-live-*.db")
 	if err != nil {
@@ -59,6 +60,9 @@ func fetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("the supervisor answered %s: it serves no snapshots: %w", resp.Status, errors.ErrUnsupported)
+	}
 	if resp.StatusCode != http.StatusOK {
 		reason, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		return fmt.Errorf("the supervisor answered %s: %s", resp.Status, strings.TrimSpace(string(reason)))

@@ -38,6 +38,9 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	if err != nil {
 		return err
 	}
+	if from, err := c.parseSide(db); err == nil && from.same(side{arg: dir, kind: inDirectory, path: dir}) {
+		return c.misuse("%s is the directory to write to", from.name())
+	}
 	s, err := c.openRead(ctx, db, opts.MaxFileSize)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/socketstore"
 )
 
 // database is a database file that is open for reading, or a copy of one that a
@@ -60,7 +61,8 @@ func (o opened) Close() error { return o.close() }
 
 func nothingToClose() error { return nil }
 
-// openRead opens any side for reading. But for a directory, it shows one moment.
+// openRead opens any side for reading. It shows one moment, but of a directory, and
+// of a socket where no snapshots are served.
 func (c *console) openRead(ctx context.Context, arg string, maxFileSize int64) (opened, error) {
 	s, err := c.parseSide(arg)
 	if err != nil {
@@ -94,6 +96,12 @@ func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (open
 		return opened{moment, func() error { return errors.Join(closer.Close(), all.Close()) }}, nil
 	}
 	db, err := c.openSide(ctx, s)
+	if s.kind == behindSocket && errors.Is(err, errors.ErrUnsupported) {
+		// A store without snapshots, such as one that the supervisor has in etcd.
+		if client, err := socketstore.Dial(s.path, nil); err == nil {
+			return opened{client, client.Close}, nil
+		}
+	}
 	if err != nil {
 		return opened{}, err
 	}

@@ -131,16 +131,18 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = s.Close() })
 }
 
-// serve DB SOCKET [reading]: keeps a database open for writing and serves it, for
-// changing too unless told otherwise, until the script ends.
+// serve DB SOCKET [reading|changing]: keeps a database open for writing and serves
+// snapshots of it and its operations, or one of both, until the script ends.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	l, err := boltstore.ListenUnix(ts.MkAbs(args[1]))
 	ts.Check(err)
 	mux := http.NewServeMux()
-	mux.Handle(boltstore.SnapshotPath, s.Handler())
-	if len(args) == 2 {
+	if len(args) == 2 || args[2] == "reading" {
+		mux.Handle(boltstore.SnapshotPath, s.Handler())
+	}
+	if len(args) == 2 || args[2] == "changing" {
 		mux.Handle(socketstore.Prefix, socketstore.Handler(s, nil))
 	}
 	server := socketstore.NewServer(mux, nil)
