@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"podstore/store"
@@ -86,11 +87,16 @@ func (t *transaction) failure(kind, err error) error {
 	return e
 }
 
+// request is the context of one request. A server that has no leader refuses it at
+// once then, instead of keeping it until its time is over.
+func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(clientv3.WithRequireLeader(ctx), s.opts.RequestTimeout)
+}
+
 // commit sends the transaction. The context's end does not interrupt it: what
 // became of it would not be known then.
 func (t *transaction) commit(ctx context.Context) (outcome, error) {
-	ctx = context.WithoutCancel(ctx)
-	sent, cancel := context.WithTimeout(ctx, t.s.opts.RequestTimeout)
+	sent, cancel := t.s.request(context.WithoutCancel(ctx))
 	defer cancel()
 	resp, err := t.s.client.Txn(sent).If(t.compares...).Then(t.ops...).Commit()
 	switch {
@@ -100,6 +106,13 @@ func (t *transaction) commit(ctx context.Context) (outcome, error) {
 		return conflict, nil
 	case isBusy(err):
 		return notMade, plain(err)
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		// A server says this also of the transaction that it made when it saw that its
+		// quota is used up.
+		if result, unknown := t.resolve(ctx, err); result != notMade {
+			return result, unknown
+		}
+		return failed, withPod(t.s.failure(t.op, err), t)
 	case isRefusal(err):
 		return failed, withPod(t.s.failure(t.op, err), t)
 	}
@@ -138,7 +151,7 @@ func pause(ctx context.Context, attempt int) error {
 func (s *Store) ask(ctx context.Context, op, pod string, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
 	started := time.Now()
 	for attempt := 1; ; attempt++ {
-		sent, cancel := context.WithTimeout(ctx, s.opts.RequestTimeout)
+		sent, cancel := s.request(ctx)
 		resp, err := s.client.Txn(sent).Then(ops...).Commit()
 		cancel()
 		switch {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 
 	"podstore/store"
 )
@@ -16,21 +19,40 @@ var errCompacted = errors.New("the history that would tell has been compacted")
 
 // resolve finds out what became of a transaction whose answer was lost. That
 // nothing is to be seen of it would prove nothing: it may still be on its way. So
-// first it is made impossible, and then its mark is looked for.
+// first it is made impossible, and then its mark is looked for. Where a server did
+// answer, it is not on its way, and the mark alone tells.
+//
+// When the context has ended, the time of one request is left for that.
 func (t *transaction) resolve(ctx context.Context, lost error) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.s.opts.RetryFor)
+	search, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.s.opts.RetryFor)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(t.s.opts.RequestTimeout)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-search.Done():
+		}
+	})()
+	answered := errors.Is(lost, rpctypes.ErrNoSpace)
 	var err error
 	for attempt := 1; ; attempt++ {
 		var was bool
-		was, err = t.wasMade(ctx)
+		was, err = t.wasMade(search, !answered)
+		if !answered && errors.Is(err, rpctypes.ErrNoSpace) {
+			// It cannot be made impossible, but may be seen to have been made.
+			if was, lookErr := t.wasMade(search, false); lookErr == nil && was {
+				return made, nil
+			}
+		}
 		switch {
 		case err == nil && was:
 			return made, nil
 		case err == nil:
 			return notMade, plain(lost)
 		}
-		if errors.Is(err, errCompacted) || isRefusal(err) && !isBusy(err) || t.s.client.Ctx().Err() != nil || pause(ctx, attempt) != nil {
+		if errors.Is(err, errCompacted) || isRefusal(err) && !isBusy(err) || t.s.client.Ctx().Err() != nil || pause(search, attempt) != nil {
 			break
 		}
 	}
@@ -38,21 +60,28 @@ func (t *transaction) resolve(ctx context.Context, lost error) (outcome, error) 
 		fmt.Errorf("no answer to it came (%v), and what became of it could not be found out (%v); read, and decide whether to try again", plain(lost), plain(err)))
 }
 
-// wasMade makes the transaction impossible from now on and reports whether it was
-// made before.
-func (t *transaction) wasMade(ctx context.Context) (bool, error) {
-	sent, cancel := context.WithTimeout(ctx, t.s.opts.RequestTimeout)
+// wasMade reports whether the transaction was made, and with exclude makes it
+// impossible first.
+func (t *transaction) wasMade(ctx context.Context, exclude bool) (bool, error) {
+	sent, cancel := t.s.request(ctx)
 	defer cancel()
-	// The transaction compares the revision of format. Where that is another one
-	// already, somebody has been here.
 	look := clientv3.OpGet(t.mark())
-	resp, err := t.s.client.Txn(sent).
-		If(clientv3.Compare(clientv3.ModRevision(t.s.formatKey()), "=", t.read.epoch)).
-		Then(clientv3.OpPut(t.s.formatKey(), string(formatValue())), look).
-		Else(look).
-		Commit()
+	txn := t.s.client.Txn(sent)
+	if exclude {
+		// The transaction compares the revision of format. Where that is another one
+		// already, somebody has been here.
+		txn = txn.If(clientv3.Compare(clientv3.ModRevision(t.s.formatKey()), "=", t.read.epoch)).
+			Then(clientv3.OpPut(t.s.formatKey(), string(formatValue())), look).
+			Else(look)
+	} else {
+		txn = txn.Then(look)
+	}
+	resp, err := txn.Commit()
 	if err != nil {
 		return false, err
+	}
+	if resp.Header.Revision <= t.read.rev {
+		return false, nil // nothing at all has changed since
 	}
 	last := resp.Responses[len(resp.Responses)-1].GetResponseRange().GetKvs()
 	if len(last) > 0 {
@@ -74,10 +103,12 @@ const progressEvery = 50 * time.Millisecond
 // searchHistory looks for the transaction's mark in the changes of its key since
 // what it read, up to a revision.
 func (t *transaction) searchHistory(ctx context.Context, until int64) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.s.opts.RequestTimeout)
+	ctx, cancel := t.s.request(ctx)
 	defer cancel()
-	w := clientv3.NewWatcher(t.s.client)
-	defer w.Close()
+	// The client's own watcher, since it may be one that puts keys elsewhere; and a
+	// stream of its own, since all that are on one are told of the progress.
+	ctx = metadata.AppendToOutgoingContext(ctx, "podstore-writer", strconv.FormatUint(t.writer, 16))
+	w := t.s.client
 	changes := w.Watch(ctx, t.mark(), clientv3.WithRev(t.read.rev+1), clientv3.WithCreatedNotify())
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()

@@ -30,6 +30,7 @@ type fate struct {
 	lostRequest bool
 	lostAnswer  bool
 	late        time.Duration // the request arrives, after the client has given up
+	refusal     error         // what the client is told, whatever the server did
 	between     func()        // called after the request arrived, before its answer is lost
 }
 
@@ -75,8 +76,11 @@ func (w *wire) intercept(ctx context.Context, method string, req, reply any, cc 
 	if f.between != nil {
 		f.between()
 	}
-	if f.lostAnswer {
+	switch {
+	case f.lostAnswer:
 		return errLost
+	case f.refusal != nil:
+		return f.refusal
 	}
 	return err
 }
