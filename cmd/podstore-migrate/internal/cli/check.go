@@ -64,7 +64,7 @@ func runCheck(ctx context.Context, c *console, db, sessions string) error {
 	if err != nil {
 		return err
 	}
-	sum, err := boltstore.Check(ctx, path, nil, func(f boltstore.Finding) { c.found(f) })
+	sum, err := boltstore.Check(ctx, path, &boltstore.Options{Progress: c.progress}, func(f boltstore.Finding) { c.found(f) })
 	total := checkSummary{Pods: sum.Pods, Damaged: sum.Damaged, Findings: sum.Findings}
 	verdict := "no damage"
 	if sum.Findings > 0 {

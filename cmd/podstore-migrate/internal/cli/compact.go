@@ -48,7 +48,7 @@ func runCompact(ctx context.Context, c *console, src, dest string, dryRun bool) 
 	if err != nil {
 		return err
 	}
-	sum, err := compact(ctx, path, dest, dryRun)
+	sum, err := c.compact(ctx, path, dest, dryRun)
 	if err == nil {
 		c.summary = sum
 		line := fmt.Sprintf("compact: %s before, %s after", humanBytes(sum.BeforeBytes), humanBytes(sum.AfterBytes))
@@ -61,11 +61,12 @@ func runCompact(ctx context.Context, c *console, src, dest string, dryRun bool) 
 }
 
 // compact makes the copy, or judges whether it could be made.
-func compact(ctx context.Context, src, dest string, dryRun bool) (compactSummary, error) {
+func (c *console) compact(ctx context.Context, src, dest string, dryRun bool) (compactSummary, error) {
 	sum := compactSummary{DryRun: dryRun}
+	opts := &boltstore.Options{Progress: c.progress}
 	if dryRun {
 		findings := 0
-		checked, err := boltstore.Check(ctx, src, nil, func(boltstore.Finding) { findings++ })
+		checked, err := boltstore.Check(ctx, src, opts, func(boltstore.Finding) { findings++ })
 		if err == nil && findings > 0 {
 			err = &store.Error{Op: "compact", Path: src, Kind: store.ErrCorrupt, Err: fmt.Errorf("%s in it", plural(findings, "finding"))}
 		}
@@ -73,7 +74,7 @@ func compact(ctx context.Context, src, dest string, dryRun bool) (compactSummary
 		sum.AfterBytes = sum.BeforeBytes - checked.Space.Reclaimable()
 		return sum, err
 	}
-	if err := boltstore.Compact(ctx, src, dest, nil); err != nil {
+	if err := boltstore.Compact(ctx, src, dest, opts); err != nil {
 		return sum, err
 	}
 	for path, size := range map[string]*int64{src: &sum.BeforeBytes, dest: &sum.AfterBytes} {

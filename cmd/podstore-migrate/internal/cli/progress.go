@@ -17,7 +17,7 @@ func (c *console) progress(done, total int) {
 		if c.barName == "" {
 			c.barName = c.command
 		}
-		c.bar = progressbar.NewOptions(total,
+		c.bar = progressbar.NewOptions(max(total, done),
 			progressbar.OptionSetWriter(c.err),
 			progressbar.OptionSetDescription(c.barName),
 			progressbar.OptionShowCount(),

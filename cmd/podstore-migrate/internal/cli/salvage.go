@@ -52,7 +52,7 @@ func runSalvage(ctx context.Context, c *console, db, newDB string) error {
 	if err != nil {
 		return err
 	}
-	sum, err := boltstore.Salvage(ctx, path, newDB, nil, func(p boltstore.Salvaged) {
+	sum, err := boltstore.Salvage(ctx, path, newDB, &boltstore.Options{Progress: c.progress}, func(p boltstore.Salvaged) {
 		item := salvagedItem{c.head("result"), p.Pod, "saved", ""}
 		switch {
 		case p.Err != nil:
