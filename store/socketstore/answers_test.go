@@ -144,3 +144,29 @@ func TestNonsense(t *testing.T) {
 		t.Errorf("a client that is closed: %v", err)
 	}
 }
+
+// A client changes the manifest, and what is beside it, in turn with another one.
+func TestManifestChanges(t *testing.T) {
+	s := serveInside(t, nil)
+	h := []*socketstore.Client{s.dial(t, nil), s.dial(t, nil)}
+	for i, manifest := range []string{`{}`, `{}`, `[1]`, ``, `[2]`} {
+		if _, err := store.AddPeer(t.Context(), h[i%2], "a", string(rune('b'+i))); err != nil {
+			t.Fatal(err)
+		}
+		m, err := store.SetActive(t.Context(), h[(i+1)%2], "a", nil, []byte(manifest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Store.Read(t.Context(), "a")
+		if err != nil || !got.Equal(m) || string(got.Manifest) != manifest || len(got.Peers) != i+1 {
+			t.Errorf("the Pod is %+v, %v, the client was told %+v", got, err, m)
+		}
+	}
+	_, err := h[0].Update(t.Context(), "a", func(m *store.Metadata) error {
+		m.Manifest[1] = 'x' // not JSON
+		return nil
+	})
+	if got, readErr := s.Store.Read(t.Context(), "a"); !errors.Is(err, store.ErrInvalid) || readErr != nil || string(got.Manifest) != "[2]" {
+		t.Errorf("%v, %v", err, got)
+	}
+}

@@ -26,17 +26,21 @@ func (c *Client) pauses() *pauses {
 }
 
 // conflictPauses are those of an edit for which others were quicker. They are
-// short: each time somebody has got on.
+// short: each time somebody has got on. The first time there is none, since the
+// server keeps its turn for who comes back at once.
 func (c *Client) conflictPauses() *pauses {
-	return &pauses{next: 100 * time.Microsecond, most: 5 * time.Millisecond, end: time.Now().Add(c.opts.Patience)}
+	return &pauses{next: 0, most: 5 * time.Millisecond, end: time.Now().Add(c.opts.Patience)}
 }
 
 // wait pauses. It returns false when ctx has ended, or the time is over.
 func (p *pauses) wait(ctx context.Context) bool {
-	d := time.Duration(rand.Int64N(int64(p.next)) + 1)
-	p.next = min(2*p.next, p.most)
+	d := time.Duration(rand.Int64N(int64(p.next) + 1))
+	p.next = min(max(2*p.next, 100*time.Microsecond), p.most)
 	if ctx.Err() != nil || time.Until(p.end) < d {
 		return false
+	}
+	if d == 0 {
+		return true
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -55,7 +55,7 @@ func (h *handler) several(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer, err := h.join(req.names(), found)
+	answer, err := h.join(req.items, found)
 	if err != nil {
 		return err
 	}
@@ -78,6 +78,9 @@ func (h *handler) parse(body []byte) (*request, error) {
 		if err == nil {
 			err = store.ValidateName(it.name)
 		}
+		if err == nil && it.then == thenPut && it.manifest != absent && it.version == absent {
+			err = errors.New("a document without its manifest needs the version of the Pod that has it")
+		}
 		if err != nil {
 			return nil, badLine(n, err)
 		}
@@ -98,8 +101,9 @@ func (h *handler) parse(body []byte) (*request, error) {
 	return req, nil
 }
 
-// decode reads the documents of a request.
-func (req *request) decode() ([]*store.Metadata, error) {
+// decode reads the documents of a request. Manifests that they lack are those of
+// what the Pods are required to be.
+func (req *request) decode(required []*pod) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(req.items))
 	for i, it := range req.items {
 		if it.then != thenPut {
@@ -108,6 +112,13 @@ func (req *request) decode() ([]*store.Metadata, error) {
 		m, err := jsonexport.Decode(req.documents[i])
 		if err == nil && m.PodName != it.name {
 			err = &store.Error{Op: "request", Kind: store.ErrInvalid, Line: 1, Err: fmt.Errorf("the document's pod_name is %.300q", m.PodName)}
+		}
+		if err == nil && it.manifest != absent {
+			if m.Manifest != nil || required[i].manifest != it.manifest {
+				err = &store.Error{Op: "request", Kind: store.ErrInvalid, Line: 1, Err: errors.New("its item gives the hash of a manifest that it has, or that the Pod has not")}
+			} else {
+				m.Manifest = required[i].m.Manifest
+			}
 		}
 		if err != nil {
 			if e, ok := errors.AsType[*store.Error](err); ok {
@@ -192,7 +203,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 		}
 	}
 	var err error
-	var found []*draft
+	var found []*pod
 	switch known {
 	case made:
 	case unheard:
@@ -211,7 +222,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 	case found == nil:
 		return err
 	}
-	answer, tooLarge := h.join(req.names(), found)
+	answer, tooLarge := h.join(req.items, found)
 	if tooLarge != nil {
 		return tooLarge
 	}
@@ -223,7 +234,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 // apply makes a change in one edit of the store. Where the Pods are not what they
 // must be, the error matches store.ErrConflict, and the Pods are given as they are, or
 // are about to be.
-func (h *handler) apply(ctx context.Context, req *request) (found []*draft, err error) {
+func (h *handler) apply(ctx context.Context, req *request) (found []*pod, err error) {
 	names := req.names()
 	if err := h.turns.take(ctx, names, req.edit); err != nil {
 		return nil, err
@@ -235,33 +246,46 @@ func (h *handler) apply(ctx context.Context, req *request) (found []*draft, err 
 			h.turns.pass(names, req.edit)
 		}
 	}()
-	for looks := 0; looks < maxLooks && h.drafts.suspect(req.items); looks++ {
-		if found, err = h.moment(ctx, names); err != nil {
+	known := h.drafts.last(names)
+	if req.suspect(known) {
+		if known, err = h.moment(ctx, names); err != nil {
 			return nil, err
 		}
-		if err := compare(req.items, found); err != nil {
-			return found, err
+		if err := compare(req.items, known); err != nil {
+			return known, err
 		}
-		h.drafts.settle(names, found) // what was settled is no longer so
+		h.drafts.settle(names, known) // what was settled is no longer so
 	}
-	pods, err := req.decode()
+	pods, err := req.decode(known)
 	if err != nil {
 		return nil, err
 	}
-	made := make([]*draft, len(names))
+	made := make([]*pod, len(names))
 	for i, it := range req.items {
 		if it.then != thenStay {
-			made[i] = draftOf(it.name, pods[i])
+			draft := *podOf(pods[i], known[i])
+			made[i] = &draft
 		}
 	}
 	h.drafts.enter(names, made)
 	defer func() { h.drafts.leave(names, made, err == nil) }()
 	h.turns.pass(names, req.edit)
-	return h.store(ctx, req, names, pods)
+	return h.store(ctx, req, names, known, pods)
+}
+
+// suspect reports whether a request requires something else than is known, or what
+// it requires must be known.
+func (req *request) suspect(known []*pod) bool {
+	for i, it := range req.items {
+		if p := known[i]; it.compared && p != nil && p.version != it.version || p == nil && it.then == thenPut && it.manifest != absent {
+			return true
+		}
+	}
+	return false
 }
 
 // compare fails with store.ErrConflict where a Pod is not what it must be.
-func compare(items []item, found []*draft) error {
+func compare(items []item, found []*pod) error {
 	for i, it := range items {
 		if it.compared && it.version != found[i].version {
 			return conflictOn(it.name)
@@ -274,8 +298,8 @@ func conflictOn(pod string) error {
 	return &store.Error{Op: "update", Pod: pod, Kind: store.ErrConflict}
 }
 
-// store has the store make a change.
-func (h *handler) store(ctx context.Context, req *request, names []string, made []*store.Metadata) (found []*draft, err error) {
+// store has the store make a change. What is known of the Pods only saves work.
+func (h *handler) store(ctx context.Context, req *request, names []string, known []*pod, made []*store.Metadata) (found []*pod, err error) {
 	if len(names) == 1 && !req.items[0].compared {
 		// These need not read, and so heal what is damaged.
 		if req.items[0].then == thenDelete {
@@ -287,10 +311,10 @@ func (h *handler) store(ctx context.Context, req *request, names []string, made 
 	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) error {
 		found, conflict = nil, nil
 		for i, it := range req.items {
-			if it.compared && versionOf(pods[i]) != it.version {
+			if it.compared && podOf(pods[i], known[i]).version != it.version {
 				// This is no error of the edit: what is there must be durable before
 				// the client is told of it.
-				found, conflict = draftsOf(names, pods), conflictOn(it.name)
+				found, conflict = podsOf(pods, known), conflictOn(it.name)
 				return nil
 			}
 		}

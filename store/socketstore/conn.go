@@ -36,9 +36,9 @@ type call struct {
 	id, retry    string // of a change
 }
 
-// head is the request without its body.
-func (c *call) head() []byte {
-	b := make([]byte, 0, 256)
+// head is the request without its body, with room for that many bytes of it.
+func (c *call) head(room int) []byte {
+	b := make([]byte, 0, 512+room)
 	b = append(append(append(append(b, c.method...), ' '), c.path...), " HTTP/1.1\r\nHost: podstore\r\n"...)
 	if c.method == http.MethodPost {
 		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(c.body)), 10)
@@ -186,9 +186,9 @@ func (c *conn) exchange(ctx context.Context, call *call, timeout time.Duration) 
 		}
 	}()
 	if call.expect() == "" {
-		err = c.write(call.head(), call.body)
+		_, err = c.Write(append(call.head(len(call.body)), call.body...))
 	} else {
-		if err = c.write(call.head()); err != nil {
+		if _, err = c.Write(call.head(0)); err != nil {
 			return nil, false, err
 		}
 		a, err = c.answer(call)
@@ -196,7 +196,7 @@ func (c *conn) exchange(ctx context.Context, call *call, timeout time.Duration) 
 			return a, false, nil
 		}
 		if err == nil {
-			err = c.write(call.body)
+			_, err = c.Write(call.body)
 		}
 	}
 	if err != nil {
@@ -204,12 +204,6 @@ func (c *conn) exchange(ctx context.Context, call *call, timeout time.Duration) 
 	}
 	a, err = c.answer(call)
 	return a, true, err
-}
-
-func (c *conn) write(parts ...[]byte) error {
-	buffers := net.Buffers(parts)
-	_, err := buffers.WriteTo(c.UnixConn)
-	return err
 }
 
 // answer reads one answer.

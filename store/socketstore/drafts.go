@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
 )
 
 // drafts are the Pods as the changes that are being made will leave them. Without
@@ -18,43 +17,17 @@ import (
 // one fails, those that were made on top of it fail too, and are tried again.
 type drafts struct {
 	mu   sync.Mutex
-	pods map[string]*draft
+	pods map[string]*pod
 
-	// settled are versions that Pods without a draft had when they were changed or
-	// read last. The store may have been changed by others since.
-	settled map[string]version
+	// settled are Pods as they were when they were changed or read last. The store
+	// may have been changed by others since.
+	settled seen
 }
 
-// maxSettled bounds how many versions are kept.
-const maxSettled = 4096
-
-// draft is one Pod as a change will leave it, or as it is. It is not changed.
-type draft struct {
-	version version
-	lines   []byte // the item and the document, as an answer has them
-}
-
-func newDrafts() *drafts { return &drafts{pods: map[string]*draft{}, settled: map[string]version{}} }
-
-// suspect reports whether a request requires something else than is drafted or
-// settled.
-func (d *drafts) suspect(items []item) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, it := range items {
-		v, known := d.settled[it.name]
-		if draft := d.pods[it.name]; draft != nil {
-			v, known = draft.version, true
-		}
-		if it.compared && known && it.version != v {
-			return true
-		}
-	}
-	return false
-}
+func newDrafts() *drafts { return &drafts{pods: map[string]*pod{}} }
 
 // enter makes the drafts of a change. Call leave when it is made, or has failed.
-func (d *drafts) enter(names []string, made []*draft) {
+func (d *drafts) enter(names []string, made []*pod) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, name := range names {
@@ -65,7 +38,7 @@ func (d *drafts) enter(names []string, made []*draft) {
 }
 
 // leave takes the drafts of a change back, except where there is one on top.
-func (d *drafts) leave(names []string, made []*draft, ok bool) {
+func (d *drafts) leave(names []string, made []*pod, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, name := range names {
@@ -73,51 +46,42 @@ func (d *drafts) leave(names []string, made []*draft, ok bool) {
 			continue
 		}
 		delete(d.pods, name)
-		if delete(d.settled, name); ok {
-			d.settleLocked(name, made[i].version)
+		if ok {
+			d.settled.put(name, made[i])
+		} else {
+			d.settled.forget([]string{name})
 		}
 	}
 }
 
-// settle notes versions that were read.
-func (d *drafts) settle(names []string, read []*draft) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// settle notes Pods that were read.
+func (d *drafts) settle(names []string, read []*pod) {
 	for i, name := range names {
-		d.settleLocked(name, read[i].version)
+		d.settled.put(name, read[i])
 	}
-}
-
-func (d *drafts) settleLocked(name string, v version) {
-	if _, ok := d.settled[name]; !ok && len(d.settled) >= maxSettled {
-		for other := range d.settled {
-			delete(d.settled, other)
-			break
-		}
-	}
-	d.settled[name] = v
 }
 
 // of gives the drafts of some Pods, nil for those that have none.
-func (d *drafts) of(names []string) []*draft {
+func (d *drafts) of(names []string) []*pod {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	found := make([]*draft, len(names))
+	found := make([]*pod, len(names))
 	for i, name := range names {
 		found[i] = d.pods[name]
 	}
 	return found
 }
 
-// draftOf is the draft of a Pod that becomes m, or nothing.
-func draftOf(name string, m *store.Metadata) *draft {
-	it := item{name: name, compared: true}
-	if m == nil {
-		return &draft{absent, it.append(nil)}
+// last gives some Pods as they are drafted or settled, nil for those that are
+// neither.
+func (d *drafts) last(names []string) []*pod {
+	found := d.of(names)
+	for i, name := range names {
+		if found[i] == nil {
+			found[i] = d.settled.of(name)
+		}
 	}
-	canonical := jsonexport.Append(make([]byte, 0, 1024), m)
-	it.version = versionOfDocument(canonical)
-	return &draft{it.version, appendDocument(it.append(make([]byte, 0, len(canonical)+128)), canonical)}
+	return found
 }
 
 // maxLooks is how often the Pods of one answer are read before they are read in a
@@ -126,20 +90,21 @@ const maxLooks = 5
 
 // moment gives some Pods as they are at one moment, or are about to be. The error
 // names a Pod that is damaged.
-func (h *handler) moment(ctx context.Context, names []string) (found []*draft, err error) {
+func (h *handler) moment(ctx context.Context, names []string) (found []*pod, err error) {
 	// Pods that two looks find the same were that way, all of them, between the
 	// two.
 	var before []look
+	last := h.drafts.last(names)
 	for range maxLooks {
 		now, err := h.look(ctx, names)
 		if err != nil {
 			return nil, err
 		}
 		if len(names) == 1 || before != nil && sameLooks(before, now) {
-			found = make([]*draft, len(names))
+			found = make([]*pod, len(names))
 			for i, l := range now {
 				if found[i] = l.draft; l.draft == nil {
-					found[i] = draftOf(names[i], l.m)
+					found[i] = podOf(l.m, last[i])
 				}
 			}
 			return found, nil
@@ -147,7 +112,7 @@ func (h *handler) moment(ctx context.Context, names []string) (found []*draft, e
 		before = now
 	}
 	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) error {
-		found = draftsOf(names, pods)
+		found = podsOf(pods, last)
 		return nil
 	})
 	return found, err
@@ -156,7 +121,7 @@ func (h *handler) moment(ctx context.Context, names []string) (found []*draft, e
 // look is how one Pod was found: as a draft, or else as m, nil where it does not
 // exist.
 type look struct {
-	draft *draft
+	draft *pod
 	m     *store.Metadata
 }
 
@@ -185,26 +150,22 @@ func (h *handler) look(ctx context.Context, names []string) ([]look, error) {
 	return looks, nil
 }
 
-func draftsOf(names []string, pods []*store.Metadata) []*draft {
-	drafts := make([]*draft, len(names))
+func podsOf(pods []*store.Metadata, like []*pod) []*pod {
+	found := make([]*pod, len(pods))
 	for i, m := range pods {
-		drafts[i] = draftOf(names[i], m)
+		found[i] = podOf(m, like[i])
 	}
-	return drafts
+	return found
 }
 
 // join puts the lines of an answer together.
-func (h *handler) join(names []string, drafts []*draft) ([]byte, error) {
-	size := 0
-	for i, d := range drafts {
-		if size += len(d.lines); int64(size) > h.opts.MaxBody {
-			return nil, &store.Error{Op: "read", Pod: names[i], Kind: store.ErrTooLarge,
-				Err: fmt.Errorf("up to this Pod there are %d bytes, the limit is %d; name fewer Pods", size, h.opts.MaxBody)}
+func (h *handler) join(items []item, pods []*pod) (answer []byte, err error) {
+	for i, p := range pods {
+		answer = p.append(answer, items[i].name, items[i].manifest)
+		if int64(len(answer)) > h.opts.MaxBody {
+			return nil, &store.Error{Op: "read", Pod: items[i].name, Kind: store.ErrTooLarge,
+				Err: fmt.Errorf("up to this Pod there are %d bytes, the limit is %d; name fewer Pods", len(answer), h.opts.MaxBody)}
 		}
-	}
-	answer := make([]byte, 0, size)
-	for _, d := range drafts {
-		answer = append(answer, d.lines...)
 	}
 	return answer, nil
 }

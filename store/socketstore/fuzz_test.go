@@ -59,7 +59,7 @@ var fuzzMethods = []string{"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD"}
 // Whatever a client sends, nothing panics, and nothing is changed by a request that
 // is not answered with success, or that only reads.
 func FuzzRequest(f *testing.F) {
-	a := &store.Metadata{PodName: "a", Peers: []store.Peer{{PodName: "b"}}}
+	a := &store.Metadata{PodName: "a", Peers: []store.Peer{{PodName: "b"}}, Manifest: []byte("1")}
 	v := string(versionOf(a))
 	add := func(method byte, path, header, body string) { f.Add(method, path, header, body) }
 	add(0, "/v1/names", "", "")
@@ -87,6 +87,9 @@ func FuzzRequest(f *testing.F) {
 	add(2, "/v1/pods", "", `{"name":"a","name":"b"}`)
 	add(2, "/v1/pods", "", `{"name":"a","version":"`+strings.Repeat("A", 64)+`"}`)
 	add(2, "/v1/pods", "", `{"name":"a","version":null}`+"\n"+`{"name":"a","version":null}`)
+	hash := string(hashOf(a.Manifest))
+	add(2, "/v1/pods", "", `{"name":"a","manifest":"`+hash+`"}`)
+	add(2, "/v1/pods", "", `{"name":"a","version":"`+v+`","manifest":"`+hash+`","then":"put"}`+"\n"+`{"pod_name":"a"}`)
 	s := openStore(f)
 	f.Fuzz(func(t *testing.T, method byte, path, header, body string) {
 		for _, m := range []*store.Metadata{a, {PodName: "b"}} {
@@ -136,15 +139,22 @@ func FuzzRequest(f *testing.F) {
 // that is not one.
 func FuzzAnswer(f *testing.F) {
 	f.Add(`{"name":"a","version":null}` + "\n" + `{"name":"b","version":null}`)
-	f.Add(string(draftOf("a", &store.Metadata{PodName: "a"}).lines) + string(draftOf("b", nil).lines))
+	a := podOf(&store.Metadata{PodName: "a", Manifest: []byte("{}")}, nil)
+	for _, has := range []version{absent, a.manifest} {
+		f.Add(string(nobody.append(a.append(nil, "a", has), "b", has)))
+	}
 	f.Add(`{"error":{"kind":"conflict","also":["invalid"],"reason":"x"}}` + "\n")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, body string) {
 		names := []string{"a", "b"}
-		if st, err := parseState(names, []byte(body)); err == nil {
-			for i, m := range st.pods {
-				if (m == nil) != (st.versions[i] == absent) || m != nil && m.PodName != names[i] {
-					t.Errorf("%q gives %v as %q, version %q", body, m, names[i], st.versions[i])
+		for _, before := range [][]*pod{nil, {a, nobody}} {
+			pods, err := parseState(names, []byte(body), before)
+			if err != nil {
+				continue
+			}
+			for i, p := range pods {
+				if (p.m == nil) != (p.version == absent) || p.m != nil && (p.m.PodName != names[i] || p.manifest != manifestOf(p.m)) {
+					t.Errorf("%q gives %+v as %q", body, p, names[i])
 				}
 			}
 		}

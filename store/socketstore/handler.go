@@ -118,11 +118,10 @@ func (h *handler) all(w http.ResponseWriter, r *http.Request) error {
 // documents are the lines of Pods.
 func documents(pods iter.Seq2[*store.Metadata, error]) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		var canonical, line []byte
+		var line []byte
 		for m, err := range pods {
 			if err == nil {
-				canonical = jsonexport.Append(canonical[:0], m)
-				line = appendDocument(line[:0], canonical)
+				line = appendMetadata(line[:0], m, false)
 			}
 			if !yield(line, err) {
 				return
@@ -197,7 +196,7 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	document := jsonexport.Append(nil, m)
-	w.Header().Set("ETag", `"`+string(versionOfDocument(document))+`"`)
+	w.Header().Set("ETag", `"`+string(hashOf(document))+`"`)
 	h.send(w, http.StatusOK, jsonType, document)
 	return nil
 }

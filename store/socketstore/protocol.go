@@ -5,9 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 
-	"podstore/store"
-	"podstore/store/jsonexport"
 	"podstore/store/jsonvalue"
 )
 
@@ -45,17 +44,12 @@ type version string
 
 const absent version = ""
 
-// versionOf is the version of metadata in normal form, or of nil.
-func versionOf(m *store.Metadata) version {
-	if m == nil {
-		return absent
-	}
-	return versionOfDocument(jsonexport.Append(nil, m))
-}
-
-func versionOfDocument(canonical []byte) version {
+// hashOf is the SHA-256 of canonical JSON in hexadecimal digits.
+func hashOf(canonical []byte) version {
 	sum := sha256.Sum256(canonical)
-	return version(hex.EncodeToString(sum[:]))
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return version(digits[:])
 }
 
 // item is one Pod of a request or an answer at podsPath. A line with its document
@@ -67,6 +61,10 @@ type item struct {
 	version  version
 	compared bool
 	then     action
+	// manifest is the hash of a manifest that the sender of a request has: where it
+	// is the Pod's, documents go without it. An answer repeats it of each document
+	// of which that is so.
+	manifest version
 }
 
 // action is what becomes of a Pod.
@@ -90,6 +88,9 @@ func (it *item) append(dst []byte) []byte {
 	if it.then != thenStay {
 		dst = append(append(append(dst, `,"then":"`...), it.then...), '"')
 	}
+	if it.manifest != absent {
+		dst = append(append(append(dst, `,"manifest":"`...), it.manifest...), '"')
+	}
 	return append(dst, "}\n"...)
 }
 
@@ -97,40 +98,56 @@ func (it *item) append(dst []byte) []byte {
 func parseItem(line []byte) (it item, err error) {
 	s := jsonvalue.NewScanner(line)
 	s.EnterObject()
-	seen := map[string]bool{}
-	for s.NextKey() {
-		key := string(s.Key())
-		if seen[key] {
-			s.Fail(s.KeyOffset(), "field %q is given twice", key)
+	seen := 0
+	once := func(field int) {
+		if seen&(1<<field) != 0 {
+			s.Fail(s.KeyOffset(), "field %q is given twice", s.Key())
 		}
-		seen[key] = true
-		at := s.Offset()
-		switch key {
+		seen |= 1 << field
+	}
+	for s.NextKey() {
+		switch string(s.Key()) {
 		case "name":
+			once(0)
 			it.name = s.ReadString()
 		case "version":
+			once(1)
 			it.compared = true
 			if s.Peek() == jsonvalue.Null {
 				s.ReadNull()
-			} else if it.version = version(s.ReadString()); !it.version.valid() {
-				s.Fail(at, "version %.80q: expected 64 lower-case hexadecimal digits, or null", it.version)
+			} else {
+				it.version = readHash(s, "64 lower-case hexadecimal digits, or null")
 			}
+		case "manifest":
+			once(2)
+			it.manifest = readHash(s, "64 lower-case hexadecimal digits")
 		case "then":
+			once(3)
+			at := s.Offset()
 			if it.then = action(s.ReadString()); it.then != thenPut && it.then != thenDelete {
 				s.Fail(at, `then %.32q: expected "put" or "delete"`, it.then)
 			}
 		default:
-			s.Fail(s.KeyOffset(), "unknown field %.64q", key)
+			s.Fail(s.KeyOffset(), "unknown field %.64q", s.Key())
 		}
 	}
 	end := s.Offset()
 	if err := s.End(); err != nil {
 		return it, err
 	}
-	if !seen["name"] {
+	if seen&1 == 0 {
 		return it, s.Errorf(end, `field "name" is missing`)
 	}
 	return it, nil
+}
+
+func readHash(s *jsonvalue.Scanner, expected string) version {
+	at := s.Offset()
+	v := version(s.ReadString())
+	if !v.valid() {
+		s.Fail(at, "%.80q: expected %s", v, expected)
+	}
+	return v
 }
 
 // valid reports whether v is the version of a Pod that exists.
@@ -149,7 +166,10 @@ func (v version) valid() bool {
 // appendDocument appends canonical metadata on one line: without the line breaks
 // and the indentation behind them. Within its strings there are no line breaks.
 func appendDocument(dst, canonical []byte) []byte {
-	for line := range bytes.SplitSeq(canonical, []byte("\n")) {
+	dst = slices.Grow(dst, len(canonical)+1)
+	for more := true; more; {
+		var line []byte
+		line, canonical, more = bytes.Cut(canonical, []byte("\n"))
 		dst = append(dst, bytes.TrimLeft(line, " ")...)
 	}
 	return append(dst, '\n')

@@ -6,9 +6,9 @@ import (
 	"podstore/store"
 )
 
-// seen keeps the Pods that a client has edited last, as it saw them, so that the
-// next edit need not read them first: the server compares, and gives what is
-// there where they have changed.
+// seen keeps some Pods as they were seen last. A client keeps those that it has
+// edited, so that the next edit need not read them first: the server compares, and
+// gives what is there where they have changed.
 type seen struct {
 	mu   sync.Mutex
 	pods map[string]seenPod
@@ -16,44 +16,46 @@ type seen struct {
 }
 
 type seenPod struct {
-	m       *store.Metadata // nil: it does not exist; not changed
-	version version
-	size    int
+	*pod
+	size int
 }
 
-// seenBytes is how much a client keeps at most, and a Pod of more than a sixteenth
-// of it is not kept.
+// seenBytes is how much is kept at most, and a Pod of more than a sixteenth of it is
+// not kept.
 const seenBytes = 8 << 20
 
-// get gives some Pods, or nil unless all of them are kept.
-func (s *seen) get(names []string) *state {
+// of gives one Pod, or nil unless it is kept.
+func (s *seen) of(name string) *pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := &state{make([]*store.Metadata, len(names)), make([]version, len(names))}
+	return s.pods[name].pod
+}
+
+// get gives some Pods, or nil unless all of them are kept.
+func (s *seen) get(names []string) []*pod {
+	pods := make([]*pod, len(names))
 	for i, name := range names {
-		p, ok := s.pods[name]
-		if !ok {
+		if pods[i] = s.of(name); pods[i] == nil {
 			return nil
 		}
-		st.pods[i], st.versions[i] = p.m, p.version
 	}
-	return st
+	return pods
 }
 
 // put keeps a Pod in place of what was kept of it.
-func (s *seen) put(name string, m *store.Metadata, v version) {
-	p := seenPod{m: m, version: v, size: 512 + len(name)}
-	if m != nil {
-		p.size += weight(m)
+func (s *seen) put(name string, p *pod) {
+	size := 512 + len(name)
+	if p.m != nil {
+		size += weight(p.m)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(name)
-	if p.size > seenBytes/16 {
+	if size > seenBytes/16 {
 		return
 	}
 	for other := range s.pods {
-		if s.size+p.size <= seenBytes {
+		if s.size+size <= seenBytes {
 			break
 		}
 		s.remove(other)
@@ -61,8 +63,8 @@ func (s *seen) put(name string, m *store.Metadata, v version) {
 	if s.pods == nil {
 		s.pods = map[string]seenPod{}
 	}
-	s.pods[name] = p
-	s.size += p.size
+	s.pods[name] = seenPod{p, size}
+	s.size += size
 }
 
 // forget drops some Pods.

@@ -11,24 +11,25 @@ import (
 
 func TestSeenIsBounded(t *testing.T) {
 	var s seen
-	pod := func(name string, bytes int) *store.Metadata {
-		return &store.Metadata{PodName: name, Manifest: []byte(`"` + strings.Repeat("x", bytes) + `"`)}
+	of := func(name string, bytes int) *pod {
+		return &pod{m: &store.Metadata{PodName: name, Manifest: []byte(`"` + strings.Repeat("x", bytes) + `"`)}, version: "1"}
 	}
-	s.put("a", pod("a", 10), "1")
-	s.put("gone", nil, absent)
-	if st := s.get([]string{"gone", "a"}); st == nil || st.pods[0] != nil || st.pods[1].PodName != "a" || st.versions[1] != "1" {
-		t.Errorf("it keeps %+v", st)
+	first := of("a", 10)
+	s.put("a", first)
+	s.put("gone", nobody)
+	if pods := s.get([]string{"gone", "a"}); pods == nil || pods[0] != nobody || pods[1] != first {
+		t.Errorf("it keeps %+v", pods)
 	}
 	if st := s.get([]string{"a", "b"}); st != nil {
 		t.Errorf("it gives %+v where one Pod is not kept", st)
 	}
-	s.put("a", pod("a", seenBytes/16), "2") // too large to be kept
+	s.put("a", of("a", seenBytes/16)) // too large to be kept
 	if st := s.get([]string{"a"}); st != nil {
-		t.Errorf("it keeps %q in place of what is no longer so", st.versions)
+		t.Errorf("it keeps %+v in place of what is no longer so", st)
 	}
 	for i := range 1000 {
 		name := fmt.Sprint(i)
-		s.put(name, pod(name, seenBytes/100), "3")
+		s.put(name, of(name, seenBytes/100))
 		if s.get([]string{name}) == nil {
 			t.Fatal("what was put last is not kept")
 		}

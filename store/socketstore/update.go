@@ -66,15 +66,9 @@ type update struct {
 	names []string
 	edit  func([]*store.Metadata) error
 
-	before *state // what the edit runs on
-	lost   *state // what it ran on when an answer was lost
+	before []*pod // what the edit runs on: the Pods at one moment
+	lost   []*pod // what it ran on when an answer was lost
 	unsure error  // while it is not known whether that change was made
-}
-
-// state is some Pods at one moment, in normal form. They are not changed.
-type state struct {
-	pods     []*store.Metadata // nil: does not exist
-	versions []version
 }
 
 // attempt is what an edit made of a state.
@@ -103,7 +97,7 @@ func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
 		}
 		a := u.attempt()
 		if u.unsure != nil && (a.changed || a.err != nil || a.thrown != nil) {
-			if !slices.Equal(u.before.versions, u.lost.versions) {
+			if !slices.EqualFunc(u.before, u.lost, func(a, b *pod) bool { return a.version == b.version }) {
 				return nil, u.unsure
 			}
 			u.unsure = nil // it was not made
@@ -135,24 +129,27 @@ func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
 // attempt runs the edit on a copy of the state.
 func (u *update) attempt() *attempt {
 	a := &attempt{pods: make([]*store.Metadata, len(u.names))}
-	for i, m := range u.before.pods {
-		if m != nil {
-			a.pods[i] = m.Clone()
+	for i, p := range u.before {
+		if p.m != nil {
+			a.pods[i] = p.m.Clone()
 		}
 	}
+	given := slices.Clone(a.pods)
 	if a.thrown, a.err = u.call(a.pods); a.err != nil || a.thrown != nil {
 		return a
 	}
 	for i, m := range a.pods {
 		if m != nil {
-			m = m.Clone() // it may stand in another place too
+			if m != given[i] {
+				m = m.Clone() // it may stand in another place too
+			}
 			m.PodName = u.names[i]
-			if err := normalize(m, u.before.pods[i]); err != nil {
+			if err := normalize(m, u.before[i].m); err != nil {
 				return &attempt{err: withOp(u.op, err)}
 			}
 			a.pods[i] = m
 		}
-		a.changed = a.changed || !same(u.before.pods[i], m)
+		a.changed = a.changed || !same(u.before[i].m, m)
 	}
 	return a
 }
@@ -186,26 +183,24 @@ func same(a, b *store.Metadata) bool {
 // commit sends what an attempt changed, or where it changed nothing asks whether
 // the state is still what it was. With store.ErrConflict come the Pods as they are, if
 // the server has said so.
-func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error) {
+func (u *update) commit(ctx context.Context, a *attempt) (now []*pod, err error) {
 	c := u.c
 	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath, edit: u.id}
-	versions := slices.Clone(u.before.versions)
 	for i, name := range u.names {
-		it := item{name: name, compared: true, version: u.before.versions[i]}
-		var document []byte
-		if !a.changed {
+		b := u.before[i]
+		it := item{name: name, compared: true, version: b.version, manifest: b.manifest}
+		switch {
+		case !a.changed || same(b.m, a.pods[i]):
 			call.body = it.append(call.body)
-			continue
-		}
-		if m := a.pods[i]; !same(u.before.pods[i], m) {
-			if it.then, versions[i] = thenDelete, absent; m != nil {
-				document = jsonexport.Append(nil, m)
-				it.then, versions[i] = thenPut, versionOfDocument(document)
+		case a.pods[i] == nil:
+			it.then = thenDelete
+			call.body = it.append(call.body)
+		default:
+			m := a.pods[i]
+			if it.then = thenPut; b.m == nil || !bytes.Equal(m.Manifest, b.m.Manifest) {
+				it.manifest = absent // it goes with the document
 			}
-		}
-		call.body = it.append(call.body)
-		if document != nil {
-			call.body = appendDocument(call.body, document)
+			call.body = appendMetadata(it.append(call.body), m, it.manifest != absent)
 		}
 	}
 	var answer *answer
@@ -217,7 +212,7 @@ func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error)
 	}
 	switch {
 	case errors.Is(err, store.ErrConflict):
-		if now, parseErr := parseState(u.names, answer.body); parseErr == nil {
+		if now, parseErr := parseState(u.names, answer.body, u.before); parseErr == nil {
 			u.remember(now)
 			return now, err
 		}
@@ -226,25 +221,23 @@ func (u *update) commit(ctx context.Context, a *attempt) (now *state, err error)
 		c.seen.forget(u.names)
 		return nil, err
 	case a.changed:
-		made := &state{make([]*store.Metadata, len(a.pods)), versions}
+		made := make([]*pod, len(a.pods))
 		for i, m := range a.pods {
-			if m != nil {
-				made.pods[i] = m.Clone()
-			}
+			made[i] = u.before[i].become(m)
 		}
 		u.remember(made)
 	}
 	return nil, nil
 }
 
-func (u *update) remember(st *state) {
+func (u *update) remember(pods []*pod) {
 	for i, name := range u.names {
-		u.c.seen.put(name, st.pods[i], st.versions[i])
+		u.c.seen.put(name, pods[i])
 	}
 }
 
 // read reads the Pods as they are at one moment, or are about to be.
-func (u *update) read(ctx context.Context) (*state, error) {
+func (u *update) read(ctx context.Context) ([]*pod, error) {
 	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath}
 	for _, name := range u.names {
 		it := item{name: name}
@@ -254,21 +247,22 @@ func (u *update) read(ctx context.Context) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := parseState(u.names, a.body)
+	pods, err := parseState(u.names, a.body, nil)
 	if err != nil {
 		return nil, u.c.garbled(u.op, "", err)
 	}
-	return st, nil
+	return pods, nil
 }
 
 // parseState reads items and documents of an answer, after its error if it has
-// one.
-func parseState(names []string, body []byte) (*state, error) {
-	st := &state{}
+// one. The manifests that it lacks are those that the client has, of the Pods as
+// they were before, if they are known.
+func parseState(names []string, body []byte, before []*pod) ([]*pod, error) {
+	var pods []*pod
 	wanted := false
 	for line := range lines(body) {
 		if wanted {
-			i := len(st.pods) - 1
+			i := len(pods) - 1
 			m, err := jsonexport.Decode(line)
 			if err == nil && m.PodName != names[i] {
 				err = errors.New("it is another Pod's")
@@ -276,7 +270,15 @@ func parseState(names []string, body []byte) (*state, error) {
 			if err != nil {
 				return nil, fmt.Errorf("document of %q: %w", names[i], err)
 			}
-			st.pods[i] = m
+			switch p := pods[i]; {
+			case p.manifest == absent:
+				p.manifest = manifestOf(m)
+			case m.Manifest != nil || before == nil || before[i].manifest != p.manifest:
+				return nil, fmt.Errorf("document of %q: its manifest is not the one that is known", names[i])
+			default:
+				m.Manifest = before[i].m.Manifest
+			}
+			pods[i].m = m
 			wanted = false
 			continue
 		}
@@ -287,16 +289,17 @@ func parseState(names []string, body []byte) (*state, error) {
 		if err != nil {
 			return nil, err
 		}
-		i := len(st.pods)
+		i := len(pods)
 		if i == len(names) || it.name != names[i] || !it.compared {
 			return nil, fmt.Errorf("item %q was not asked for", it.name)
 		}
-		st.pods = append(st.pods, nil)
-		st.versions = append(st.versions, it.version)
-		wanted = it.version != absent
+		if wanted = it.version != absent; !wanted && it.manifest != absent {
+			return nil, fmt.Errorf("item %q has a manifest, and does not exist", it.name)
+		}
+		pods = append(pods, &pod{version: it.version, manifest: it.manifest})
 	}
-	if wanted || len(st.pods) != len(names) {
+	if wanted || len(pods) != len(names) {
 		return nil, errors.New("items are missing")
 	}
-	return st, nil
+	return pods, nil
 }

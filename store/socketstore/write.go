@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
 )
 
 // Write creates or replaces one Pod: see [store.MetadataStore].
@@ -44,7 +43,7 @@ func (c *Client) replace(ctx context.Context, op, name string, m *store.Metadata
 	}
 	body := it.append(nil)
 	if m != nil {
-		body = appendDocument(body, jsonexport.Append(nil, m))
+		body = appendMetadata(body, m, false)
 	}
 	c.seen.forget([]string{name})
 	for p := c.conflictPauses(); ; {
