@@ -5,10 +5,7 @@ package etcdstore_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,78 +37,6 @@ func (c *cluster) leader(t *testing.T, client *clientv3.Client, except int) int 
 	return -1
 }
 
-// load is writers that remember what was acknowledged.
-type load struct {
-	acknowledged atomic.Int64 // changes of any kind
-	increments   atomic.Int64
-	unknown      atomic.Int64 // increments of which it is not known
-	mu           sync.Mutex
-	peers        map[string]error // by name, what AddPeer said of it
-	stop         chan struct{}
-	wg           sync.WaitGroup
-}
-
-var linked = []string{"a", "b", "c"}
-
-// run starts a writer; each kind of change is judged at the end.
-func (l *load) run(t *testing.T, s *etcdstore.Store, w int) {
-	l.wg.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-l.stop:
-				return
-			default:
-			}
-			_, err := s.Update(background, "counter", increment)
-			switch {
-			case err == nil:
-				l.increments.Add(1)
-			case errors.Is(err, store.ErrUnknown):
-				l.unknown.Add(1)
-			}
-			l.told(t, "increment", err)
-
-			peer := fmt.Sprintf("peer-%d-%d", w, i)
-			_, err = store.AddPeer(background, s, fmt.Sprint("host-", w%4), peer)
-			l.mu.Lock()
-			l.peers[peer] = err
-			l.mu.Unlock()
-			l.told(t, "add peer", err)
-
-			link := store.LinkPeers
-			if i%4 >= 2 {
-				link = store.UnlinkPeers
-			}
-			l.told(t, "link", link(background, s, linked[(w+i)%3], linked[(w+i+1)%3]))
-		}
-	})
-}
-
-// told counts an acknowledgement. Others than those that the interface allows of
-// servers that fail are no errors a caller should see.
-func (l *load) told(t *testing.T, what string, err error) {
-	switch {
-	case err == nil:
-		l.acknowledged.Add(1)
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrUnknown):
-		t.Logf("%s: %v", what, err)
-	default:
-		t.Errorf("%s: %v", what, err)
-	}
-}
-
-// goesOn waits until n more changes were acknowledged.
-func (l *load) goesOn(t *testing.T, n int64) {
-	t.Helper()
-	want, deadline := l.acknowledged.Load()+n, time.Now().Add(2*time.Minute)
-	for l.acknowledged.Load() < want {
-		if time.Now().After(deadline) {
-			t.Fatalf("only %d of %d changes were acknowledged", l.acknowledged.Load()-want+n, n)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 // Members die and freeze under load, the leader among them: what was acknowledged
 // is there, what was refused is not, and no link has one side.
 func TestMembersFail(t *testing.T) {
@@ -121,9 +46,8 @@ func TestMembersFail(t *testing.T) {
 	}
 	c := newCluster(t, 3, nil)
 	opts := &etcdstore.Options{RequestTimeout: time.Second, RetryFor: time.Minute}
-	l := &load{peers: map[string]error{}, stop: make(chan struct{})}
 	s := newStore(t, newClient(t, nil, c.endpoints...), opts)
-	put(t, s, &store.Metadata{PodName: "a"}, &store.Metadata{PodName: "b"}, &store.Metadata{PodName: "c"})
+	l := newLoad(t, s)
 	const hosts, writers = 2, 4
 	for h := range hosts {
 		host, err := etcdstore.New(newClient(t, nil, c.endpoints...), s.Prefix(), opts)
@@ -131,21 +55,10 @@ func TestMembersFail(t *testing.T) {
 			t.Fatal(err)
 		}
 		for w := range writers {
-			l.run(t, host, h*writers+w)
+			l.run(t, host, h*writers+w, 0)
 		}
 	}
-	l.wg.Go(func() {
-		for {
-			select {
-			case <-l.stop:
-				return
-			default:
-				oneSided(t, s, linked)
-			}
-		}
-	})
-	ended := sync.OnceFunc(func() { close(l.stop); l.wg.Wait() })
-	defer ended()
+	defer l.end()
 	client := newClient(t, nil, c.endpoints...)
 	l.goesOn(t, 50)
 	for range rounds {
@@ -169,32 +82,8 @@ func TestMembersFail(t *testing.T) {
 		continueProcess(t, c.members[follower])
 		l.goesOn(t, 20)
 	}
-	ended()
-	n, acknowledged, unknown := int64(counted(t, s, "counter")), l.increments.Load(), l.unknown.Load()
-	if n < acknowledged || n > acknowledged+unknown {
-		t.Errorf("the count is %d, acknowledged were %d, and of %d it is not known", n, acknowledged, unknown)
-	}
-	have := map[string]bool{}
-	for i := range 4 {
-		for _, p := range mustRead(t, s, fmt.Sprint("host-", i)).Peers {
-			have[p.PodName] = true
-		}
-	}
-	for peer, err := range l.peers {
-		switch {
-		case err == nil && !have[peer]:
-			t.Errorf("%s was acknowledged and is lost", peer)
-		case err != nil && !errors.Is(err, store.ErrUnknown) && have[peer]:
-			t.Errorf("%s was refused with %v and is there", peer, err)
-		}
-		delete(have, peer)
-	}
-	if len(have) > 0 {
-		t.Errorf("%v were never asked for", have)
-	}
-	oneSided(t, s, linked)
-	check(t, s)
-	t.Logf("%d changes acknowledged, %d increments of unknown outcome", l.acknowledged.Load(), unknown)
+	l.end()
+	l.judge(t, s)
 }
 
 // A context that ends frees a request that a server does not answer; without one,

@@ -30,9 +30,17 @@ const memberEnv = "PODSTORE_TEST_ETCD_MEMBER"
 // memberConfig is what such a process is told.
 type memberConfig struct {
 	Name, Dir, Client, Peer, Cluster string // Client and Peer are URLs
+	Advertised                       string // the URL at which the other members find it; "" means Peer
 	MaxTxnOps, MaxRequestBytes       uint
 	Cert, Key, CA                    string // of the client's side; "" means no TLS
 	Quota                            int64
+}
+
+func (mc *memberConfig) peerURL() string {
+	if mc.Advertised != "" {
+		return mc.Advertised
+	}
+	return mc.Peer
 }
 
 func TestMain(m *testing.M) {
@@ -73,7 +81,11 @@ func serve(config string) error {
 		return err
 	}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
+	advertised, err := url.Parse(mc.peerURL())
+	if err != nil {
+		return err
+	}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*advertised}
 	c.InitialCluster = mc.Cluster
 	if mc.MaxTxnOps > 0 {
 		c.MaxTxnOps = mc.MaxTxnOps
@@ -171,8 +183,9 @@ type cluster struct {
 	endpoints []string
 }
 
-// startCluster starts n members; tune changes their configuration.
-func startCluster(n int, tune func(*memberConfig)) (_ *cluster, err error) {
+// startCluster starts n members; tune changes their configuration, and started is
+// told of each process.
+func startCluster(n int, tune func(*memberConfig), started ...func(*member)) (_ *cluster, err error) {
 	c := &cluster{}
 	defer func() {
 		if err != nil {
@@ -194,7 +207,7 @@ func startCluster(n int, tune func(*memberConfig)) (_ *cluster, err error) {
 		if tune != nil {
 			tune(&mc)
 		}
-		initial = append(initial, mc.Name+"="+mc.Peer)
+		initial = append(initial, mc.Name+"="+mc.peerURL())
 		configs[i] = mc
 	}
 	for _, mc := range configs {
@@ -204,6 +217,9 @@ func startCluster(n int, tune func(*memberConfig)) (_ *cluster, err error) {
 			return nil, err
 		}
 		c.members = append(c.members, m)
+		for _, f := range started {
+			f(m)
+		}
 		c.endpoints = append(c.endpoints, mc.Client)
 	}
 	for _, m := range c.members {
@@ -247,9 +263,9 @@ func (c *cluster) restart(t *testing.T, i int) {
 	}
 }
 
-func newCluster(t testing.TB, n int, tune func(*memberConfig)) *cluster {
+func newCluster(t testing.TB, n int, tune func(*memberConfig), started ...func(*member)) *cluster {
 	t.Helper()
-	c, err := startCluster(n, tune)
+	c, err := startCluster(n, tune, started...)
 	if err != nil {
 		t.Fatal(err)
 	}
