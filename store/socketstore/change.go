@@ -51,16 +51,32 @@ func (h *handler) several(w http.ResponseWriter, r *http.Request) error {
 	case asked < len(req.items):
 		return fmt.Errorf("%w: some items have neither version nor then; ask for Pods in a request of its own", store.ErrInvalid)
 	}
-	found, err := h.moment(r.Context(), req.names())
+	found, err := h.ask(r, req.names())
 	if err != nil {
 		return err
 	}
-	answer, err := h.join(req.items, found)
-	if err != nil {
-		return err
+	return h.sendPods(w, nil, req.items, found)
+}
+
+// ask gives what some Pods are. An edit that asks has the turns with them then.
+func (h *handler) ask(r *http.Request, names []string) (found []*pod, err error) {
+	edit := r.Header.Get(editHeader)
+	if edit == "" {
+		return h.moment(r.Context(), names)
 	}
-	h.send(w, http.StatusOK, linesType, answer)
-	return nil
+	ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
+	defer cancel()
+	if err := h.turns.take(ctx, names, edit); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil {
+			h.turns.keep(names, edit)
+		} else {
+			h.turns.pass(names, edit)
+		}
+	}()
+	return h.moment(ctx, names)
 }
 
 // parse reads the items of a request, and splits their documents off.
@@ -222,13 +238,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, req *request) e
 	case found == nil:
 		return err
 	}
-	answer, tooLarge := h.join(req.items, found)
-	if tooLarge != nil {
-		return tooLarge
-	}
-	d, status := documentOf(err)
-	h.send(w, status, linesType, append(appendJSON(nil, errorLine{d}), answer...))
-	return nil
+	return h.sendPods(w, err, req.items, found)
 }
 
 // apply makes a change in one edit of the store. Where the Pods are not what they

@@ -28,7 +28,8 @@ type Options struct {
 // [store.Lister] and [store.PodUpdater]. All methods are safe for concurrent use.
 //
 // An edit runs in the goroutine of its caller, on the Pods as they were when this
-// client saw them last, and again on what is there now where that has changed.
+// client saw them last, or as they are where others had changed them before, and
+// again on what is there now where that has changed.
 //
 // An error that the server's store gave matches the same sentinels here. Those of
 // the way there are [store.ErrUnavailable] when nobody answers or the server has too

@@ -36,9 +36,8 @@ type call struct {
 	id, retry    string // of a change
 }
 
-// head is the request without its body, with room for that many bytes of it.
-func (c *call) head(room int) []byte {
-	b := make([]byte, 0, 512+room)
+// head appends the request without its body.
+func (c *call) head(b []byte) []byte {
 	b = append(append(append(append(b, c.method...), ' '), c.path...), " HTTP/1.1\r\nHost: podstore\r\n"...)
 	if c.method == http.MethodPost {
 		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(c.body)), 10)
@@ -59,11 +58,20 @@ func (c *call) expect() string {
 	return "100-continue"
 }
 
-// answer is what the server says.
+// answer is what the server says. Whoever calls release must not use the body after
+// that.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	in     *buffer // nil, or where the body is
+}
+
+func (a *answer) release() {
+	if a != nil && a.in != nil {
+		a.in.giveBack()
+		a.in, a.body = nil, nil
+	}
 }
 
 // conns are the connections of a client. Unlike [http.Transport] they tell how
@@ -185,10 +193,14 @@ func (c *conn) exchange(ctx context.Context, call *call, timeout time.Duration) 
 			a.header.Set("Connection", "close") // it is half closed, or about to be
 		}
 	}()
+	b := borrow()
+	defer b.giveBack()
+	b.bytes = call.head(b.bytes)
 	if call.expect() == "" {
-		_, err = c.Write(append(call.head(len(call.body)), call.body...))
+		b.bytes = append(b.bytes, call.body...)
+		_, err = c.Write(b.bytes)
 	} else {
-		if _, err = c.Write(call.head(0)); err != nil {
+		if _, err = c.Write(b.bytes); err != nil {
 			return nil, false, err
 		}
 		a, err = c.answer(call)
@@ -223,7 +235,11 @@ func (c *conn) answer(call *call) (*answer, error) {
 		return a, nil
 	}
 	defer resp.Body.Close()
-	var b bytes.Buffer
+	if resp.ContentLength == 0 {
+		return a, nil
+	}
+	a.in = borrow()
+	b := bytes.NewBuffer(a.in.bytes)
 	if n := resp.ContentLength; n > 0 && n <= maxAnswer {
 		b.Grow(int(n) + bytes.MinRead)
 	}
@@ -231,6 +247,7 @@ func (c *conn) answer(call *call) (*answer, error) {
 	if err == nil && n > maxAnswer {
 		err = &store.Error{Op: call.op, Pod: call.pod, Kind: store.ErrTooLarge, Err: fmt.Errorf("the answer has more than %d bytes", maxAnswer)}
 	}
-	a.body = b.Bytes()
+	a.in.bytes = b.Bytes()
+	a.body = a.in.bytes
 	return a, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"podstore/store"
@@ -47,7 +48,7 @@ func (d *drafts) leave(names []string, made []*pod, ok bool) {
 		}
 		delete(d.pods, name)
 		if ok {
-			d.settled.put(name, made[i])
+			d.settled.put(name, made[i], false)
 		} else {
 			d.settled.forget([]string{name})
 		}
@@ -57,7 +58,7 @@ func (d *drafts) leave(names []string, made []*pod, ok bool) {
 // settle notes Pods that were read.
 func (d *drafts) settle(names []string, read []*pod) {
 	for i, name := range names {
-		d.settled.put(name, read[i])
+		d.settled.put(name, read[i], false)
 	}
 }
 
@@ -158,14 +159,23 @@ func podsOf(pods []*store.Metadata, like []*pod) []*pod {
 	return found
 }
 
-// join puts the lines of an answer together.
-func (h *handler) join(items []item, pods []*pod) (answer []byte, err error) {
+// sendPods sends Pods as an answer, after the error if there is one.
+func (h *handler) sendPods(w http.ResponseWriter, err error, items []item, pods []*pod) error {
+	b := borrow()
+	defer b.giveBack()
+	status := http.StatusOK
+	if err != nil {
+		var d *errorDocument
+		d, status = documentOf(err)
+		b.bytes = appendJSON(b.bytes, errorLine{d})
+	}
 	for i, p := range pods {
-		answer = p.append(answer, items[i].name, items[i].manifest)
-		if int64(len(answer)) > h.opts.MaxBody {
-			return nil, &store.Error{Op: "read", Pod: items[i].name, Kind: store.ErrTooLarge,
-				Err: fmt.Errorf("up to this Pod there are %d bytes, the limit is %d; name fewer Pods", len(answer), h.opts.MaxBody)}
+		b.bytes = p.append(b.bytes, items[i].name, items[i].manifest)
+		if int64(len(b.bytes)) > h.opts.MaxBody {
+			return &store.Error{Op: "read", Pod: items[i].name, Kind: store.ErrTooLarge,
+				Err: fmt.Errorf("up to this Pod there are %d bytes, the limit is %d; name fewer Pods", len(b.bytes), h.opts.MaxBody)}
 		}
 	}
-	return answer, nil
+	h.send(w, status, linesType, b.bytes)
+	return nil
 }

@@ -121,7 +121,7 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%d: %s", got.Code, got.Body)
 		}
 		if got.Code >= 400 && got.Header().Get("Content-Type") == jsonType {
-			if err := (&answer{got.Code, got.Header(), got.Body.Bytes()}).check(); !refusal(err) {
+			if err := (&answer{status: got.Code, header: got.Header(), body: got.Body.Bytes()}).check(); !refusal(err) {
 				t.Errorf("a client does not understand %d %s: %v", got.Code, got.Body, err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -231,7 +232,7 @@ func badLine(line int, err error) error {
 	return e
 }
 
-// body reads the whole body of a request. Call free when it is no longer held.
+// body reads the whole body of a request. Call free when it is no longer needed.
 func (h *handler) body(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
 	n := r.ContentLength
 	switch {
@@ -244,9 +245,14 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) (body []byte, fre
 		h.held.Add(-n)
 		return nil, nil, fmt.Errorf("%w: their bodies have more than %d bytes", errBusy, h.opts.MaxHeld)
 	}
-	free = func() { h.held.Add(-n) }
+	b := borrow()
+	b.bytes = slices.Grow(b.bytes, int(n))[:n]
+	body = b.bytes
+	free = func() {
+		b.giveBack()
+		h.held.Add(-n)
+	}
 	out := http.NewResponseController(w)
-	body = make([]byte, n)
 	err = out.SetReadDeadline(h.deadline(n))
 	if err == nil {
 		_, err = io.ReadFull(r.Body, body)

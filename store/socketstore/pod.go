@@ -2,7 +2,6 @@ package socketstore
 
 import (
 	"bytes"
-	"sync"
 
 	"podstore/store"
 	"podstore/store/jsonexport"
@@ -96,13 +95,8 @@ func versionOf(m *store.Metadata) (v version) {
 
 // canonical calls use with the document of m, which it must not keep.
 func canonical(m *store.Metadata, use func(document []byte)) {
-	const keep = 256 << 10 // larger buffers are not kept for the next use
-	b := buffers.Get().(*[]byte)
-	*b = jsonexport.Append((*b)[:0], m)
-	use(*b)
-	if cap(*b) <= keep {
-		buffers.Put(b)
-	}
+	b := borrow()
+	defer b.giveBack()
+	b.bytes = jsonexport.Append(b.bytes, m)
+	use(b.bytes)
 }
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}

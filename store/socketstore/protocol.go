@@ -28,8 +28,8 @@ const (
 	// retryHeader is on a change that may have been sent before. It repeats a
 	// serverHeader that the client was given before it sent the change first.
 	retryHeader = "Podstore-Retry"
-	// editHeader is the same on all requests of one edit, so that one that was too
-	// late keeps its turn.
+	// editHeader is the same on all requests of one edit, so that one that has asked,
+	// or was too late, keeps its turn.
 	editHeader = "Podstore-Edit"
 
 	maxIDLen = 64

@@ -17,7 +17,8 @@ type seen struct {
 
 type seenPod struct {
 	*pod
-	size int
+	contended bool
+	size      int
 }
 
 // seenBytes is how much is kept at most, and a Pod of more than a sixteenth of it is
@@ -31,19 +32,25 @@ func (s *seen) of(name string) *pod {
 	return s.pods[name].pod
 }
 
-// get gives some Pods, or nil unless all of them are kept.
-func (s *seen) get(names []string) []*pod {
-	pods := make([]*pod, len(names))
+// get gives some Pods, and whether one of them is contended, or nil unless all of
+// them are kept.
+func (s *seen) get(names []string) (pods []*pod, contended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pods = make([]*pod, len(names))
 	for i, name := range names {
-		if pods[i] = s.of(name); pods[i] == nil {
-			return nil
+		p, ok := s.pods[name]
+		if !ok {
+			return nil, false
 		}
+		pods[i], contended = p.pod, contended || p.contended
 	}
-	return pods
+	return pods, contended
 }
 
-// put keeps a Pod in place of what was kept of it.
-func (s *seen) put(name string, p *pod) {
+// put keeps a Pod in place of what was kept of it. It is contended if others had
+// changed it when it was seen last.
+func (s *seen) put(name string, p *pod, contended bool) {
 	size := 512 + len(name)
 	if p.m != nil {
 		size += weight(p.m)
@@ -63,7 +70,7 @@ func (s *seen) put(name string, p *pod) {
 	if s.pods == nil {
 		s.pods = map[string]seenPod{}
 	}
-	s.pods[name] = seenPod{p, size}
+	s.pods[name] = seenPod{p, contended, size}
 	s.size += size
 }
 

@@ -15,22 +15,25 @@ func TestSeenIsBounded(t *testing.T) {
 		return &pod{m: &store.Metadata{PodName: name, Manifest: []byte(`"` + strings.Repeat("x", bytes) + `"`)}, version: "1"}
 	}
 	first := of("a", 10)
-	s.put("a", first)
-	s.put("gone", nobody)
-	if pods := s.get([]string{"gone", "a"}); pods == nil || pods[0] != nobody || pods[1] != first {
-		t.Errorf("it keeps %+v", pods)
+	s.put("a", first, false)
+	s.put("gone", nobody, true)
+	if pods, contended := s.get([]string{"gone", "a"}); pods == nil || pods[0] != nobody || pods[1] != first || !contended {
+		t.Errorf("it keeps %+v, contended: %t", pods, contended)
 	}
-	if st := s.get([]string{"a", "b"}); st != nil {
+	if _, contended := s.get([]string{"a"}); contended {
+		t.Error("a Pod is contended because another one is")
+	}
+	if st, _ := s.get([]string{"a", "b"}); st != nil {
 		t.Errorf("it gives %+v where one Pod is not kept", st)
 	}
-	s.put("a", of("a", seenBytes/16)) // too large to be kept
-	if st := s.get([]string{"a"}); st != nil {
+	s.put("a", of("a", seenBytes/16), false) // too large to be kept
+	if st, _ := s.get([]string{"a"}); st != nil {
 		t.Errorf("it keeps %+v in place of what is no longer so", st)
 	}
 	for i := range 1000 {
 		name := fmt.Sprint(i)
-		s.put(name, of(name, seenBytes/100))
-		if s.get([]string{name}) == nil {
+		s.put(name, of(name, seenBytes/100), false)
+		if s.of(name) == nil {
 			t.Fatal("what was put last is not kept")
 		}
 	}

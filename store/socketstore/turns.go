@@ -8,7 +8,7 @@ import (
 )
 
 // turns let those who edit the same Pod in one after the other, in the order in
-// which they came. Who is told that it was too late, and what is there now, keeps
+// which they came. Who is told what is there, having asked or been too late, keeps
 // its turn until it comes back with that: otherwise of all that edit a Pod at a
 // time, all but one would be too late each time.
 //

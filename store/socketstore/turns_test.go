@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -98,5 +100,43 @@ func TestTurnsEnd(t *testing.T) {
 	ts.pass([]string{"b"}, "away")
 	if len(ts.pods) > 0 {
 		t.Errorf("%d turns are left", len(ts.pods))
+	}
+}
+
+// An edit that asks what a Pod is has its turn then, and another that asks waits for
+// it; who asks without an edit does not.
+func TestAskingTakesTheTurn(t *testing.T) {
+	h := Handler(openStore(t), nil).(*handler)
+	ask := func(edit string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://p"+podsPath, strings.NewReader(`{"name":"a"}`))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.Header.Set(editHeader, edit)
+		if got := serveOne(h, r); got.Code != http.StatusOK {
+			t.Errorf("%s is answered %d %s", edit, got.Code, got.Body)
+		}
+	}
+	if err := h.turns.take(t.Context(), []string{"a"}, "first"); err != nil {
+		t.Fatal(err)
+	}
+	ask("")
+	done := make(chan struct{})
+	go func() {
+		ask("second")
+		close(done)
+	}()
+	for h.turns.waitingFor("a") < 1 {
+	}
+	h.turns.pass([]string{"a"}, "first")
+	<-done
+	// It keeps the turn until it comes back, or for some time.
+	if err := h.turns.take(t.Context(), []string{"a"}, "third"); err != nil {
+		t.Fatal(err)
+	}
+	h.turns.pass([]string{"a"}, "third")
+	if len(h.turns.pods) > 0 {
+		t.Errorf("%d turns are left", len(h.turns.pods))
 	}
 }

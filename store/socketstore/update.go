@@ -37,7 +37,7 @@ func (c *Client) UpdatePods(ctx context.Context, names []string, edit func(pods 
 	if err := judgeAll(op, names); err != nil {
 		return nil, err
 	}
-	u := &update{c: c, op: op, id: rand.Text(), names: slices.Clone(names), edit: edit}
+	u := &update{c: c, op: op, id: rand.Text(), names: slices.Clone(names), edit: edit, others: make([]bool, len(names))}
 	return u.run(ctx)
 }
 
@@ -67,6 +67,7 @@ type update struct {
 	edit  func([]*store.Metadata) error
 
 	before []*pod // what the edit runs on: the Pods at one moment
+	others []bool // of which Pods others had changed what this client saw last
 	lost   []*pod // what it ran on when an answer was lost
 	unsure error  // while it is not known whether that change was made
 }
@@ -88,7 +89,13 @@ func (u *update) run(ctx context.Context) (pods []*store.Metadata, err error) {
 		}
 	}()
 	c := u.c
-	u.before = c.seen.get(u.names)
+	before, contended := c.seen.get(u.names)
+	if u.before = before; contended {
+		// What was seen is old by now. It is better to wait for the turn first.
+		if u.before, err = u.read(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for p := c.conflictPauses(); ; {
 		if u.before == nil {
 			if u.before, err = u.read(ctx); err != nil {
@@ -186,23 +193,27 @@ func same(a, b *store.Metadata) bool {
 func (u *update) commit(ctx context.Context, a *attempt) (now []*pod, err error) {
 	c := u.c
 	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath, edit: u.id}
+	b := borrow()
+	defer b.giveBack()
+	call.body = b.bytes
 	for i, name := range u.names {
-		b := u.before[i]
-		it := item{name: name, compared: true, version: b.version, manifest: b.manifest}
+		was := u.before[i]
+		it := item{name: name, compared: true, version: was.version, manifest: was.manifest}
 		switch {
-		case !a.changed || same(b.m, a.pods[i]):
+		case !a.changed || same(was.m, a.pods[i]):
 			call.body = it.append(call.body)
 		case a.pods[i] == nil:
 			it.then = thenDelete
 			call.body = it.append(call.body)
 		default:
 			m := a.pods[i]
-			if it.then = thenPut; b.m == nil || !bytes.Equal(m.Manifest, b.m.Manifest) {
+			if it.then = thenPut; was.m == nil || !bytes.Equal(m.Manifest, was.m.Manifest) {
 				it.manifest = absent // it goes with the document
 			}
 			call.body = appendMetadata(it.append(call.body), m, it.manifest != absent)
 		}
 	}
+	b.bytes = call.body
 	var answer *answer
 	if a.changed {
 		call.id = rand.Text()
@@ -210,9 +221,10 @@ func (u *update) commit(ctx context.Context, a *attempt) (now []*pod, err error)
 	} else {
 		answer, err = c.ask(ctx, call)
 	}
+	defer answer.release()
 	switch {
 	case errors.Is(err, store.ErrConflict):
-		if now, parseErr := parseState(u.names, answer.body, u.before); parseErr == nil {
+		if now, parseErr := u.parse(answer.body); parseErr == nil {
 			u.remember(now)
 			return now, err
 		}
@@ -226,32 +238,51 @@ func (u *update) commit(ctx context.Context, a *attempt) (now []*pod, err error)
 			made[i] = u.before[i].become(m)
 		}
 		u.remember(made)
+	default:
+		u.remember(u.before)
 	}
 	return nil, nil
 }
 
 func (u *update) remember(pods []*pod) {
 	for i, name := range u.names {
-		u.c.seen.put(name, pods[i])
+		u.c.seen.put(name, pods[i], u.others[i])
 	}
 }
 
-// read reads the Pods as they are at one moment, or are about to be.
+// read reads the Pods as they are at one moment, or are about to be. Where they were
+// seen before, it waits for its turn with them.
 func (u *update) read(ctx context.Context) ([]*pod, error) {
 	call := &call{op: u.op, pod: u.names[0], method: http.MethodPost, path: podsPath}
-	for _, name := range u.names {
+	if u.before != nil {
+		call.edit = u.id
+	}
+	for i, name := range u.names {
 		it := item{name: name}
+		if u.before != nil {
+			it.manifest = u.before[i].manifest
+		}
 		call.body = it.append(call.body)
 	}
 	a, err := u.c.ask(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := parseState(u.names, a.body, nil)
+	defer a.release()
+	pods, err := u.parse(a.body)
 	if err != nil {
 		return nil, u.c.garbled(u.op, "", err)
 	}
 	return pods, nil
+}
+
+// parse reads what the Pods are now, and notes of which of them that is news.
+func (u *update) parse(body []byte) ([]*pod, error) {
+	pods, err := parseState(u.names, body, u.before)
+	for i := range pods {
+		u.others[i] = u.before != nil && pods[i].version != u.before[i].version
+	}
+	return pods, err
 }
 
 // parseState reads items and documents of an answer, after its error if it has
