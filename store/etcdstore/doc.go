@@ -18,8 +18,9 @@
 // transaction with it. The store then finds out what became of it: it first makes
 // sure that the transaction can no longer happen, by changing a key that every
 // transaction compares, and then looks for the mark that the transaction would
-// have left. Only if no server answers until the time in [Options] is over, or the
-// history that would tell has been compacted, the error is [store.ErrUnknown].
+// have left. Only if no server answers until the time in [Options] is over, or soon
+// after the caller's context has ended, or the history that would tell has been
+// compacted, the error is [store.ErrUnknown].
 //
 // # Watching the client
 //

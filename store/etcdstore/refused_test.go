@@ -53,6 +53,10 @@ func TestNoSpaceForAll(t *testing.T) {
 			t.Errorf("Write of %s: %v; is it there: %v", name, err, there)
 		}
 	}
+	if err := s.Delete(background, names[0]); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("Delete: %v", err)
+	}
+	mustRead(t, s, names[0])
 	check(t, s)
 }
 

@@ -30,7 +30,8 @@ type Options struct {
 	RequestTimeout time.Duration
 	// RetryFor is how long an operation goes on after conflicts with other writers
 	// and after requests that failed, and then, apart from that, how long it tries to
-	// find out what became of a change whose answer was lost. 0 means 30 s.
+	// find out what became of a change whose answer was lost; for the latter
+	// RequestTimeout is left when the caller's context has ended. 0 means 30 s.
 	RetryFor time.Duration
 }
 
@@ -62,16 +63,17 @@ func (o *Options) withDefaults() Options {
 // use, by any number of Stores on any number of hosts.
 //
 // A context is passed on with each request that reads. The one request that
-// changes something is not interrupted, so that its result is known; it is bounded
-// by [Options]. An edit may be called more than once: after each conflict with
-// another writer. Changes of one Pod through one Store wait for each other instead.
+// changes something is not interrupted, so that its result is known; a call returns
+// at most twice [Options].RequestTimeout after its context has ended. An edit may be
+// called more than once: after each conflict with another writer. Changes of one
+// Pod through one Store wait for each other instead.
 //
 // Errors match, besides those of the interface: [store.ErrUnavailable] when no
 // server answered in time, [store.ErrConflict] when other writers were faster each
 // time, [store.ErrTooLarge] when a change is beyond the limits in [Options], before
 // anything is sent, [store.ErrUnknown] when it is not known whether a change was
-// made, and [store.ErrNoSpace] when etcd's quota is used up. What etcd itself said,
-// such as that the user may not, is wrapped.
+// made, and [store.ErrNoSpace] when etcd's quota is used up and nothing was
+// changed. What etcd itself said, such as that the user may not, is wrapped.
 type Store struct {
 	client *clientv3.Client
 	prefix string
