@@ -102,6 +102,11 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 		return errs
 	}
 	stopProcess(t, server.members[0])
+	for err := error(nil); err == nil; { // its threads are stopped a moment after the signal
+		ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
+		_, err = s.Read(ctx, "agent")
+		cancel()
+	}
 	ctx, cancel := context.WithTimeout(background, 100*time.Millisecond)
 	defer cancel()
 	for method, err := range calls(ctx) {
