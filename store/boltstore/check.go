@@ -96,6 +96,9 @@ func Check(ctx context.Context, path string, opts *Options, report func(Finding)
 		for i := range problems {
 			c.file(problems[i].Error())
 		}
+		if !bf.Newest() {
+			c.file("one of the two copies of the root is unusable: what was read may be the state before the last commit, so that Pods created or changed by that are not seen")
+		}
 		return c.walk(bf)
 	})
 	return c.summary, opError("check", path, err)

@@ -35,7 +35,8 @@ type SalvageSummary struct {
 	Older int // Pods saved as they were earlier, or perhaps so
 	Lost  int // Pods that were found, but not whole
 	// Missing is how many more Pods were recorded than found: the names of these
-	// are lost too. It is -1 when the record itself is.
+	// are lost too. It is -1 when the record itself is, or the last commit may be,
+	// with the Pods that it created.
 	Missing int
 }
 
@@ -149,12 +150,12 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.M
 	switch {
 	case errors.Is(err, store.ErrFormat) && (books != nil || len(v.saved) == 0):
 		return false, err // a newer version, or not ours
-	case err != nil:
+	case err != nil || !bf.Newest():
 		v.summary.Missing = -1
 	default:
 		v.summary.Missing = int(max(0, int64(record.count)-int64(found.count)))
 	}
-	sound := err == nil && *record == found && len(problems) == 0 && len(rep.Problems) == 0 && len(v.lost) == 0
+	sound := err == nil && bf.Newest() && *record == found && len(problems) == 0 && len(rep.Problems) == 0 && len(v.lost) == 0
 	return sound, nil
 }
 

@@ -88,5 +88,9 @@ func (c *console) salvaged(sum boltstore.SalvageSummary, newDB string) {
 	}
 	c.summary = item
 	c.say("%s", line)
+	if sum.Saved+sum.Older == 0 {
+		c.say("hint: keep %s and restore a backup; there is nothing in the new database", c.db.name())
+		return
+	}
 	c.say("hint: podstore-migrate check %s, then put it in place of the damaged one", shellWord(newDB))
 }
