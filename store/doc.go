@@ -8,8 +8,8 @@
 // [MetadataStore] is the small interface that every backend implements; its doc
 // comments are the contract and store/storetest is the proof. The merge
 // operations ([SetActive], [SetChildren], [SetPeers], [AddPeer], [RemovePeer],
-// [Reclaim]) are functions over it, so that each backend has them from one
-// place. Abilities that not every backend has are small interfaces of their own
+// [Reclaim], and of two Pods at once [LinkPeers] and [UnlinkPeers]) are functions
+// over it, so that each backend has them from one place. Abilities that not every backend has are small interfaces of their own
 // ([Lister], [PodUpdater], [Rooted], [Snapshotter], [BatchWriter]).
 //
 // [SessionLog] is the other half of a supervisor's state: session logs, to
@@ -17,5 +17,7 @@
 // carries both in one handle.
 //
 // Backends: store/boltstore (one bbolt file), store/jsonexport (a directory of
-// metadata.json files), store/jsonlstore (session logs as JSON Lines).
+// metadata.json files), store/socketstore (the store of another process, through a
+// Unix socket), store/etcdstore (etcd, a module of its own), store/jsonlstore
+// (session logs as JSON Lines).
 package store

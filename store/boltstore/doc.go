@@ -1,7 +1,7 @@
 // Package boltstore keeps Pod metadata in one bbolt file.
 //
-// [Open] gives a [*Store], which is a [store.MetadataStore] with every optional
-// ability. Each change is one bbolt transaction; callers that arrive while a
+// [Open] gives a [*Store], which is a [store.MetadataStore] with the abilities
+// [store.Lister], [store.PodUpdater] and [store.Snapshotter]. Each change is one bbolt transaction; callers that arrive while a
 // commit is under way share the next one, so that many writers cost little more
 // than one. What returned without an error is on disk.
 //
