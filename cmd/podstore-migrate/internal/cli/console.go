@@ -35,9 +35,10 @@ type console struct {
 	schemes               []Scheme
 	code                  int
 
-	db      side   // what the command works on, for hints
-	resume  string // what to say when the command is interrupted
-	summary any    // the "summary" of the last line of --json
+	db      side     // what the command works on, for hints
+	created *newFile // to be removed if nothing came into it
+	resume  string   // what to say when the command is interrupted
+	summary any      // the "summary" of the last line of --json
 }
 
 func newConsole(stdout, stderr io.Writer) *console {

@@ -20,7 +20,8 @@ where a conflict is a Pod that the database has with other content already: it i
 kept, unless --overwrite is given. The exit code is then 3.
 
 Stopped at any moment, the database is intact; run the same command again and it
-comes to the same end as if it had not been stopped.`
+comes to the same end as if it had not been stopped. A database that was created
+and into which no Pod came, as all were refused, is removed again.`
 
 func importCmd(c *console) *cobra.Command {
 	opts := jsonexport.ImportOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}

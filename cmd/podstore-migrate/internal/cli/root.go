@@ -149,7 +149,11 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.command = name
-			c.finish(run(cmd.Context(), args))
+			err := run(cmd.Context(), args)
+			if err != nil || c.code != exitDone {
+				c.removeUnused()
+			}
+			c.finish(err)
 			return nil
 		},
 		ValidArgsFunction: completeArgs(wanted),

@@ -24,11 +24,7 @@ func (c *console) openTarget(ctx context.Context, s side, dryRun bool, maxFileSi
 		if dryRun {
 			return c.planFile(ctx, s)
 		}
-		db, err := c.open(ctx, s.path, nil)
-		if err != nil {
-			return opened{}, err
-		}
-		return opened{db, db.Close}, nil
+		return c.openFile(ctx, s.path)
 	case inDirectory:
 		if _, err := os.Lstat(s.path); dryRun && errors.Is(err, os.ErrNotExist) {
 			return opened{planned{}, nothingToClose}, nil
