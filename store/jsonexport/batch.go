@@ -1,6 +1,7 @@
 package jsonexport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ type batchWriter struct {
 	ended  chan struct{} // closed when that is done
 	failed error         // why it could not be
 	named  []batchItem   // their names are not durable yet
+
+	whole atomic.Pointer[error] // the first failure of the file system as a whole
+	told  bool                  // it was returned
 }
 
 // manyPods is from how many Pods on one sync of the whole file system is better
@@ -69,15 +73,22 @@ func newBatchWriter(p *podFiles, op string, n int, compare bool) *batchWriter {
 }
 
 // write writes a batch. It returns Pods of earlier batches whose outcome is
-// final, in order. The error is one that makes going on useless; finish must be
-// called in any case.
+// final, in order. The error is one that makes going on useless, told once;
+// finish must be called in any case. After a failure of the file system as a whole
+// no other Pod is tried: each has that failure as its own.
 func (w *batchWriter) write(items []batchItem) ([]batchItem, error) {
 	w.each(items, func(b *buffers, it *batchItem) {
-		if it.err == nil {
+		switch cause := w.whole.Load(); {
+		case it.err != nil:
+		case cause != nil:
+			it.m, it.err = nil, w.p.writeError(w.op, it.pod, *cause)
+		default:
 			it.err = w.stage(b, it)
 		}
 	})
+	full := whole(items)
 	done, err := w.settle()
+	err = w.once(cmp.Or(err, full))
 	w.staged, w.ended = items, make(chan struct{})
 	go func() {
 		defer close(w.ended)
@@ -96,7 +107,16 @@ func (w *batchWriter) finish() ([]batchItem, error) {
 		}
 		done, w.named = append(done, w.named...), nil
 	}
-	return done, err
+	return done, w.once(err)
+}
+
+// once is an error that was not returned yet.
+func (w *batchWriter) once(err error) error {
+	if w.told {
+		return nil
+	}
+	w.told = err != nil
+	return err
 }
 
 // settle waits for the batch that is being committed and returns the Pods whose
@@ -159,10 +179,13 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 		it.staged, err = w.p.stage(compare, it.pod, b.data, !w.syncAll)
 	}
 	it.m = nil
-	if err != nil {
-		return w.p.writeError(w.op, it.pod, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if isWhole(err) {
+		w.whole.CompareAndSwap(nil, &err)
+	}
+	return w.p.writeError(w.op, it.pod, err)
 }
 
 // each calls do for every item, in parallel.

@@ -39,7 +39,8 @@ type ExportOptions struct {
 // link in the place of its directory, is refused and the others go on.
 //
 // An error is one that concerns no single Pod: the context's, one of the file
-// system as a whole ([store.ErrNoSpace]), or damage of src that names no Pod
+// system as a whole ([store.ErrNoSpace]), which ends the export, and what was not
+// written then is in no result; or damage of src that names no Pod
 // ([store.ErrCorrupt]), which comes after everything readable was exported. The
 // Report is valid in any case.
 func Export(ctx context.Context, src store.MetadataStore, root string, opts ExportOptions) (Report, error) {
@@ -157,10 +158,14 @@ func (e *exporter) write(items []batchItem) error {
 	return err
 }
 
-// report tells the outcome of Pods.
+// report tells the outcome of Pods. Those that failed with the file system as a
+// whole have none: the error of the export says why.
 func (e *exporter) report(items []batchItem) {
 	for i := range items {
 		it := &items[i]
+		if !it.damaged && isWhole(it.err) {
+			continue
+		}
 		res := Result{Pod: it.pod, Path: e.w.p.file(it.pod), Outcome: Unchanged, Err: it.err}
 		switch {
 		case it.damaged:

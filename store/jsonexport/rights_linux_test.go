@@ -55,8 +55,8 @@ func TestImportWithoutRights(t *testing.T) {
 	}
 }
 
-// TestDiskFull: what fits is written whole, the rest not at all, and the error
-// says why. With more room the export is completed.
+// TestDiskFull: what fits is written whole, the rest not at all, and one error
+// says why, not one for each Pod. With more room the export is completed.
 func TestDiskFull(t *testing.T) {
 	mount := t.TempDir()
 	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=1m"); err != nil {
@@ -75,7 +75,7 @@ func TestDiskFull(t *testing.T) {
 	src := filled(t, pods...)
 	want := contents(t, src.RootDir())
 	r, err := Export(t.Context(), src, root, ExportOptions{})
-	if !errors.Is(err, store.ErrNoSpace) || r.Counts[Exported] == 0 || r.Counts[Refused] == 0 {
+	if !errors.Is(err, store.ErrNoSpace) || r.Counts[Exported] == 0 || len(r.Counts) > 1 || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v, %v", r.Counts, err)
 	}
 	got := contents(t, root)
