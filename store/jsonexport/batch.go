@@ -25,6 +25,7 @@ type batchItem struct {
 	pod     string
 	m       *store.Metadata
 	damaged bool // src could not read it; err says why
+	planned bool // a dry run would write it
 	staged
 	err error
 }
@@ -44,6 +45,7 @@ type batchWriter struct {
 	op      string
 	compare bool // leave files alone that have the new content
 	syncAll bool
+	dryRun  bool // nothing is written
 	workers int
 	buffers []buffers
 
@@ -62,7 +64,7 @@ var manyPods = 32
 
 // newBatchWriter returns a batchWriter for about n Pods.
 func newBatchWriter(p *podFiles, op string, n int, compare bool) *batchWriter {
-	w := &batchWriter{p: p, op: op, compare: compare, syncAll: n >= manyPods && p.root.canSyncAll()}
+	w := &batchWriter{p: p, op: op, compare: compare, syncAll: n >= manyPods && !p.missing && p.root.canSyncAll()}
 	// A worker renders and makes system calls; where each file is synced it
 	// mostly waits.
 	if w.workers = max(2, runtime.GOMAXPROCS(0)); !w.syncAll {
@@ -87,6 +89,9 @@ func (w *batchWriter) write(items []batchItem) ([]batchItem, error) {
 		}
 	})
 	full := whole(items)
+	if w.dryRun {
+		return items, w.once(full)
+	}
 	done, err := w.settle()
 	err = w.once(cmp.Or(err, full))
 	w.staged, w.ended = items, make(chan struct{})
@@ -166,7 +171,8 @@ func (w *batchWriter) lose(cause error) error {
 	return &store.Error{Op: w.op, Path: w.p.path, Kind: systemKind(cause), Err: cause}
 }
 
-// stage renders a Pod and writes its file under a temporary name.
+// stage renders a Pod and writes its file under a temporary name, or in a dry run
+// finds out whether that would be done.
 func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 	if err := store.ValidateName(it.pod); err != nil {
 		return named(err, w.op)
@@ -176,7 +182,11 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 		if !w.compare {
 			compare = nil
 		}
-		it.staged, err = w.p.stage(compare, it.pod, b.data, !w.syncAll)
+		if w.dryRun {
+			it.planned, err = w.p.plan(compare, it.pod, b.data)
+		} else {
+			it.staged, err = w.p.stage(compare, it.pod, b.data, !w.syncAll)
+		}
 	}
 	it.m = nil
 	if err == nil {

@@ -262,18 +262,12 @@ func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s stag
 	}
 	defer dir.close()
 	if !s.newDir {
-		st, err := dir.stat(fileName)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			s.newFile = true
-		case err != nil:
-			return s, err
-		case !st.mode.IsRegular():
-			return s, &notA{"a regular file", st.mode}
-		case b != nil && st.size == int64(len(data)) && b.holds(dir, data):
-			if sync {
-				err = dir.syncFile(fileName)
-			}
+		none, same, err := b.look(dir, data)
+		s.newFile = none
+		if same && sync {
+			err = dir.syncFile(fileName)
+		}
+		if err != nil || same {
 			return s, err
 		}
 		if err := dir.removeTemps(p.dir(pod)); err != nil {
@@ -289,6 +283,21 @@ func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s stag
 		return s, err
 	}
 	return s, nil
+}
+
+// look tells whether a Pod has no file yet, or, where b is not nil, one that is
+// exactly data. The error is why the file cannot be replaced.
+func (b *buffers) look(dir folder, data []byte) (none, same bool, err error) {
+	st, err := dir.stat(fileName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, false, nil
+	case err != nil:
+		return false, false, err
+	case !st.mode.IsRegular():
+		return false, false, &notA{"a regular file", st.mode}
+	}
+	return false, b != nil && st.size == int64(len(data)) && b.holds(dir, data), nil
 }
 
 // holds reports whether a Pod's file is exactly data.

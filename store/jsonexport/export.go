@@ -16,6 +16,9 @@ type ExportOptions struct {
 	// in it. A Pod that is damaged in src stays, and nothing is pruned when src
 	// could not be read to its end or the context ended.
 	Prune bool
+	// DryRun finds out and reports what would be exported and pruned, as far as that
+	// can be told without trying, and changes nothing: root is not created either.
+	DryRun bool
 	// MaxFileSize is the size limit of one metadata.json in bytes;
 	// [DefaultMaxFileSize] where it is 0. A Pod whose file would be larger, and so
 	// could not be imported again, is refused.
@@ -53,14 +56,21 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := createRoot(root); err != nil {
-		return &store.Error{Path: root, Kind: systemKind(err), Err: err}
+	if !opts.DryRun {
+		if err := createRoot(root); err != nil {
+			return &store.Error{Path: root, Kind: systemKind(err), Err: err}
+		}
 	}
 	p, err := openPodFiles(root, opts.MaxFileSize)
+	if opts.DryRun && errors.Is(err, store.ErrNotFound) {
+		p, err = newPodFiles(root, opts.MaxFileSize), nil
+	}
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	if !p.missing {
+		defer p.close()
+	}
 
 	src, release, err := freeze(ctx, src)
 	if err != nil {
@@ -73,7 +83,9 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	}
 	r.total = len(names)
 
-	e := exporter{w: newBatchWriter(p, "export", len(names), true), r: r, seen: make(map[string]bool, len(names))}
+	w := newBatchWriter(p, "export", len(names), true)
+	w.dryRun = opts.DryRun
+	e := exporter{w: w, r: r, seen: make(map[string]bool, len(names))}
 	srcErr := e.copy(ctx, src)
 	done, err := e.w.finish()
 	e.report(done)
@@ -172,7 +184,7 @@ func (e *exporter) report(items []batchItem) {
 			res.Outcome = Damaged
 		case it.err != nil:
 			res.Outcome = Refused
-		case it.temp != "":
+		case it.temp != "" || it.planned:
 			res.Outcome = Exported
 		}
 		e.r.add(res)
@@ -182,6 +194,9 @@ func (e *exporter) report(items []batchItem) {
 // prune removes the Pods that src does not have.
 func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 	p := e.w.p
+	if p.missing {
+		return nil
+	}
 	names, err := p.list(ctx)
 	if err != nil {
 		return err
@@ -198,7 +213,11 @@ func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 			continue
 		}
 		res := Result{Pod: name, Path: p.file(name), Outcome: Pruned}
-		if err := p.prune(name); err != nil {
+		err := p.prunable(name)
+		if err == nil && !e.w.dryRun {
+			err = p.remove(name)
+		}
+		if err != nil {
 			res.Outcome, res.Err = Refused, p.writeError("prune", name, err)
 		}
 		e.r.add(res)
@@ -206,8 +225,8 @@ func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 	return nil
 }
 
-// prune removes a Pod, but nothing that is no regular file.
-func (p *podFiles) prune(name string) error {
+// prunable refuses to have removed what is no regular file.
+func (p *podFiles) prunable(name string) error {
 	dir, err := p.root.sub(name)
 	if err != nil {
 		return err
@@ -221,5 +240,22 @@ func (p *podFiles) prune(name string) error {
 	case !st.mode.IsRegular():
 		return &notA{"a regular file", st.mode}
 	}
-	return p.remove(name)
+	return nil
+}
+
+// plan reports whether stage would write a Pod's file, and changes nothing.
+func (p *podFiles) plan(b *buffers, pod string, data []byte) (bool, error) {
+	if p.missing {
+		return true, nil
+	}
+	dir, err := p.root.sub(pod)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer dir.close()
+	_, same, err := b.look(dir, data)
+	return !same, err
 }

@@ -72,6 +72,16 @@ type podFiles struct {
 	root folder
 	path string // of root, for messages
 	max  int64  // size limit of one file
+
+	missing bool // there is no root, and it must not be used; in a dry run
+}
+
+// newPodFiles is for a dry run on a root that is missing.
+func newPodFiles(path string, limit int64) *podFiles {
+	if limit <= 0 {
+		limit = DefaultMaxFileSize
+	}
+	return &podFiles{path: path, max: limit, missing: true}
 }
 
 // openPodFiles opens a root. The error is a *store.Error without Op; it matches

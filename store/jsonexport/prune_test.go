@@ -45,8 +45,12 @@ func TestExportPrune(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := target(t)
 			before := states(t, root)
+			planned := dryRun(t, c.src, root, ExportOptions{Prune: true})
 			got := map[string]Result{}
 			r, err := Export(t.Context(), c.src, root, ExportOptions{Prune: true, Progress: collect(t, got)})
+			if done := outcomes(got); !maps.Equal(planned, done) {
+				t.Errorf("a dry run says %v, and it does %v", planned, done)
+			}
 			if !errors.Is(err, c.err) || c.err != nil && !strings.Contains(err.Error(), "nothing was pruned") {
 				t.Errorf("error %v, want %v", err, c.err)
 			}
