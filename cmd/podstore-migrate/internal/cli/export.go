@@ -18,22 +18,32 @@ alone.
 A Pod that cannot be written is one line on standard error,
   refused PATH: reason
 and the others go on; the exit code is then 3. A Pod that is damaged in the
-database is reported too, its file left as it is, and the exit code is 5.`
+database is reported too, its file left as it is, and the exit code is 5.
+
+With --prune the metadata.json of every other Pod in DIR is removed, also where it
+is broken, and its directory if nothing else is in it: each is a line "pruned NAME"
+on standard error. See with --dry-run first which those are: it prints each Pod's
+name and "exported", "unchanged" or "pruned", and changes nothing.`
 
 func exportCmd(c *console) *cobra.Command {
 	opts := jsonexport.ExportOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
 	cmd := command(c, "export [flags] DB DIR", "Write the Pods of a database to a directory", exportHelp,
 		`  podstore-migrate export pods.db /var/lib/pods
+  podstore-migrate export --prune --dry-run pods.db /var/lib/pods
   podstore-migrate export --prune pods.db /var/lib/pods`,
 		func(ctx context.Context, args []string) error { return runExport(ctx, c, args[0], args[1], opts) })
 	f := cmd.Flags()
 	f.BoolVar(&opts.Prune, "prune", false, "remove Pods from DIR that the database does not have")
+	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
 	maxFileSizeFlag(f, &opts.MaxFileSize)
 	return cmd
 }
 
 func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.ExportOptions) error {
 	c.resume = "every file that was written is whole; run the same command again to write the rest"
+	if opts.DryRun {
+		c.resume = "a dry run changes nothing"
+	}
 	dir, err := c.directory(dir)
 	if err != nil {
 		return err
@@ -46,16 +56,16 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		return err
 	}
 	opts.Progress = func(r jsonexport.Result, done, total int) {
-		c.exported(r)
+		c.exported(r, opts.DryRun)
 		c.progress(done, total)
 	}
 	report, err := jsonexport.Export(ctx, s.MetadataStore, dir, opts)
-	c.sumUp(report, exportOutcomes, false, err)
+	c.sumUp(report, exportOutcomes, opts.DryRun, err)
 	return errors.Join(err, s.Close())
 }
 
 // exported tells the result of one Pod.
-func (c *console) exported(r jsonexport.Result) {
+func (c *console) exported(r jsonexport.Result, dryRun bool) {
 	c.result(r)
 	switch r.Outcome {
 	case jsonexport.Refused:
@@ -66,5 +76,12 @@ func (c *console) exported(r jsonexport.Result) {
 		}
 	case jsonexport.Damaged:
 		c.damaged(r.Pod, r.Err)
+	default:
+		switch {
+		case dryRun:
+			c.print("%s\t%s\n", quoteName(r.Pod), r.Outcome)
+		case r.Outcome == jsonexport.Pruned:
+			c.say("pruned %s", quoteName(r.Pod))
+		}
 	}
 }
