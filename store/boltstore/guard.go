@@ -43,7 +43,9 @@ func (s *Store) poison(cause error, abandon bool) {
 	}
 	if abandon {
 		s.mu.Lock()
-		s.abandoned.Store(true)
+		if !s.abandoned.Swap(true) {
+			close(s.gone)
+		}
 		s.idle.Broadcast() // Close does not wait for a leader that bbolt may keep for ever
 		s.mu.Unlock()
 	}

@@ -84,7 +84,7 @@ func Open(path string, opts *Options) (*Store, error) {
 		o = *opts
 	}
 	o.LockTimeout = cmp.Or(max(o.LockTimeout, 0), DefaultLockTimeout)
-	s := &Store{path: path, filePath: path, readOnly: o.ReadOnly, log: o.Logger, enc: codec.NewEncoder(), broken: make(map[string]error)}
+	s := &Store{path: path, filePath: path, readOnly: o.ReadOnly, log: o.Logger, enc: codec.NewEncoder(), gone: make(chan struct{}), broken: make(map[string]error)}
 	s.idle.L = &s.mu
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -55,13 +55,15 @@ type Store struct {
 	closed    atomic.Bool
 	cause     atomic.Pointer[error] // why the handle is unusable
 	abandoned atomic.Bool           // bbolt must not be called any more
+	gone      chan struct{}         // closed when it is abandoned
 	txMu      sync.Mutex            // see transact
 
 	mu        sync.Mutex
-	idle      sync.Cond // leading became false
+	idle      sync.Cond // leading became false, or views 0
 	queue     []*request
 	leading   bool
 	lastGroup int
+	views     int // read transactions that are open, or about to be
 
 	enc *codec.Encoder // the leader's
 }
@@ -78,13 +80,14 @@ var (
 // name the socket or the database instead.
 func (s *Store) Path() string { return s.filePath }
 
-// Close waits for the commit that is under way, if any, and releases the file.
-// Changes that still wait to begin fail with [store.ErrClosed]. It can be called
-// again, and then does nothing. It does not hang on a handle that is unusable.
+// Close waits for the commit and the reads that are under way, if any, and releases
+// the file. Changes that still wait to begin fail with [store.ErrClosed], and so
+// does what is called later. It can be called again, and then does nothing. It does
+// not hang on a handle that is unusable.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed.Swap(true)
-	for s.leading && !s.abandoned.Load() {
+	for (s.leading || s.views > 0) && !s.abandoned.Load() {
 		s.idle.Wait()
 	}
 	s.mu.Unlock()
@@ -102,17 +105,24 @@ func (s *Store) Close() error {
 
 // view runs f in a read transaction, in which no caller's code may run.
 func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
-	if err := s.usable(op, pod); err != nil {
+	s.mu.Lock()
+	err := s.usable(op, pod)
+	if err == nil {
+		s.views++
+	}
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
+	defer s.viewed()
 	var tx *bolt.Tx
-	err := s.transact(func() (err error) {
+	err = s.transact(func() (err error) {
 		tx, err = s.db.Begin(false)
 		return err
 	})
 	if err == nil {
 		err = guard(func() error { return f(tx) })
-		err = cmp.Or(err, s.transact(tx.Rollback))
+		err = cmp.Or(err, s.endView(tx))
 	}
 	if cause := s.cause.Load(); cause != nil {
 		return s.unusable(op, pod, *cause)
@@ -120,12 +130,25 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 	return err
 }
 
-// transact begins or ends a transaction. When bbolt panics in this, as where the
-// file was cut short under it, it keeps locks that every other beginning and end
-// would wait for: so they come one at a time, and none after that.
+func (s *Store) viewed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.views--; s.views == 0 {
+		s.idle.Broadcast()
+	}
+}
+
+// transact begins a transaction, or ends one for reading. When bbolt panics in
+// this, as where the file was cut short under it, it keeps locks that every other
+// beginning and end would wait for: so they come one at a time, and none after
+// that.
 func (s *Store) transact(f func() error) error {
 	s.txMu.Lock()
 	defer s.txMu.Unlock()
+	return s.transactLocked(f)
+}
+
+func (s *Store) transactLocked(f func() error) error {
 	if s.abandoned.Load() {
 		return *s.cause.Load()
 	}
@@ -134,6 +157,28 @@ func (s *Store) transact(f func() error) error {
 		s.poison(err, true)
 	}
 	return err
+}
+
+// endView ends a read transaction. A beginning that is under way may be waiting for
+// just this: bbolt maps a file anew when it has grown, for which all who read must
+// end, and lets nobody begin meanwhile. So the end does not wait for it, but neither
+// does it follow it into a lock that is never released.
+func (s *Store) endView(tx *bolt.Tx) error {
+	if s.txMu.TryLock() {
+		defer s.txMu.Unlock()
+		return s.transactLocked(tx.Rollback)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- guard(tx.Rollback) }()
+	select {
+	case err := <-ended:
+		if panicked(err) {
+			s.poison(err, true)
+		}
+		return err
+	case <-s.gone:
+		return *s.cause.Load()
+	}
 }
 
 // Read returns one Pod: see [store.MetadataStore].
