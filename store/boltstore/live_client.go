@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"podstore/store"
 )
@@ -19,6 +20,9 @@ import (
 // is one moment of the store, all its pages checked, in a temporary file in tempDir
 // ("" for the system's), which Close of the returned closer removes. A damaged value
 // is an error of its Pod when that is read.
+//
+// While the supervisor has as many clients as it serves at a time, OpenLive waits, up
+// to 40 seconds.
 //
 // Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
 // what answers serves no snapshots, store.ErrCorrupt when what arrived is damaged.
@@ -38,6 +42,13 @@ func OpenLive(ctx context.Context, socketPath, tempDir string) (*Store, io.Close
 	return s, &snapshotFile{s}, nil
 }
 
+// A supervisor that is sending to as many clients as it serves at a time is asked
+// again for a while: one that does not read is cut off after sendTimeout.
+const (
+	busyPause    = time.Second / 2
+	busyPatience = sendTimeout + 10*time.Second
+)
+
 // fetchSnapshot writes the snapshot served at a socket to w.
 func fetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 	client := &http.Client{Transport: &http.Transport{
@@ -52,6 +63,15 @@ func fetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 		return err
 	}
 	resp, err := client.Do(req)
+	for start := time.Now(); err == nil && resp.StatusCode == http.StatusServiceUnavailable && time.Since(start) < busyPatience; {
+		resp.Body.Close()
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		resp, err = client.Do(req)
+	}
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
 		return &store.Error{Op: "open", Path: socketPath, Kind: store.ErrNotFound,
