@@ -51,11 +51,14 @@ func runCompact(ctx context.Context, c *console, src, dest string, dryRun bool) 
 	sum, err := c.compact(ctx, path, dest, dryRun)
 	if err == nil {
 		c.summary = sum
-		line := fmt.Sprintf("compact: %s before, %s after", humanBytes(sum.BeforeBytes), humanBytes(sum.AfterBytes))
+		words, gain, end := "compact: %s before, %s after", "", ""
 		if dryRun {
-			line = fmt.Sprintf("compact: %s now, about %s after (dry run, nothing was written)", humanBytes(sum.BeforeBytes), humanBytes(sum.AfterBytes))
+			words, end = "compact: %s now, about %s after", " (dry run, nothing was written)"
 		}
-		c.say("%s", line)
+		if sum.AfterBytes >= sum.BeforeBytes {
+			gain = "; nothing to gain"
+		}
+		c.say(words+"%s%s", humanBytes(sum.BeforeBytes), humanBytes(sum.AfterBytes), gain, end)
 	}
 	return errors.Join(err, closer.Close())
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,16 @@ func completionCmd(c *console) *cobra.Command {
 		Short:     "Write a completion script for bash, zsh, fish or powershell",
 		Long:      completionHelp,
 		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(cmd *cobra.Command, args []string) error {
+			err := takes("completion", "SHELL")(cmd, args)
+			if err == nil && !slices.Contains(cmd.ValidArgs, args[0]) {
+				err = fmt.Errorf("no script is known for %q", args[0])
+			}
+			if err != nil {
+				err = fmt.Errorf("%w; SHELL is bash, zsh, fish or powershell", err)
+			}
+			return err
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			switch args[0] {

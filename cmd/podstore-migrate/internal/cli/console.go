@@ -36,6 +36,7 @@ type console struct {
 	code                  int
 
 	db      side     // what the command works on, for hints
+	meant   string   // the Pod that may have been meant
 	created *newFile // to be removed if nothing came into it
 	resume  string   // what to say when the command is interrupted
 	summary any      // the "summary" of the last line of --json
@@ -129,10 +130,17 @@ type endItem struct {
 func (c *console) fail(err error) {
 	code := codeOf(err)
 	c.note(code)
-	item := errorItem{head: c.head("error"), Exit: code, Kind: kindWord(code), Message: oneLine(err.Error()), Hint: c.hint(err, code)}
+	item := errorItem{head: c.head("error"), Exit: code, Kind: kindWord(code), Hint: c.hint(err, code)}
 	var e *store.Error
 	if errors.As(err, &e) {
 		item.Pod, item.Path, item.Line, item.Column = e.Pod, e.Path, e.Line, e.Column
+		if c.db.kind == behindSocket && e.Path == c.db.path {
+			e.Path = c.db.arg // in the message, as it was given
+		}
+	}
+	item.Message = oneLine(err.Error())
+	if errors.Is(err, store.ErrNoSpace) {
+		item.Message = oneLine(fullDisk(err))
 	}
 	if code == exitInterrupted {
 		item.Message, item.Hint = "interrupted", c.resume
@@ -174,6 +182,8 @@ func (c *console) hint(err error, code int) string {
 		return ""
 	case c.db.isDirectory():
 		return fmt.Sprintf("%s is a directory; as a directory of Pods it is written %s", db, shellWord(dirPrefix+c.db.arg))
+	case code == exitMissing && e != nil && e.Pod != "" && c.meant != "":
+		return fmt.Sprintf("list quotes such a name; for a shell it is written %s %s %s %s", c.program, c.command, db, shellWord(c.meant))
 	case code == exitMissing && e != nil && e.Pod != "":
 		return fmt.Sprintf("%s list %s shows the Pods that are there", c.program, db)
 	case errors.Is(err, store.ErrExists):

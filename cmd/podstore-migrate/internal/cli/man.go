@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,29 +11,41 @@ import (
 	"github.com/spf13/pflag"
 )
 
+const manHelp = `Man writes the manual to DIR, which is created if it is missing: a page for this
+program and one for each command. To install them:
+  podstore-migrate man /usr/local/share/man/man1`
+
 // manCmd writes the manual: one page for the program and one for each command,
 // made from the help texts.
 func manCmd(c *console) *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "Write the manual pages to a directory",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:   "man DIR",
+		Short: "Write the manual pages to a directory",
+		Long:  manHelp,
+		Args:  takes("man", "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.command = "man"
-			err := os.MkdirAll(args[0], 0o755)
-			root := cmd.Root()
-			for _, page := range append(root.Commands(), root) {
-				if page.Hidden || page.Name() == "help" {
-					continue
-				}
-				name := strings.ReplaceAll(page.CommandPath(), " ", "-")
-				err = errors.Join(err, writeManFile(filepath.Join(args[0], name+".1"), name, page))
-			}
-			c.finish(err)
+			c.finish(writeManual(args[0], cmd.Root()))
 			return nil
 		},
+		ValidArgsFunction: completeArgs([]string{"DIR"}),
 	}
+}
+
+func writeManual(dir string, root *cobra.Command) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, page := range append(root.Commands(), root) {
+		if page.Hidden || page.Name() == "help" {
+			continue
+		}
+		name := strings.ReplaceAll(page.CommandPath(), " ", "-")
+		if err := writeManFile(filepath.Join(dir, name+".1"), name, page); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeManFile(path, name string, cmd *cobra.Command) error {

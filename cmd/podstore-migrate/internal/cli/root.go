@@ -130,23 +130,7 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 		Short:   short,
 		Long:    long,
 		Example: example,
-		Args: func(_ *cobra.Command, args []string) error {
-			least := slices.IndexFunc(wanted, func(s string) bool { return s[0] == '[' })
-			if least < 0 {
-				least = len(wanted)
-			}
-			if len(args) >= least && len(args) <= len(wanted) {
-				return nil
-			}
-			msg := fmt.Sprintf("%s takes %s, got %s", name, strings.Join(wanted, " "), plural(len(args), "argument"))
-			if len(wanted) == 0 {
-				msg = fmt.Sprintf("%s takes no arguments, got %d", name, len(args))
-			}
-			if len(args) > 0 && slices.ContainsFunc(args[1:], func(s string) bool { return strings.HasPrefix(s, "-") }) {
-				msg += "; flags come before " + wanted[0]
-			}
-			return errors.New(msg)
-		},
+		Args:    takes(name, wanted...),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.command = name
 			err := run(cmd.Context(), args)
@@ -162,9 +146,54 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 	return cmd
 }
 
+// takes judges the number of a command's arguments, and that none of them is
+// empty, such as a variable of a script that was never set. wanted are their names;
+// one in brackets may be missing.
+func takes(name string, wanted ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		least := slices.IndexFunc(wanted, func(s string) bool { return s[0] == '[' })
+		if least < 0 {
+			least = len(wanted)
+		}
+		if len(args) >= least && len(args) <= len(wanted) {
+			if i := slices.Index(args, ""); i >= 0 {
+				return fmt.Errorf("%s is empty", strings.Trim(wanted[i], "[]"))
+			}
+			return nil
+		}
+		msg := fmt.Sprintf("%s takes %s, got %s", name, strings.Join(wanted, " "), plural(len(args), "argument"))
+		if len(wanted) == 0 {
+			msg = fmt.Sprintf("%s takes no arguments, got %d", name, len(args))
+		}
+		if len(args) > 0 && len(wanted) > 0 && slices.ContainsFunc(args[1:], func(s string) bool { return strings.HasPrefix(s, "-") }) {
+			msg += "; flags come before " + wanted[0]
+		}
+		return errors.New(msg)
+	}
+}
+
+// misplaced is the command that has the flag which stands before it, or nil.
+func misplaced(root *cobra.Command, args []string) *cobra.Command {
+	if len(args) == 0 || !strings.HasPrefix(args[0], "--") {
+		return nil
+	}
+	flag, _, _ := strings.Cut(args[0][2:], "=")
+	for _, arg := range args[1:] {
+		for _, cmd := range root.Commands() {
+			if cmd.Name() == arg && cmd.Flags().Lookup(flag) != nil {
+				return cmd
+			}
+		}
+	}
+	return nil
+}
+
 // usageError tells that a command line is wrong, in one line.
-func (c *console) usageError(err error, args []string) {
+func (c *console) usageError(root *cobra.Command, err error, args []string) {
 	name := ""
+	if cmd := misplaced(root, args); cmd != nil {
+		err = fmt.Errorf("%w; flags come after the command: %s %s", err, cmd.CommandPath(), args[0])
+	}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.HasPrefix(err.Error(), "unknown command") {
 		name = args[0]
 		for _, arg := range args[1:] {

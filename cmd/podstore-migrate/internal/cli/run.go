@@ -28,7 +28,7 @@ func (c *console) execute(ctx context.Context, args []string) int {
 	root := newRoot(c)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
-		c.usageError(err, args)
+		c.usageError(root, err, args)
 	}
 	c.wrote(c.out.Flush()) // --version
 	return c.code

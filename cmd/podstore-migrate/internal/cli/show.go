@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,13 @@ func runShow(ctx context.Context, c *console, db, pod, field string) error {
 	m, err := s.Read(ctx, pod)
 	if err == nil {
 		err = c.show(m, field)
+	}
+	if errors.Is(err, store.ErrNotFound) && strings.HasPrefix(pod, `"`) { // as list prints it?
+		if name, bad := strconv.Unquote(pod); bad == nil {
+			if _, missing := s.Read(ctx, name); missing == nil || errors.Is(missing, store.ErrCorrupt) {
+				c.meant = name
+			}
+		}
 	}
 	return errors.Join(err, s.Close())
 }

@@ -66,6 +66,11 @@ func (c *console) parseSide(arg string) (side, error) {
 	}
 	m := schemePattern.FindStringSubmatch(arg)
 	if m == nil {
+		for _, scheme := range append([]Scheme{{Name: "etcd"}}, c.schemes...) {
+			if strings.HasPrefix(arg, scheme.Name+":") {
+				return side{}, c.misuse("%s lacks a slash: an address begins with %s://; a file of that name is written ./%s", place(nil, arg), scheme.Name, place(nil, arg))
+			}
+		}
 		return side{arg: arg, kind: inFile, path: arg}, nil
 	}
 	for i, s := range c.schemes {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -51,7 +52,8 @@ func shellWord(s string) string {
 	case s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }):
 		return s
 	case strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }):
-		return "$'" + strings.ReplaceAll(strings.Trim(strconv.Quote(s), `"`), "'", `\'`) + "'"
+		quoted := strconv.Quote(s)
+		return "$'" + strings.ReplaceAll(quoted[1:len(quoted)-1], "'", `\'`) + "'"
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
@@ -84,6 +86,35 @@ func reason(err error) string {
 		return oneLine(e.Reason())
 	}
 	return oneLine(err.Error())
+}
+
+// fullDisk words an error of a disk that is full: which operation met it, and what
+// the system said. That a handle is unusable since does not concern an operator.
+func fullDisk(err error) string {
+	var e *store.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	cause, at := err, error(nil)
+	for next := cause; next != nil; {
+		cause = next
+		if p, ok := cause.(*fs.PathError); ok && p.Path != e.Path {
+			at = cause
+		}
+		if all, ok := cause.(interface{ Unwrap() []error }); ok && len(all.Unwrap()) > 0 {
+			next = all.Unwrap()[len(all.Unwrap())-1] // a store.Error has its cause after its kind
+		} else {
+			next = errors.Unwrap(cause)
+		}
+	}
+	if at != nil {
+		cause = at
+	}
+	said := &store.Error{Op: e.Op, Pod: e.Pod, Path: e.Path, Err: cause}
+	if !strings.Contains(cause.Error(), store.ErrNoSpace.Error()) {
+		said.Kind = store.ErrNoSpace
+	}
+	return said.Error()
 }
 
 // humanBytes is a size with a unit, for messages.
