@@ -72,6 +72,21 @@ func completeArgs(wanted []string) cobra.CompletionFunc {
 	}
 }
 
+// completeFlag completes the value of a flag from a fixed set. A value that ends in
+// "=" is to be continued.
+func completeFlag(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+		if strings.HasSuffix(values[0], "=") {
+			directive |= cobra.ShellCompDirectiveNoSpace
+		}
+		return values, directive
+	})
+	if err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
 // podNames lists Pods for completion, where it can do so at once. Names that a
 // line cannot hold are left out.
 func podNames(ctx context.Context, db string) []string {

@@ -38,6 +38,12 @@ func listCmd(c *console) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&sorting, "sort", "", "sort by this `KEY` instead of the name")
 	f.StringArrayVar(&filters, "filter", nil, "list only Pods for which this `KEY=VALUE` holds; may be repeated")
+	keys := []string{"name", "session", "segment", "children", "reclaimed", "peers", "manifest"}
+	for _, key := range keys[:len(keys):len(keys)] {
+		keys = append(keys, "-"+key)
+	}
+	completeFlag(cmd, "sort", keys...)
+	completeFlag(cmd, "filter", "name=", "session=", "segment=", "child=", "reclaimed=", "peer=", "active=yes", "active=no")
 	return cmd
 }
 

@@ -31,6 +31,7 @@ func showCmd(c *console) *cobra.Command {
   podstore-migrate show --field peers pods.db supervisor`,
 		func(ctx context.Context, args []string) error { return runShow(ctx, c, args[0], args[1], field) })
 	cmd.Flags().StringVar(&field, "field", "", "print this top-level field alone, such as peers")
+	completeFlag(cmd, "field", "pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot")
 	return cmd
 }
 

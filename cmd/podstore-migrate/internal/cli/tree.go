@@ -33,6 +33,7 @@ func treeCmd(c *console) *cobra.Command {
 			return runTree(ctx, c, args[0], pod, len(args) == 2, format)
 		})
 	cmd.Flags().StringVar(&format, "format", "text", "write `text`, dot or mermaid")
+	completeFlag(cmd, "format", "text", "dot", "mermaid")
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 	return cmd
 }
