@@ -31,7 +31,10 @@ with what was read from SRC. Each that is not the same is one line on standard
 output, and the exit code is 4. --verify=false leaves this out.
 
 Stopped at any moment, both sides are intact; run the same command again and it
-comes to the same end as if it had not been stopped.`
+comes to the same end as if it had not been stopped.
+
+A dry run compares Pods. What stands in the way of writing one, such as a link where
+its directory should be, is found when it is written.`
 
 // copyOptions are the flags of copy.
 type copyOptions struct {
@@ -124,6 +127,8 @@ func (cp *copying) parse(src, dst string) (err error) {
 	switch {
 	case cp.from.same(cp.to):
 		return cp.misuse("%s and %s are the same", cp.from.name(), cp.to.name())
+	case cp.from.within(cp.to):
+		return cp.misuse("of %s and %s one is inside the other", cp.from.name(), cp.to.name())
 	case cp.opts.strict && cp.to.kind == inDirectory:
 		return cp.misuse("a directory does not take all Pods in one transaction, as --strict demands; copy without it")
 	}

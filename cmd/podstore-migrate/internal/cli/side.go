@@ -135,6 +135,40 @@ func (s side) same(other side) bool {
 	return errA == nil && errB == nil && absA == absB
 }
 
+// within reports whether s is a directory below another one, or other is one below
+// s: what is written to one would be written into the other.
+func (s side) within(other side) bool {
+	if s.kind != inDirectory || other.kind != inDirectory {
+		return false
+	}
+	a, b := resolved(s.path), resolved(other.path)
+	for _, r := range [][2]string{{a, b}, {b, a}} {
+		rel, err := filepath.Rel(r[0], r[1])
+		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolved is where a path leads without links, as far as it exists.
+func resolved(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	rest := ""
+	for p := abs; ; p = filepath.Dir(p) {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if p == filepath.Dir(p) {
+			return abs
+		}
+		rest = filepath.Join(filepath.Base(p), rest)
+	}
+}
+
 // isDirectory reports whether a directory stands where a database file was meant.
 func (s side) isDirectory() bool {
 	info, err := os.Stat(s.path)
