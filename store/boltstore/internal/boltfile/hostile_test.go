@@ -2,6 +2,8 @@ package boltfile_test
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,8 +60,8 @@ func branchPageBytes(id, child uint64) []byte {
 // hostile makes a file of n pages without a freelist, with root page 2.
 func hostile(n int, pages map[int][]byte) []byte {
 	img := make([]byte, n*hostilePageSize)
-	for id, p := range pages {
-		copy(img[id*hostilePageSize:], p)
+	for _, id := range slices.Sorted(maps.Keys(pages)) { // a page covers the one before it
+		copy(img[id*hostilePageSize:], pages[id])
 	}
 	for i := range 2 {
 		le.PutUint64(img[i*hostilePageSize:], uint64(i))
