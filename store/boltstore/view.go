@@ -1,0 +1,85 @@
+package boltstore
+
+import (
+	"cmp"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// view runs f in a read transaction, in which no caller's code may run.
+func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
+	s.mu.Lock()
+	err := s.usable(op, pod)
+	if err == nil {
+		s.views++
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	defer s.viewed()
+	var tx *bolt.Tx
+	err = s.transact(func() (err error) {
+		tx, err = s.db.Begin(false)
+		return err
+	})
+	if err == nil {
+		err = guard(func() error { return f(tx) })
+		err = cmp.Or(err, s.endView(tx))
+	}
+	if cause := s.cause.Load(); cause != nil {
+		return s.unusable(op, pod, *cause)
+	}
+	return err
+}
+
+func (s *Store) viewed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.views--; s.views == 0 {
+		s.idle.Broadcast()
+	}
+}
+
+// transact begins a transaction, or ends one for reading. When bbolt panics in
+// this, as where the file was cut short under it, it keeps locks that every other
+// beginning and end would wait for: so they come one at a time, and none after
+// that.
+func (s *Store) transact(f func() error) error {
+	s.txMu.Lock()
+	defer s.txMu.Unlock()
+	return s.transactLocked(f)
+}
+
+func (s *Store) transactLocked(f func() error) error {
+	if s.abandoned.Load() {
+		return *s.cause.Load()
+	}
+	err := guard(f)
+	if panicked(err) {
+		s.poison(err, true)
+	}
+	return err
+}
+
+// endView ends a read transaction. A beginning that is under way may be waiting for
+// just this: bbolt maps a file anew when it has grown, for which all who read must
+// end, and lets nobody begin meanwhile. So the end does not wait for it, but neither
+// does it follow it into a lock that is never released.
+func (s *Store) endView(tx *bolt.Tx) error {
+	if s.txMu.TryLock() {
+		defer s.txMu.Unlock()
+		return s.transactLocked(tx.Rollback)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- guard(tx.Rollback) }()
+	select {
+	case err := <-ended:
+		if panicked(err) {
+			s.poison(err, true)
+		}
+		return err
+	case <-s.gone:
+		return *s.cause.Load()
+	}
+}
