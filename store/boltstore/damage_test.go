@@ -357,13 +357,15 @@ func bigPods(t *testing.T) string {
 	return path
 }
 
+// Numbers as a page has them.
+func u64(n int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(n)) }
+func u16(n int) []byte   { return binary.LittleEndian.AppendUint16(nil, uint16(n)) }
+func u32(n int) []byte   { return binary.LittleEndian.AppendUint32(nil, uint32(n)) }
+
 // Damage of a Pod's own pages: bbolt alone panics, loops for ever, or frees pages
 // of others.
 func TestDamagedPages(t *testing.T) {
 	ctx := context.Background()
-	u64 := func(n int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(n)) }
-	u16 := func(n int) []byte { return binary.LittleEndian.AppendUint16(nil, uint16(n)) }
-	u32 := func(n int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(n)) }
 	for name, c := range map[string]struct {
 		pod string
 		off int64

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -17,9 +16,6 @@ import (
 // looks at them again before bbolt follows them.
 func TestPagesDamagedWhileOpen(t *testing.T) {
 	ctx := context.Background()
-	u64 := func(n int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(n)) }
-	u16 := func(n int) []byte { return binary.LittleEndian.AppendUint16(nil, uint16(n)) }
-	u32 := func(n int) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(n)) }
 	for name, c := range map[string]struct {
 		pod string
 		off int64
