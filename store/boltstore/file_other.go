@@ -2,9 +2,16 @@
 
 package boltstore
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
 func renameNoReplace(from, to string) error { return linkAndRemove(from, to) }
+
+func sizeInPlace(path string, identity fs.FileInfo) (size int64, same bool, err error) {
+	return lsizeInPlace(path, identity)
+}
 
 func networkFS(*os.File) string { return "" }
 

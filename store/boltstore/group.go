@@ -3,7 +3,6 @@ package boltstore
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -146,9 +145,9 @@ func panicked(err error) bool {
 // that was removed or replaced would be lost with the handle. It also sets how
 // far this commit may make the file grow.
 func (s *Store) inPlace() error {
-	now, err := os.Lstat(s.absPath)
-	if err == nil && os.SameFile(now, s.identity) {
-		s.db.AllocSize = int(min(now.Size(), allocSize))
+	size, same, err := sizeInPlace(s.absPath, s.identity)
+	if err == nil && same {
+		s.db.AllocSize = int(min(size, allocSize))
 		return nil
 	}
 	return fmt.Errorf("the database file was moved, removed or replaced while it was open")
