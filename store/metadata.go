@@ -33,7 +33,12 @@ func PendingSegment(session SessionID) *ActiveSegment {
 
 // ActiveIn refers to a segment of a session.
 func ActiveIn(session SessionID, segment SegmentID) *ActiveSegment {
-	return &ActiveSegment{SessionID: session, SegmentID: &segment}
+	a := &struct { // both in one allocation
+		ActiveSegment
+		segment SegmentID
+	}{ActiveSegment{SessionID: session}, segment}
+	a.SegmentID = &a.segment
+	return &a.ActiveSegment
 }
 
 // ScopeRule is one rule of delegated scope. Target is a path, UTF-8 as

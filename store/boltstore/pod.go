@@ -47,18 +47,34 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPodPages(tx, b); err != nil {
+	only, err := checkPodPages(tx, b)
+	if err != nil {
 		return err
 	}
 	p.nameSum, p.digest = codec.NameSum(key), b.Sequence()
 	last := -1
-	c := b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	put := func(k, v []byte) error {
 		i := codec.SubKeyIndex(k)
 		if i <= last || v == nil {
 			return fmt.Errorf("unexpected sub-key %.32q, or not in its place", k)
 		}
 		p.values[i], last = v, i
+		return nil
+	}
+	if only != nil && !tx.Writable() {
+		// As it was checked; of a transaction that writes, bbolt has what changed.
+		for i := range only {
+			if err := put(only[i].key(), only[i].value()); err != nil {
+				return err
+			}
+		}
+	} else {
+		c := b.Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if err := put(k, v); err != nil {
+				return err
+			}
+		}
 	}
 	if p.digest != digest(p.nameSum, &p.values) {
 		return errDigest
@@ -70,18 +86,19 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 // the manifest is left out and its bytes are not read; that it is there and
 // which it should be is still covered by the digest.
 func (s *stored) metadata(name string, omitManifest bool) (*store.Metadata, error) {
-	m := &store.Metadata{PodName: name}
+	var payloads [codec.NumSubKeys][]byte
 	for i, v := range s.values {
 		if v == nil || i == codec.Manifest && omitManifest {
 			continue
 		}
-		payload, ok := unseal(s.nameSum, i, v)
-		if !ok {
+		var ok bool
+		if payloads[i], ok = unseal(s.nameSum, i, v); !ok {
 			return nil, fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[i])
 		}
-		if err := codec.Decode(m, i, payload); err != nil {
-			return nil, fmt.Errorf("sub-key %q: %w", codec.SubKeys[i], err)
-		}
+	}
+	m := &store.Metadata{PodName: name}
+	if err := codec.DecodeAll(m, &payloads); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

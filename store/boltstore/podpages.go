@@ -45,48 +45,54 @@ const (
 // checkPodPages looks at the pages of a Pod's bucket before bbolt follows them:
 // on a cycle of pages a bbolt cursor never comes back, and nothing else here
 // could stop it. A Pod has so few keys that its tree is one leaf, or one branch
-// over leaves. What the values hold is left to checksums.
-func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) error {
+// over leaves. What the values hold is left to checksums. It returns the leaf if
+// there is only one.
+func checkPodPages(tx *bolt.Tx, b *bolt.Bucket) (only leaf, err error) {
 	root := uint64(b.Root())
 	if root == 0 {
-		return nil // inline, or created in this transaction
+		return nil, nil // inline, or created in this transaction
 	}
 	f := mapping(tx)
 	p, err := f.page(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p.flags == leafFlag {
-		_, err := f.checkLeaf(p)
-		return err
+		return f.checkLeaf(p)
 	}
 	if p.flags != branchFlag || p.count == 0 || p.count > maxPodLeaves || p.overflow != 0 {
-		return fmt.Errorf("page %d is not the root of a Pod's bucket (flags %#x, %d elements, %d overflow pages)", root, p.flags, p.count, p.overflow)
+		return nil, fmt.Errorf("page %d is not the root of a Pod's bucket (flags %#x, %d elements, %d overflow pages)", root, p.flags, p.count, p.overflow)
 	}
 	elements := unsafe.Slice((*branchElement)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))), p.count)
 	for i := range elements {
 		e := &elements[i]
 		child, err := f.page(e.child)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		first, err := f.checkLeaf(child)
+		l, err := f.checkLeaf(child)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		// bbolt looks for a sub-key by these, and writes by what it finds.
-		if uint64(e.pos)+uint64(e.ksize) > f.pageSize || string(key(unsafe.Pointer(e), e.pos, e.ksize)) != string(first) {
-			return fmt.Errorf("page %d does not name the first sub-key of page %d", p.id, child.id)
+		var first []byte
+		if len(l) > 0 {
+			first = l[0].key()
+		}
+		if uint64(e.pos)+uint64(e.ksize) > f.pageSize || string(bytesAt(unsafe.Pointer(e), e.pos, e.ksize)) != string(first) {
+			return nil, fmt.Errorf("page %d does not name the first sub-key of page %d", p.id, child.id)
 		}
 	}
-	return nil
+	return nil, nil
 }
+
+// leaf is the elements of a leaf page that was checked, in the file's mapping.
+type leaf []leafElement
 
 // checkLeaf makes sure that p is a leaf with plain values, end to end as bbolt
 // lays them out, and with as many overflow pages as they need: bbolt frees as many
-// as it says, whosesoever they are, and what it takes for a bucket too. It returns
-// the first key.
-func (f mapped) checkLeaf(p *pageHeader) (first []byte, err error) {
+// as it says, whosesoever they are, and what it takes for a bucket too.
+func (f mapped) checkLeaf(p *pageHeader) (leaf, error) {
 	if p.flags != leafFlag || p.count > maxPodKeys {
 		return nil, fmt.Errorf("page %d is not a leaf of a Pod's bucket (flags %#x, %d elements)", p.id, p.flags, p.count)
 	}
@@ -107,15 +113,14 @@ func (f mapped) checkLeaf(p *pageHeader) (first []byte, err error) {
 	if end := p.id + uint64(p.overflow); end >= f.highWater {
 		return nil, fmt.Errorf("page %d goes on to page %d, which is out of bounds", p.id, end)
 	}
-	if p.count > 0 {
-		e := &elements[0]
-		first = key(unsafe.Pointer(e), e.pos, e.ksize)
-	}
-	return first, nil
+	return elements, nil
 }
 
-// key is the key of an element, pos bytes from where the element is.
-func key(element unsafe.Pointer, pos, size uint32) []byte {
+func (e *leafElement) key() []byte   { return bytesAt(unsafe.Pointer(e), e.pos, e.ksize) }
+func (e *leafElement) value() []byte { return bytesAt(unsafe.Pointer(e), e.pos+e.ksize, e.vsize) }
+
+// bytesAt is what an element has pos bytes from where it is.
+func bytesAt(element unsafe.Pointer, pos, size uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(element, pos)), size)
 }
 

@@ -209,7 +209,7 @@ func (g *group) removable(op, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkPodPages(g.tx, b); err != nil {
+		if _, err := checkPodPages(g.tx, b); err != nil {
 			return err
 		}
 		return b.ForEachBucket(func(k []byte) error {

@@ -75,7 +75,7 @@ func (p *pod) metadata() (*store.Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &store.Metadata{PodName: p.name}
+	var payloads [codec.NumSubKeys][]byte
 	for i, v := range p.values {
 		if i == codec.Manifest && p.partial {
 			continue
@@ -86,13 +86,14 @@ func (p *pod) metadata() (*store.Metadata, error) {
 		if v == nil {
 			continue
 		}
-		payload, ok := codec.Unseal(p.nameSum, i, v)
-		if !ok {
+		var ok bool
+		if payloads[i], ok = codec.Unseal(p.nameSum, i, v); !ok {
 			return nil, fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[i])
 		}
-		if err := codec.Decode(m, i, payload); err != nil {
-			return nil, fmt.Errorf("sub-key %q: %w", codec.SubKeys[i], err)
-		}
+	}
+	m := &store.Metadata{PodName: p.name}
+	if err := codec.DecodeAll(m, &payloads); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -26,10 +26,19 @@ const (
 
 // SubKeyIndex is the index of a sub-key, or -1.
 func SubKeyIndex(key []byte) int {
-	for i, k := range SubKeys {
-		if string(key) == k {
-			return i
-		}
+	switch string(key) {
+	case "active":
+		return Active
+	case "children":
+		return Children
+	case "extra":
+		return Extra
+	case "manifest":
+		return Manifest
+	case "peers":
+		return Peers
+	case "reclaimed":
+		return Reclaimed
 	}
 	return -1
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -17,7 +19,7 @@ import (
 type decoder struct {
 	r       bytes.Reader // on what is left of payload
 	payload []byte
-	text    string // payload as a string, made for the first string in it
+	text    string // payload as a string; made for its first string, if not before
 	dec     *msgpack.Decoder
 	err     error
 }
@@ -34,12 +36,45 @@ var errShape = errors.New("value does not have the shape of its sub-key")
 // with payload. The payload may be anything: the error says that it is not what
 // Encoder writes, and the memory used is a small multiple of its size.
 func Decode(m *store.Metadata, sub int, payload []byte) error {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	return d.decode(m, sub, payload, "")
+}
+
+// DecodeAll is Decode of all sub-keys that are not nil. Of the first error it says
+// which sub-key it is of.
+func DecodeAll(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	// One allocation for the strings of all lists.
+	var b strings.Builder
+	b.Grow(len(payloads[Children]) + len(payloads[Peers]) + len(payloads[Reclaimed]))
+	for _, sub := range [...]int{Children, Peers, Reclaimed} {
+		b.Write(payloads[sub])
+	}
+	texts := b.String()
+	for sub, payload := range payloads {
+		if payload == nil {
+			continue
+		}
+		text := ""
+		if sub == Children || sub == Peers || sub == Reclaimed {
+			text, texts = texts[:len(payload)], texts[len(payload):]
+		}
+		if err := d.decode(m, sub, payload, text); err != nil {
+			return fmt.Errorf("sub-key %q: %w", SubKeys[sub], err)
+		}
+	}
+	return nil
+}
+
+// decode reads one sub-key. The text is payload as a string, or empty.
+func (d *decoder) decode(m *store.Metadata, sub int, payload []byte, text string) error {
 	if err := checkStructure(payload); err != nil {
 		return err
 	}
-	d := decoders.Get().(*decoder)
-	defer decoders.Put(d)
 	d.reset(payload)
+	d.text = text
 	switch sub {
 	case Active:
 		m.Active = d.active()
