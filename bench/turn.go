@@ -64,9 +64,13 @@ func (t *turn) run() (err error) {
 // reads reads random Pods, one after the other.
 func (t *turn) reads() error {
 	rng := rand.New(rand.NewPCG(uint64(t.round), 7))
+	names := make([]string, t.n)
+	for i := range names {
+		names[i] = podName(i)
+	}
 	ops, cpu, start := 0, cpuTime(), time.Now()
 	for ; ops%16 != 0 || time.Since(start) < t.reading; ops++ {
-		if _, err := t.p.read(podName(rng.IntN(t.n))); err != nil {
+		if _, err := t.p.read(names[rng.IntN(t.n)]); err != nil {
 			return err
 		}
 	}
