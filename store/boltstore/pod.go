@@ -97,7 +97,7 @@ func (s *stored) metadata(name string, omitManifest bool) (*store.Metadata, erro
 		}
 	}
 	m := &store.Metadata{PodName: name}
-	if err := codec.DecodeAll(m, &payloads); err != nil {
+	if err := codec.Decode(m, &payloads); err != nil {
 		return nil, err
 	}
 	return m, nil

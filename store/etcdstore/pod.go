@@ -92,7 +92,7 @@ func (p *pod) metadata() (*store.Metadata, error) {
 		}
 	}
 	m := &store.Metadata{PodName: p.name}
-	if err := codec.DecodeAll(m, &payloads); err != nil {
+	if err := codec.Decode(m, &payloads); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -14,36 +15,63 @@ import (
 	"podstore/store"
 )
 
-// decoder reads what Encoder wrote. The first thing that is not as it should be
-// is kept in err, and everything after it reads as zero.
+// decoder reads what Encoder wrote, shape by shape, and nothing else. msgpack reads
+// heads of values and single numbers for it: asked for more it would allocate what
+// a length claims, and recurse as deep as the input says. The first thing that is
+// not as it should be makes err errShape, and everything after it reads as zero.
 type decoder struct {
-	r       bytes.Reader // on what is left of payload
-	payload []byte
-	text    string // payload as a string; made for its first string, if not before
-	dec     *msgpack.Decoder
-	err     error
+	in   input
+	text string // of a list, in.b as a string
+	dec  *msgpack.Decoder
+	err  error
+}
+
+// input is the payload as msgpack reads it.
+type input struct {
+	b  []byte
+	at int
+}
+
+func (in *input) ReadByte() (byte, error) {
+	if in.at >= len(in.b) {
+		return 0, io.ErrUnexpectedEOF
+	}
+	in.at++
+	return in.b[in.at-1], nil
+}
+
+func (in *input) UnreadByte() error {
+	in.at--
+	return nil
+}
+
+func (in *input) Read(p []byte) (int, error) {
+	if in.at >= len(in.b) {
+		return 0, io.EOF
+	}
+	n := copy(p, in.b[in.at:])
+	in.at += n
+	return n, nil
 }
 
 var decoders = sync.Pool{New: func() any {
 	d := &decoder{}
-	d.dec = msgpack.NewDecoder(&d.r)
+	d.dec = msgpack.NewDecoder(&d.in)
 	return d
 }}
 
+const codeNil = 0xc0
+
+func isString(code byte) bool { return code&0xe0 == 0xa0 || code >= 0xd9 && code <= 0xdb }
+func isBinary(code byte) bool { return code >= 0xc4 && code <= 0xc6 }
+func isUint(code byte) bool   { return code <= 0x7f || code >= 0xcc && code <= 0xcf }
+
 var errShape = errors.New("value does not have the shape of its sub-key")
 
-// Decode reads the msgpack of one sub-key into m. The result shares no memory
-// with payload. The payload may be anything: the error says that it is not what
-// Encoder writes, and the memory used is a small multiple of its size.
-func Decode(m *store.Metadata, sub int, payload []byte) error {
-	d := decoders.Get().(*decoder)
-	defer decoders.Put(d)
-	return d.decode(m, sub, payload, "")
-}
-
-// DecodeAll is Decode of all sub-keys that are not nil. Of the first error it says
-// which sub-key it is of.
-func DecodeAll(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
+// Decode reads the msgpack of the sub-keys that are not nil into m. The result
+// shares no memory with the payloads. They may be anything: the error says which is
+// not what Encoder writes, and the memory used is a small multiple of their size.
+func Decode(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	// One allocation for the strings of all lists.
@@ -68,13 +96,9 @@ func DecodeAll(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
 	return nil
 }
 
-// decode reads one sub-key. The text is payload as a string, or empty.
+// decode reads one sub-key. Of a list, text is the payload as a string.
 func (d *decoder) decode(m *store.Metadata, sub int, payload []byte, text string) error {
-	if err := checkStructure(payload); err != nil {
-		return err
-	}
-	d.reset(payload)
-	d.text = text
+	d.reset(payload, text)
 	switch sub {
 	case Active:
 		m.Active = d.active()
@@ -94,12 +118,9 @@ func (d *decoder) decode(m *store.Metadata, sub int, payload []byte, text string
 
 // DecodeUints reads an array of n unsigned integers, or a single one for n = 0.
 func DecodeUints(payload []byte, n int) ([]uint64, error) {
-	if err := checkStructure(payload); err != nil {
-		return nil, err
-	}
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
-	d.reset(payload)
+	d.reset(payload, "")
 	if n > 0 {
 		d.arrayOf(n)
 	}
@@ -110,31 +131,34 @@ func DecodeUints(payload []byte, n int) ([]uint64, error) {
 	return out, d.end()
 }
 
-func (d *decoder) reset(payload []byte) {
-	d.r.Reset(payload)
-	d.payload, d.text = payload, ""
-	d.dec.ResetReader(&d.r)
-	d.err = nil
+// reset begins with another payload.
+func (d *decoder) reset(payload []byte, text string) {
+	d.in, d.text, d.err = input{b: payload}, text, nil
 }
 
-// end returns the first error, or one when something is left over.
+// end returns the first error, or one when something is left over, and lets go of
+// the payload.
 func (d *decoder) end() error {
-	if d.err == nil && d.r.Len() > 0 {
-		d.err = errShape
+	err := d.err
+	if err == nil && d.in.at < len(d.in.b) {
+		err = errShape
 	}
-	return d.err
+	d.reset(nil, "")
+	return err
 }
 
+// array reads the head of an array and returns how many elements follow, of which
+// each takes at least one byte.
 func (d *decoder) array() int {
 	if d.err != nil {
 		return 0
 	}
 	n, err := d.dec.DecodeArrayLen()
-	if err == nil && n < 0 {
-		err = errShape
+	if err != nil || n < 0 || n > len(d.in.b)-d.in.at {
+		d.err = errShape
+		return 0
 	}
-	d.err = err
-	return max(n, 0)
+	return n
 }
 
 func (d *decoder) arrayOf(n int) {
@@ -143,78 +167,76 @@ func (d *decoder) arrayOf(n int) {
 	}
 }
 
-// string returns a part of d.text: one allocation serves all strings of a value.
+// string returns a part of d.text.
 func (d *decoder) string() string {
-	b := d.span(isString)
+	start, end := d.span(false)
 	if d.err != nil {
 		return ""
 	}
-	if d.text == "" && len(b) > 0 {
-		d.text = string(d.payload)
-	}
-	end := len(d.payload) - d.r.Len()
-	s := d.text[min(end-len(b), len(d.text)):min(end, len(d.text))]
+	s := d.text[start:end]
 	if !utf8.ValidString(s) {
 		d.err = errShape
 	}
 	return s
 }
 
-func (d *decoder) bytes() []byte { return bytes.Clone(d.span(isBinary)) }
-
-// notNil refuses nil, which msgpack takes for 0 and for false.
-func (d *decoder) notNil() bool {
+// bytes returns a copy.
+func (d *decoder) bytes() []byte {
+	start, end := d.span(true)
 	if d.err != nil {
-		return false
+		return nil
 	}
-	if d.next() == codeNil {
-		d.err = errShape
-	}
-	return d.err == nil
+	return bytes.Clone(d.in.b[start:end])
 }
 
 // next is the code that comes next, or nil's at the end.
 func (d *decoder) next() byte {
-	if n := d.r.Len(); n > 0 {
-		return d.payload[len(d.payload)-n]
+	if d.in.at < len(d.in.b) {
+		return d.in.b[d.in.at]
 	}
 	return codeNil
 }
 
+// uint reads an unsigned integer: msgpack would take nil, floats and negative
+// numbers for one, and nil for false.
 func (d *decoder) uint() (n uint64) {
-	if d.notNil() {
-		n, d.err = d.dec.DecodeUint64()
+	if d.err == nil && isUint(d.next()) {
+		var err error
+		if n, err = d.dec.DecodeUint64(); err == nil {
+			return n
+		}
 	}
-	return n
+	d.err = errShape
+	return 0
 }
 
-func (d *decoder) bool() (b bool) {
-	if d.notNil() {
-		b, d.err = d.dec.DecodeBool()
+func (d *decoder) bool() bool {
+	if d.err == nil && d.next() != codeNil {
+		if b, err := d.dec.DecodeBool(); err == nil {
+			return b
+		}
 	}
-	return b
+	d.err = errShape
+	return false
 }
 
-// span reads a string or binary and returns its bytes within the payload.
-func (d *decoder) span(is func(code byte) bool) []byte {
+// span reads a string or binary and returns where in the payload its bytes are.
+func (d *decoder) span(binary bool) (start, end int) {
 	if d.err != nil {
-		return nil
+		return 0, 0
 	}
-	if !is(d.next()) {
+	if code := d.next(); binary && !isBinary(code) || !binary && !isString(code) {
 		d.err = errShape
-		return nil
+		return 0, 0
 	}
 	n, err := d.dec.DecodeBytesLen()
-	if err == nil && n > d.r.Len() {
-		err = errShape
+	if err != nil || n > len(d.in.b)-d.in.at {
+		d.err = errShape
+		return 0, 0
 	}
-	if err != nil {
-		d.err = err
-		return nil
-	}
-	start := len(d.payload) - d.r.Len()
-	d.r.Reset(d.payload[start+n:])
-	return d.payload[start : start+n]
+	start = d.in.at
+	d.in.at += n
+	return start, d.in.at
 }
 
 // uuid reads 16 bytes, or nil where that is allowed.
@@ -222,18 +244,19 @@ func (d *decoder) uuid(orNil bool) (id [16]byte, ok bool) {
 	if d.err != nil {
 		return id, false
 	}
-	if orNil && d.r.Len() > 0 && d.next() == codeNil {
-		d.err = d.dec.DecodeNil()
+	if orNil && d.in.at < len(d.in.b) && d.next() == codeNil {
+		d.in.at++
 		return id, false
 	}
-	b := d.span(isBinary)
-	if d.err == nil && len(b) != 16 {
+	start, end := d.span(true)
+	if d.err == nil && end-start != len(id) {
 		d.err = errShape
 	}
 	if d.err != nil {
 		return id, false
 	}
-	return [16]byte(b), true
+	copy(id[:], d.in.b[start:end])
+	return id, true
 }
 
 func (d *decoder) active() *store.ActiveSegment {
@@ -247,7 +270,7 @@ func (d *decoder) active() *store.ActiveSegment {
 }
 
 // list reads an array of at least one element: an empty list has no sub-key.
-func list[T any](d *decoder, element func() T) []T {
+func list[T any](d *decoder, element func(*decoder, *T)) []T {
 	n := d.array()
 	if d.err == nil && n == 0 {
 		d.err = errShape
@@ -255,47 +278,50 @@ func list[T any](d *decoder, element func() T) []T {
 	return elements(d, n, element)
 }
 
-func elements[T any](d *decoder, n int, element func() T) []T {
+func elements[T any](d *decoder, n int, element func(*decoder, *T)) []T {
 	if n == 0 || d.err != nil {
 		return nil
 	}
-	// n is at most the number of bytes left; an element in memory is larger than
-	// its shortest encoding, so let what is really there pay for the memory.
+	// An element in memory is larger than its shortest encoding, so let what is
+	// really there pay for the memory.
 	out := make([]T, 0, min(n, 64))
 	for i := 0; i < n && d.err == nil; i++ {
-		out = append(out, element())
+		var none T
+		out = append(out, none)
+		element(d, &out[i])
 	}
 	return out
 }
 
 func (d *decoder) children() []store.SpawnedChild {
-	return list(d, func() store.SpawnedChild {
+	return list(d, func(d *decoder, c *store.SpawnedChild) {
 		d.arrayOf(4)
-		return store.SpawnedChild{
-			PodName:         d.string(),
-			SocketPath:      d.string(),
-			ScopeDelegated:  d.rules(),
-			CallbackAddress: d.string(),
-		}
+		c.PodName = d.string()
+		c.SocketPath = d.string()
+		c.ScopeDelegated = d.rules()
+		c.CallbackAddress = d.string()
 	})
 }
 
 func (d *decoder) reclaimed() []store.ReclaimedChild {
-	return list(d, func() store.ReclaimedChild {
+	return list(d, func(d *decoder, c *store.ReclaimedChild) {
 		d.arrayOf(2)
-		return store.ReclaimedChild{PodName: d.string(), ScopeDelegated: d.rules()}
+		c.PodName = d.string()
+		c.ScopeDelegated = d.rules()
 	})
 }
 
 func (d *decoder) rules() []store.ScopeRule {
-	return elements(d, d.array(), func() store.ScopeRule {
+	return elements(d, d.array(), func(d *decoder, r *store.ScopeRule) {
 		d.arrayOf(3)
-		return store.ScopeRule{Target: d.string(), Permission: d.string(), Recursive: d.bool()}
+		r.Target = d.string()
+		r.Permission = d.string()
+		r.Recursive = d.bool()
 	})
 }
 
 func (d *decoder) peers() []store.Peer {
-	return list(d, func() store.Peer { return store.Peer{PodName: d.string()} })
+	return list(d, func(d *decoder, p *store.Peer) { p.PodName = d.string() })
 }
 
 // manifest reads JSON, which is never empty: without a manifest there is no
