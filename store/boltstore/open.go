@@ -193,6 +193,9 @@ func (s *Store) openBolt(o *Options) error {
 	if err != nil {
 		return err
 	}
+	if !o.ReadOnly {
+		s.early = writeEarly(s.db, s.file)
+	}
 	err = guard(func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
 			if err := checkFormat(tx); err != nil {
