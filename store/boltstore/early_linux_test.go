@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,76 +11,77 @@ import (
 	"slices"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
 	"podstore/store"
 )
 
-// This bbolt has the field, and a commit of many pages goes through it. If a new
-// bbolt fails this, see whether it begins writing early by itself.
-func TestWriteEarly(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		t.Fatal(err)
+// When the kernel is told to begin.
+func TestEarlyWriter(t *testing.T) {
+	scattered := func(n int) (pages []int64) {
+		for i := range n {
+			pages = append(pages, int64(2+2*i))
+		}
+		return pages
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil }})
-	if err != nil {
-		t.Fatal(err)
+	together := func(n int) (pages []int64) {
+		for i := range n {
+			pages = append(pages, int64(2+i))
+		}
+		return pages
 	}
-	defer db.Close()
-	e := writeEarly(db, f)
-	if e == nil {
-		t.Fatal("bbolt has no field ops.writeAt of the type that is expected")
-	}
-	put := func(n int) {
-		err := db.Update(func(tx *bolt.Tx) error {
-			for i := range n {
-				b, err := tx.CreateBucketIfNotExists(fmt.Append(nil, i))
-				if err != nil {
-					return err
-				}
-				if err := b.Put([]byte("k"), make([]byte, 3000)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	for _, c := range []struct {
+		what   string
+		pages  []int64
+		begins int
+	}{
+		{"as many as a lone writer has", scattered(earlyRuns), 0},
+		{"one more", scattered(earlyRuns + 1), 1},
+		{"as many twice", scattered(2 * earlyRuns), 1},
+		{"one more than twice", scattered(2*earlyRuns + 1), 2},
+		{"side by side", together(100), 0},
+		{"side by side, much", together(2*earlyBytes/pageSize + 1), 2},
+		{"a meta page between", slices.Concat(scattered(earlyRuns), []int64{0}, scattered(earlyRuns), []int64{1}), 0},
+	} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "pages"))
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	put(1)
-	if e.begins != 0 {
-		t.Errorf("a small commit told the kernel %d times to begin", e.begins)
-	}
-	put(100) // 400 KB and more
-	if e.begins < 10 {
-		t.Errorf("a large commit told the kernel %d times to begin", e.begins)
+		e := &earlyWriter{file: f, metas: 2 * pageSize}
+		for _, id := range c.pages {
+			page := bytes.Repeat([]byte{byte(id)}, pageSize)
+			if n, err := e.writeAt(page, id*pageSize); n != len(page) || err != nil {
+				t.Fatal(n, err)
+			}
+			got := make([]byte, pageSize)
+			if _, err := f.ReadAt(got, id*pageSize); err != nil || !bytes.Equal(got, page) {
+				t.Fatalf("page %d: %v", id, err)
+			}
+		}
+		if e.begins != c.begins {
+			t.Errorf("%s: the kernel was told %d times, expected %d", c.what, e.begins, c.begins)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.writeAt([]byte("a"), 0); !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
 	}
 }
 
-// An error of writing is the one that bbolt would have had.
-func TestWriteEarlyError(t *testing.T) {
-	f, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	e := &earlyWriter{file: f, waits: earlyBytes}
-	if _, err := e.writeAt([]byte("a"), 0); !errors.Is(err, os.ErrClosed) {
-		t.Error(err)
-	}
-}
-
-// A store writes early.
+// This bbolt has the field, and a store's commits go through it. If a new bbolt fails
+// this, see whether it begins early by itself.
 func TestStoreWritesEarly(t *testing.T) {
+	ctx := context.Background()
 	s, err := Open(filepath.Join(t.TempDir(), "pods.db"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	if s.early == nil {
+		t.Fatal("bbolt has no field ops.writeAt of the type that is expected")
+	}
 	pods := func(yield func(*store.Metadata, error) bool) {
 		for i := range 100 {
 			if !yield(&store.Metadata{PodName: podName(i), Manifest: manifest}, nil) {
@@ -87,11 +89,37 @@ func TestStoreWritesEarly(t *testing.T) {
 			}
 		}
 	}
-	if _, err := store.Copy(context.Background(), s, pods, store.CopyOptions{}); err != nil {
+	if _, err := store.Copy(ctx, s, pods, store.CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if s.early == nil || s.early.begins == 0 {
-		t.Errorf("%+v", s.early)
+	if s.early.begins != 0 {
+		t.Errorf("an import of less than %d bytes told the kernel %d times to begin", earlyBytes, s.early.begins)
+	}
+	var some []string
+	for i := 0; i < 100; i += 5 {
+		some = append(some, podName(i))
+	}
+	for i := range 3 { // by the second the pages that are free are not side by side
+		if _, err := s.UpdatePods(ctx, some, func(pods []*store.Metadata) error {
+			for _, m := range pods {
+				m.Peers = []store.Peer{{PodName: fmt.Sprint("peer-", i)}}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.early.begins == 0 {
+		t.Error("commits of 20 scattered Pods did not tell the kernel to begin")
+	}
+}
+
+// A bbolt without the field writes as it would.
+func TestWriteEarlyWithoutField(t *testing.T) {
+	for _, db := range []any{&struct{}{}, &struct{ ops int }{}, &struct{ ops struct{ writeAt int } }{}, &struct{ ops struct{} }{}} {
+		if setWriteAt(db, func([]byte, int64) (int, error) { return 0, nil }) {
+			t.Errorf("%T was taken for a bbolt", db)
+		}
 	}
 }
 
