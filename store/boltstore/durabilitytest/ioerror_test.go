@@ -98,7 +98,7 @@ func countBadFailures(t *testing.T, p program, w workload) (points int, bad []er
 // is told, and nothing is lost.
 func TestEarlyWritesRefused(t *testing.T) {
 	needStrace(t)
-	w := workload{Seed: 15, Goroutines: 2, Ops: 60, Large: 30}
+	w := workload{Seed: 15, Goroutines: 16, Ops: 30, Large: 4}
 	h := w.history()
 	for _, err := range []string{"ENOSYS", "EPERM", "EIO"} {
 		job := writerJob{Workload: w, Path: filepath.Join(tempDir(t), "pods.db")}
@@ -111,8 +111,11 @@ func TestEarlyWritesRefused(t *testing.T) {
 		if err := h.verifyLeft(job, o); err != nil {
 			t.Error(err)
 		}
-		if calls, _ := os.ReadFile(trace); !strings.Contains(string(calls), err+" (") {
+		calls, _ := os.ReadFile(trace)
+		if n := strings.Count(string(calls), err+" ("); n == 0 {
 			t.Errorf("%s: no call was refused", err)
+		} else {
+			t.Logf("%s: %d calls refused", err, n)
 		}
 	}
 }
