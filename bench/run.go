@@ -27,7 +27,7 @@ type plan struct {
 
 func fullPlan() plan {
 	return plan{
-		sizes: []int{1000, 10_000, 100_000}, rounds: []int{5, 3, 2},
+		sizes: []int{1000, 10_000, 100_000}, rounds: []int{7, 3, 2},
 		writers: []int{1, 8, 64, 256}, span: 500 * time.Millisecond, reading: 300 * time.Millisecond,
 		trees: 10_000, copies: 5, idle: 100_000,
 	}
