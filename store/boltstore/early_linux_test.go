@@ -35,19 +35,20 @@ func TestEarlyWriter(t *testing.T) {
 		pages  []int64
 		begins int
 	}{
-		{"as many as a lone writer has", scattered(earlyRuns), 0},
-		{"one more", scattered(earlyRuns + 1), 1},
-		{"as many twice", scattered(2 * earlyRuns), 1},
-		{"one more than twice", scattered(2*earlyRuns + 1), 2},
+		{"two", scattered(2), 0},
+		{"as many as a lone writer has", scattered(4), 1},
+		{"13", scattered(13), 4},
+		{"40", scattered(40), 3},
+		{"100", scattered(100), 6},
 		{"side by side", together(100), 0},
 		{"side by side, much", together(2*earlyBytes/pageSize + 1), 2},
-		{"a meta page between", slices.Concat(scattered(earlyRuns), []int64{0}, scattered(earlyRuns), []int64{1}), 0},
+		{"a meta page between", slices.Concat(scattered(2), []int64{0}, scattered(2), []int64{1}), 0},
 	} {
 		f, err := os.Create(filepath.Join(t.TempDir(), "pages"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := &earlyWriter{file: f, metas: 2 * pageSize}
+		e := &earlyWriter{file: f, metas: 2 * pageSize, pages: func() int64 { return int64(len(c.pages)) }}
 		for _, id := range c.pages {
 			page := bytes.Repeat([]byte{byte(id)}, pageSize)
 			if n, err := e.writeAt(page, id*pageSize); n != len(page) || err != nil {
@@ -136,8 +137,8 @@ func BenchmarkEarly(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	e := &earlyWriter{file: f, metas: 2 * pageSize}
-	for _, pages := range []int{4, 6, 16, 70, 240} {
+	for _, pages := range []int{2, 3, 4, 6, 13, 30, 70, 240} {
+		e := &earlyWriter{file: f, metas: 2 * pageSize, pages: func() int64 { return int64(pages) }}
 		for name, write := range map[string]func([]byte, int64) (int, error){"early": e.writeAt, "late": f.WriteAt} {
 			b.Run(fmt.Sprintf("pages=%d/%s", pages, name), func(b *testing.B) {
 				page := make([]byte, pageSize)
