@@ -25,9 +25,9 @@ type batchItem struct {
 	pod     string
 	m       *store.Metadata
 	damaged bool // src could not read it; err says why
-	planned bool // a dry run would write it
 	staged
-	err error
+	exported bool // its file is new or another one; in a dry run, would be
+	err      error
 }
 
 // written reports whether the Pod's file was replaced.
@@ -115,6 +115,10 @@ func (w *batchWriter) finish() ([]batchItem, error) {
 	return done, w.once(err)
 }
 
+// discard does nothing: what is written is finished, or is removed with the next write
+// of its Pod.
+func (w *batchWriter) discard() {}
+
 // once is an error that was not returned yet.
 func (w *batchWriter) once(err error) error {
 	if w.told {
@@ -183,15 +187,22 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 			compare = nil
 		}
 		if w.dryRun {
-			it.planned, err = w.p.plan(compare, it.pod, b.data)
+			it.exported, err = w.p.plan(compare, it.pod, b.data)
 		} else {
 			it.staged, err = w.p.stage(compare, it.pod, b.data, !w.syncAll)
+			it.exported = it.temp != ""
 		}
 	}
 	it.m = nil
 	if err == nil {
 		return nil
 	}
+	return w.judge(it, err)
+}
+
+// judge says that a Pod could not be written, and keeps the first failure that
+// concerns the whole file system.
+func (w *batchWriter) judge(it *batchItem, err error) error {
 	if isWhole(err) {
 		w.whole.CompareAndSwap(nil, &err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"podstore/store"
 )
@@ -41,6 +42,12 @@ type ExportOptions struct {
 // other files are left alone. A Pod that cannot be written, such as one with a
 // link in the place of its directory, is refused and the others go on.
 //
+// On Linux a root that is missing, for 32 Pods or more, is written beside its place,
+// in a directory named .podstore-export- and a number, and gets its name when it is
+// durable: until then, and after a kill, it is not there. The next such export removes
+// what one that was killed left there. If the directory cannot get its name nothing of
+// it is left, the Report counts nothing, and the error says why.
+//
 // An error is one that concerns no single Pod: the context's, one of the file
 // system as a whole ([store.ErrNoSpace]), which ends the export, and what was not
 // written then is in no result; or damage of src that names no Pod
@@ -56,22 +63,10 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !opts.DryRun {
-		if err := createRoot(root); err != nil {
-			return &store.Error{Path: root, Kind: systemKind(err), Err: err}
-		}
-	}
-	p, err := openPodFiles(root, opts.MaxFileSize)
-	if opts.DryRun && errors.Is(err, store.ErrNotFound) {
-		p, err = newPodFiles(root, opts.MaxFileSize), nil
-	}
+	p, err := exportTarget(root, opts)
 	if err != nil {
 		return err
 	}
-	if !p.missing {
-		defer p.close()
-	}
-
 	src, release, err := freeze(ctx, src)
 	if err != nil {
 		return err
@@ -83,11 +78,33 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	}
 	r.total = len(names)
 
-	w := newBatchWriter(p, "export", len(names), true)
-	w.dryRun = opts.DryRun
-	e := exporter{w: w, r: r, seen: make(map[string]bool, len(names))}
+	e := exporter{p: p, r: r, pods: batchPods, dryRun: opts.DryRun, seen: make(map[string]bool, len(names))}
+	if p == nil {
+		e.pods = min(batchPods, treePods)
+		if e.w, e.p, err = newTreeWriter(root, opts.MaxFileSize, len(names)); err == nil && e.w == nil {
+			e.pods = batchPods
+			if err = createRoot(root); err == nil {
+				e.p, err = openPodFiles(root, opts.MaxFileSize)
+			}
+		}
+		if err != nil {
+			return &store.Error{Path: root, Kind: systemKind(err), Err: err}
+		}
+	}
+	if e.w == nil {
+		w := newBatchWriter(e.p, "export", len(names), true)
+		w.dryRun = opts.DryRun
+		e.w = w
+	}
+	if !e.p.missing {
+		defer e.p.close()
+	}
+	defer e.w.discard()
 	srcErr := e.copy(ctx, src)
 	done, err := e.w.finish()
+	if errors.Is(err, errUnpublished) {
+		r.Counts = map[Outcome]int{}
+	}
 	e.report(done)
 	if err := errors.Join(srcErr, err); err != nil {
 		if opts.Prune {
@@ -99,6 +116,19 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 		return e.prune(ctx, src)
 	}
 	return nil
+}
+
+// exportTarget opens the directory at root. It is nil where there is none, and it is
+// to be created.
+func exportTarget(root string, opts ExportOptions) (*podFiles, error) {
+	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) && !opts.DryRun {
+		return nil, nil
+	}
+	p, err := openPodFiles(root, opts.MaxFileSize)
+	if opts.DryRun && errors.Is(err, store.ErrNotFound) {
+		return newPodFiles(root, opts.MaxFileSize), nil
+	}
+	return p, err
 }
 
 // freeze returns one moment of a store, where it has that ability, and what
@@ -117,10 +147,32 @@ func freeze(ctx context.Context, s store.MetadataStore) (store.MetadataStore, fu
 }
 
 type exporter struct {
-	w    *batchWriter
-	r    *reporter
-	seen map[string]bool // the Pods that src has, damaged ones included
+	p      *podFiles
+	w      podWriter
+	pods   int // in one call of w.write
+	r      *reporter
+	dryRun bool
+	seen   map[string]bool // the Pods that src has, damaged ones included
 }
+
+// podWriter is a way to write many Pods.
+type podWriter interface {
+	// write writes Pods. It returns those of which nothing more is to be told, in
+	// order, which may be of an earlier call. The error is one that makes going on
+	// useless, told once.
+	write(items []batchItem) ([]batchItem, error)
+	// finish makes everything durable and returns the other Pods. It must be called
+	// after the last write, be it after an error.
+	finish() ([]batchItem, error)
+	// discard frees what was begun and not finished.
+	discard()
+}
+
+// treePods is how many Pods of a new directory are written while as many are read.
+const treePods = 250
+
+// errUnpublished is what finish fails with where nothing of what was written is left.
+var errUnpublished = errors.New("nothing was exported")
 
 // copy writes all Pods of src. It returns the errors that name no Pod.
 func (e *exporter) copy(ctx context.Context, src store.MetadataStore) error {
@@ -145,7 +197,7 @@ func (e *exporter) copy(ctx context.Context, src store.MetadataStore) error {
 		}
 		e.seen[it.pod] = true
 		items = append(items, it)
-		if len(items) < batchPods && size < batchBytes {
+		if len(items) < e.pods && size < batchBytes {
 			continue
 		}
 		if err := e.write(items); err != nil {
@@ -178,13 +230,13 @@ func (e *exporter) report(items []batchItem) {
 		if !it.damaged && isWhole(it.err) {
 			continue
 		}
-		res := Result{Pod: it.pod, Path: e.w.p.file(it.pod), Outcome: Unchanged, Err: it.err}
+		res := Result{Pod: it.pod, Path: e.p.file(it.pod), Outcome: Unchanged, Err: it.err}
 		switch {
 		case it.damaged:
 			res.Outcome = Damaged
 		case it.err != nil:
 			res.Outcome = Refused
-		case it.temp != "" || it.planned:
+		case it.exported:
 			res.Outcome = Exported
 		}
 		e.r.add(res)
@@ -193,7 +245,7 @@ func (e *exporter) report(items []batchItem) {
 
 // prune removes the Pods that src does not have.
 func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
-	p := e.w.p
+	p := e.p
 	if p.missing {
 		return nil
 	}
@@ -214,7 +266,7 @@ func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 		}
 		res := Result{Pod: name, Path: p.file(name), Outcome: Pruned}
 		err := p.prunable(name)
-		if err == nil && !e.w.dryRun {
+		if err == nil && !e.dryRun {
 			err = p.remove(name)
 		}
 		if err != nil {

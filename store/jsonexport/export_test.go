@@ -231,7 +231,7 @@ func TestExportErrors(t *testing.T) {
 		t.Error("a directory was created")
 	}
 	// A store that breaks its contract must not make files elsewhere.
-	r, err := Export(t.Context(), yielding{filled(t), &store.Metadata{PodName: "../escape"}}, filepath.Join(tmp, "b"), ExportOptions{})
+	r, err := Export(t.Context(), yielding{filled(t), []*store.Metadata{{PodName: "../escape"}}}, filepath.Join(tmp, "b"), ExportOptions{})
 	if err != nil || r.Counts[Refused] != 1 {
 		t.Errorf("a bad name: %v, %v", r.Counts, err)
 	}
@@ -245,14 +245,20 @@ func TestExportErrors(t *testing.T) {
 	}
 }
 
-// yielding is a store that yields another Pod than it has.
+// yielding is a store that yields other Pods than it has.
 type yielding struct {
 	store.MetadataStore
-	m *store.Metadata
+	pods []*store.Metadata
 }
 
 func (s yielding) All(context.Context, store.ReadOptions) iter.Seq2[*store.Metadata, error] {
-	return func(yield func(*store.Metadata, error) bool) { yield(s.m, nil) }
+	return func(yield func(*store.Metadata, error) bool) {
+		for _, m := range s.pods {
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
 }
 
 // snapshots is a store that can be frozen.

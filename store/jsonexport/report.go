@@ -52,8 +52,9 @@ type Report struct {
 	Files, Directories int
 }
 
-// Progress is called once for each result, when it is final: an imported or
-// exported Pod is durable. It is called from the goroutine that called the
+// Progress is called once for each result, when it is final: an imported Pod is
+// durable, and so is an exported one unless the directory is new (see [Export]): then
+// it is written, and all are durable when Export returns. It is called from the goroutine that called the
 // operation. done counts the results so far and total is how many there will be
 // as far as known; it may still fall a little.
 type Progress func(r Result, done, total int)

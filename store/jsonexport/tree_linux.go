@@ -1,0 +1,283 @@
+package jsonexport
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"podstore/store"
+)
+
+// treeWriter writes Pods into a directory that does not exist yet: into one beside
+// it, which is made durable as a whole and then gets its name. So no file needs a
+// temporary name, and there is one sync that counts; others begin meanwhile, so that
+// it finds little to do.
+type treeWriter struct {
+	batchWriter          // what renders and writes in parallel
+	path        string   // of the directory that is to be
+	parent      folder   // what it will be in
+	temp        string   // its name there, until it is whole
+	parts       int      // how many were written
+	syncing     chan int // closed when the sync that was begun last has ended
+}
+
+// treePrefix starts the names of directories that are not whole. Each is locked by
+// the process that writes it.
+const treePrefix = ".podstore-export-"
+
+// treeSync is how many parts are written from one sync to the next.
+const treeSync = 10
+
+// newTreeWriter begins to write a directory, n Pods or so, at path, where nothing
+// is. It returns nil where that is not the faster way.
+func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error) {
+	if n < manyPods {
+		return nil, nil, nil
+	}
+	path = filepath.Clean(path)
+	above := filepath.Dir(path)
+	if err := createRoot(above); err != nil {
+		return nil, nil, err
+	}
+	parent, err := openRoot(above)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !parent.canSyncAll() {
+		parent.close()
+		return nil, nil, nil
+	}
+	parent.removeTrees(above)
+	temp, dir, err := parent.makeTree()
+	if err != nil {
+		parent.close()
+		return nil, nil, err
+	}
+	p := newPodFiles(path, limit)
+	p.root, p.missing = dir, false
+	w := &treeWriter{path: path, parent: parent, temp: temp}
+	w.p, w.op, w.workers = p, "export", max(2, runtime.GOMAXPROCS(0))
+	w.buffers = make([]buffers, w.workers)
+	return w, p, nil
+}
+
+// makeTree creates and locks a directory of a new name.
+func (f folder) makeTree() (name string, dir folder, err error) {
+	for range attempts {
+		name = fmt.Sprintf("%s%016x", treePrefix, rand.Uint64())
+		if err = f.mkdir(name); err != nil {
+			return "", folder{}, err
+		}
+		// Before it is locked another export may take it for one that was left behind.
+		if dir, err = f.sub(name); err != nil {
+			continue
+		}
+		if err = dir.lock(); err == nil {
+			if _, err = f.stat(name); err == nil {
+				return name, dir, nil
+			}
+		}
+		dir.close()
+	}
+	return "", folder{}, err
+}
+
+// removeTrees removes what exports left behind that were killed.
+func (f folder) removeTrees(path string) {
+	entries, err := f.entries(path)
+	if err != nil {
+		return // it may be searched, not read: others will
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), treePrefix) {
+			continue
+		}
+		if dir, err := f.sub(e.Name()); err == nil {
+			if dir.lock() == nil {
+				_ = os.RemoveAll(filepath.Join(path, e.Name()))
+			}
+			dir.close()
+		}
+	}
+}
+
+// lock locks a directory, unless another process has.
+func (f folder) lock() error {
+	return uninterrupted(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+}
+
+// write begins to write Pods, and returns those that were written meanwhile.
+func (w *treeWriter) write(items []batchItem) ([]batchItem, error) {
+	for i := range items {
+		// One after the other: two workers would wait for each other here.
+		if it := &items[i]; it.err == nil {
+			it.err = w.begin(it)
+		}
+	}
+	done, err := w.settle()
+	w.staged, w.ended = items, make(chan struct{})
+	go func() {
+		defer close(w.ended)
+		w.each(items, func(b *buffers, it *batchItem) {
+			if it.err == nil {
+				it.err = w.finishPod(b, it)
+			}
+			it.m = nil
+		})
+	}()
+	if w.parts++; w.parts%treeSync == 0 {
+		w.beginSync()
+	}
+	return done, w.once(err)
+}
+
+// beginSync begins a sync beside the writing, once the one before has ended. What it
+// meets the last one will meet too.
+func (w *treeWriter) beginSync() {
+	before := w.syncing
+	w.syncing = make(chan int)
+	go func(done chan int) {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		_ = w.p.root.syncAll()
+	}(w.syncing)
+}
+
+// begin creates a Pod's directory.
+func (w *treeWriter) begin(it *batchItem) error {
+	if cause := w.whole.Load(); cause != nil {
+		return w.p.writeError(w.op, it.pod, *cause)
+	}
+	if err := store.ValidateName(it.pod); err != nil {
+		return named(err, w.op)
+	}
+	if err := w.p.root.mkdir(it.pod); err != nil {
+		return w.judge(it, err)
+	}
+	return nil
+}
+
+// finishPod writes a Pod's file.
+func (w *treeWriter) finishPod(b *buffers, it *batchItem) (err error) {
+	if b.data, err = w.p.render(b.data[:0], it.m); err == nil {
+		err = w.p.root.writeBelow(it.pod, fileName, b.data)
+	}
+	if err != nil {
+		_ = w.p.root.removeDir(it.pod)
+		return w.judge(it, err)
+	}
+	it.exported = true
+	return nil
+}
+
+// settle waits for the part that is being written.
+func (w *treeWriter) settle() (done []batchItem, err error) {
+	if w.ended == nil {
+		return nil, nil
+	}
+	<-w.ended
+	done, w.staged, w.ended = w.staged, nil, nil
+	return done, whole(done)
+}
+
+// finish makes the directory durable and gives it its name. If that fails nothing is
+// left of it, and the error matches errUnpublished.
+func (w *treeWriter) finish() ([]batchItem, error) {
+	done, err := w.settle()
+	err = w.once(err)
+	if w.syncing != nil {
+		<-w.syncing
+	}
+	failed := w.p.root.syncAll()
+	if failed == nil {
+		failed = w.publish()
+	}
+	if failed != nil {
+		w.discard()
+		failed = &store.Error{Op: w.op, Path: w.path, Kind: systemKind(failed), Err: fmt.Errorf("%w: %w", errUnpublished, failed)}
+		return nil, errors.Join(err, failed)
+	}
+	w.parent.close()
+	w.temp = ""
+	return done, err
+}
+
+// publish gives the directory its name.
+func (w *treeWriter) publish() error {
+	err := uninterrupted(func() error {
+		return unix.Renameat2(w.parent.fd, w.temp, w.parent.fd, filepath.Base(w.path), unix.RENAME_NOREPLACE)
+	})
+	if err == nil {
+		w.temp = filepath.Base(w.path)
+		err = w.parent.sync()
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = errors.New("something of that name was created meanwhile; run the same command again")
+	}
+	return err
+}
+
+// discard removes the directory, if it was not finished.
+func (w *treeWriter) discard() {
+	if w.temp == "" {
+		return
+	}
+	if w.ended != nil {
+		<-w.ended
+	}
+	if w.syncing != nil {
+		<-w.syncing
+	}
+	_ = os.RemoveAll(filepath.Join(filepath.Dir(w.path), w.temp))
+	w.parent.close()
+	w.temp = ""
+}
+
+// writeBelow creates {dir}/{name} with mode 0600, in one call where the kernel can be
+// told not to follow a link in the place of dir.
+func (f folder) writeBelow(dir, name string, data []byte) error {
+	how := unix.OpenHow{
+		Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC, Mode: 0o600,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
+	}
+	var fd int
+	err := uninterrupted(func() (err error) {
+		fd, err = unix.Openat2(f.fd, dir+"/"+name, &how)
+		return err
+	})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // an old kernel, or a sandbox
+		sub, err := f.sub(dir)
+		if err != nil {
+			return err
+		}
+		defer sub.close()
+		return sub.writeFile(name, data, false)
+	}
+	if err != nil {
+		return err
+	}
+	for len(data) > 0 && err == nil {
+		var n int
+		err = uninterrupted(func() (err error) {
+			n, err = unix.Write(fd, data)
+			return err
+		})
+		data = data[max(n, 0):]
+	}
+	if cerr := unix.Close(fd); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = f.remove(dir + "/" + name)
+	}
+	return err
+}

@@ -1,0 +1,274 @@
+package jsonexport
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"podstore/store"
+)
+
+// newTarget is where an export makes a directory, in one that has something else.
+func newTarget(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "out")
+	put(t, filepath.Join(filepath.Dir(root), "other", "notes"), "mine")
+	return root
+}
+
+// besides fails for what an export left beside its directory.
+func besides(t *testing.T, what, root string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != "out" && e.Name() != "other" {
+			t.Errorf("%s: %s is left", what, e.Name())
+		}
+	}
+}
+
+// contentsOf is contents, or nil where there is no directory.
+func contentsOf(t *testing.T, root string) map[string]string {
+	t.Helper()
+	if _, err := os.Lstat(root); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return contents(t, root)
+}
+
+// TestNewTreeKilled: killed at any system call, a directory that is new is whole or
+// not there; running it again makes it, and removes what was left.
+func TestNewTreeKilled(t *testing.T) {
+	src, _, _ := changing(t)
+	want := contents(t, src.RootDir())
+	visited := 0
+	for _, call := range []string{"mkdirat", "flock", "openat2", "write", "close", "syncfs", "renameat2", "fsync"} {
+		for n, limit := 1, points(3, 1000); n <= limit; n++ {
+			root := newTarget(t)
+			_, err := results(t, command(t, childJob{Do: "export", From: src.RootDir(), To: root, SyncAll: true}, strace(t, call, "signal=KILL", n)...))
+			if !killed(t, err) {
+				break
+			}
+			visited++
+			if got := contentsOf(t, root); got != nil && !maps.Equal(got, want) {
+				t.Errorf("killed at %s %d: got a part, %d files", call, n, len(got))
+			}
+			setSyncAll(t, true)
+			if r, err := Export(t.Context(), src, root, ExportOptions{}); err != nil || r.Counts[Exported]+r.Counts[Unchanged] != len(want) {
+				t.Fatalf("killed at %s %d and run again: %v, %v", call, n, r.Counts, err)
+			}
+			if got := contents(t, root); !maps.Equal(got, want) {
+				t.Errorf("killed at %s %d and run again: got %d files that are not all as they should be", call, n, len(got))
+			}
+			if call != "fsync" { // then it is there, and nothing looks for leftovers; there are none
+				besides(t, fmt.Sprintf("killed at %s %d and run again", call, n), root)
+			}
+		}
+	}
+	t.Logf("%d points", visited)
+	if visited < 14 {
+		t.Errorf("only %d points were visited", visited)
+	}
+}
+
+// TestNewTreeErrors: what concerns a Pod refuses it, what concerns the file system
+// ends the export with what there is, and what keeps the directory from getting its
+// name leaves nothing.
+func TestNewTreeErrors(t *testing.T) {
+	src, _, _ := changing(t)
+	want := contents(t, src.RootDir())
+	for _, c := range []struct {
+		call, err string
+		nth       int // in each thread
+		reason    string
+		outcome   string
+	}{
+		{"mkdirat", "EACCES", 1, "permission denied", "none"}, // of the directory itself
+		{"mkdirat", "EACCES", 3, "permission denied", "refused"},
+		{"mkdirat", "ENOSPC", 4, "no space left", "ended"},
+		{"openat2", "EMLINK", 1, "too many links", "refused"},
+		{"openat2", "ENOSYS", 1, "", "all"}, // an old kernel
+		{"openat2", "EPERM", 2, "", "all"},  // a sandbox
+		{"write", "EFBIG", 1, "file too large", "refused"},
+		{"syncfs", "EIO", 1, "nothing was exported: input/output error", "none"},
+		{"renameat2", "EACCES", 1, "nothing was exported: permission denied", "none"},
+		{"renameat2", "EEXIST", 1, "run the same command again", "none"},
+		{"fsync", "EIO", 1, "nothing was exported: input/output error", "none"},
+	} {
+		what := fmt.Sprintf("%s %s at %d", c.call, c.err, c.nth)
+		root := newTarget(t)
+		got, err := results(t, command(t, childJob{Do: "export", From: src.RootDir(), To: root, SyncAll: true}, strace(t, c.call, "error="+c.err, c.nth)...))
+		whole := c.outcome == "none" || c.outcome == "ended"
+		if (err != nil) != whole || err != nil && !strings.Contains(err.Error(), c.reason) {
+			t.Errorf("%s: error %v", what, err)
+		}
+		refused := 0
+		for _, r := range got {
+			if r.Outcome == Refused {
+				refused++
+				if !strings.Contains(r.Reason, c.reason) {
+					t.Errorf("%s: %+v", what, r)
+				}
+			}
+		}
+		there := contentsOf(t, root)
+		if n := len(there); c.outcome == "none" && there != nil || c.outcome == "all" && n != 8 || c.outcome == "ended" && n != 2 ||
+			c.outcome == "refused" && (refused == 0 || n != 8-refused) {
+			t.Errorf("%s: %d files are there, %d Pods were refused", what, n, refused)
+		}
+		for path, content := range there {
+			if content != want[path] {
+				t.Errorf("%s: %s holds %.80q", what, path, content)
+			}
+		}
+		besides(t, what, root)
+		if _, err := Export(t.Context(), src, root, ExportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := contents(t, root); !maps.Equal(got, want) {
+			t.Errorf("%s and run again: got %d files that are not all as they should be", what, len(got))
+		}
+	}
+}
+
+// TestNewTreeBeside: what is being written by another export stays, what was left
+// behind goes, and a directory that was created meanwhile is not touched.
+func TestNewTreeBeside(t *testing.T) {
+	setSyncAll(t, true)
+	setBatch(t, 2)
+	src := held(many(9))
+	root := newTarget(t)
+	parent, err := openRoot(filepath.Dir(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.close()
+	live, dir, err := parent.makeTree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(filepath.Dir(root), treePrefix+"left")
+	put(t, filepath.Join(left, "pod", fileName), "half")
+	file := filepath.Join(filepath.Dir(root), treePrefix+"file")
+	put(t, file, "no directory")
+	r, err := Export(t.Context(), src, root, ExportOptions{})
+	if err != nil || r.Counts[Exported] != 9 {
+		t.Fatal(r.Counts, err)
+	}
+	if r, err := Verify(t.Context(), src, root, VerifyOptions{}); err != nil || r.Counts[Same] != 9 {
+		t.Error(r.Counts, err)
+	}
+	if _, err := os.Lstat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Error("what a killed export left behind is still there")
+	}
+	for _, stays := range []string{filepath.Join(filepath.Dir(root), live), file} {
+		if _, err := os.Lstat(stays); err != nil {
+			t.Error(err)
+		}
+	}
+	dir.close()
+	if err := errors.Join(os.Remove(filepath.Join(filepath.Dir(root), live)), os.Remove(file), os.RemoveAll(root)); err != nil {
+		t.Fatal(err)
+	}
+
+	r, err = Export(t.Context(), src, root, ExportOptions{Progress: func(_ Result, done, _ int) {
+		if done == 1 {
+			put(t, filepath.Join(root, "pod-000000", "notes"), "of another program")
+		}
+	}})
+	if err == nil || !strings.Contains(err.Error(), "run the same command again") || len(r.Counts) != 0 {
+		t.Error(r.Counts, err)
+	}
+	if got := contents(t, root); len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+	besides(t, "where a directory was created meanwhile", root)
+	if r, err = Export(t.Context(), src, root, ExportOptions{}); err != nil || r.Counts[Exported] != 9 {
+		t.Error(r.Counts, err)
+	}
+}
+
+// TestNewTreePanic: a panic of the caller's leaves nothing.
+func TestNewTreePanic(t *testing.T) {
+	setSyncAll(t, true)
+	setBatch(t, 2)
+	root := newTarget(t)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic did not arrive")
+			}
+		}()
+		_, _ = Export(t.Context(), held(many(9)), root, ExportOptions{Progress: func(Result, int, int) { panic("of the caller") }})
+	}()
+	if got := contentsOf(t, root); got != nil {
+		t.Errorf("got %q", got)
+	}
+	besides(t, "after a panic", root)
+}
+
+// TestNewTreeRefused: Pods that cannot be written are refused, and the others go on.
+func TestNewTreeRefused(t *testing.T) {
+	setSyncAll(t, true)
+	large := &store.Metadata{PodName: "large", Manifest: []byte(`"` + strings.Repeat("x", 1000) + `"`)}
+	twice := &store.Metadata{PodName: "twice"}
+	root := newTarget(t)
+	r, err := Export(t.Context(), yielding{filled(t), []*store.Metadata{large, twice, twice, {PodName: "../escape"}}}, root, ExportOptions{MaxFileSize: 500})
+	if err != nil || r.Counts[Refused] != 3 || r.Counts[Exported] != 1 {
+		t.Error(r.Counts, err)
+	}
+	if got, want := contents(t, root), map[string]string{"twice/metadata.json": minimal("twice")}; !maps.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if _, err := os.Lstat(filepath.Join(root, "large")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the directory of a Pod that was refused is there")
+	}
+	besides(t, "after refusals", root)
+}
+
+// TestNewTreePowerLoss: where power is lost while a directory is made it is not
+// there, and all of it is once Export has returned.
+func TestNewTreePowerLoss(t *testing.T) {
+	setSyncAll(t, true)
+	src := held(many(190))
+	want := map[string]string{}
+	for _, m := range src {
+		want[m.PodName+"/"+fileName] = string(Append(nil, m))
+	}
+	for _, after := range []int{1, 61, 141, 190, 191} { // 191: after it has returned
+		setBatch(t, 5) // with syncs meanwhile, but for the last one, where only one counts
+		if after == 191 {
+			setBatch(t, 30)
+		}
+		d := newDisk(t)
+		root := filepath.Join(d.mount, "deep", "out")
+		_, err := Export(t.Context(), src, root, ExportOptions{Progress: func(_ Result, done, _ int) {
+			if done == after {
+				d.losePower()
+			}
+		}})
+		if after == 191 {
+			d.losePower()
+		}
+		d.restart()
+		if got := contentsOf(t, root); (err == nil) != maps.Equal(got, want) || err != nil && got != nil {
+			t.Errorf("after %d: error %v, and %d files are there, not all whole", after, err, len(got))
+		}
+		if (err == nil) != (after >= 190) {
+			t.Errorf("after %d: %v", after, err)
+		}
+		if _, err := Export(t.Context(), src, root, ExportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Verify(t.Context(), src, root, VerifyOptions{}); err != nil || r.Counts[Same] != len(src) {
+			t.Errorf("after %d and run again: %v, %v", after, r.Counts, err)
+		}
+	}
+}
