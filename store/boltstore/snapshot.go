@@ -20,11 +20,11 @@ import (
 
 // WriteTo writes the database file as it is at one moment: a database that can be
 // opened. Writers go on meanwhile, but the pages they replace are kept until it
-// returns, so w should not be slow. It rests now and then, so that writers get
-// a processor.
+// returns, so w should not be slow. While there are writers it rests now
+// and then, so that they get a processor.
 func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
 	err = s.view("snapshot", "", func(tx *bolt.Tx) error {
-		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID()), unhurried: !s.readOnly}
+		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID()), disturbs: s.watchWriters()}
 		n, err = tx.WriteTo(metas)
 		return err
 	})
@@ -74,7 +74,7 @@ type metaOrder struct {
 	w         io.Writer
 	pageSize  int
 	txid      uint64
-	unhurried bool // there may be writers
+	disturbs  func() bool // whether there are writers
 	head      []byte
 	done      bool
 	sinceRest int // bytes
@@ -84,17 +84,33 @@ type metaOrder struct {
 // and while the writers' leader waits for the disk, those it has woken may wait on
 // the leader's until the runtime takes that away from it. With two processors that
 // made the slowest hundredth of changes wait three times as long. When the copying
-// goroutine sleeps, its processor takes them over.
+// goroutine sleeps, its processor takes them over. Where nobody writes it does not: a
+// process with nothing to do sleeps ten times as long as it was told.
 const (
 	restEvery = 256 << 10 // bytes
 	rest      = 100 * time.Microsecond
 )
 
+// watchWriters returns a function that tells whether anybody writes, or has written
+// since it was last called.
+func (s *Store) watchWriters() func() bool {
+	before := s.stats.commits.Load()
+	return func() bool {
+		last := before
+		before = s.stats.commits.Load()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.leading || before != last
+	}
+}
+
 func (m *metaOrder) Write(p []byte) (int, error) {
 	if m.done {
-		if m.sinceRest += len(p); m.unhurried && m.sinceRest >= restEvery {
+		if m.sinceRest += len(p); m.sinceRest >= restEvery {
 			m.sinceRest = 0
-			time.Sleep(rest)
+			if m.disturbs() {
+				time.Sleep(rest)
+			}
 		}
 		return m.w.Write(p)
 	}
