@@ -154,12 +154,11 @@ func (s *Store) inPlace() error {
 	return fmt.Errorf("the database file was moved, removed or replaced while it was open")
 }
 
-// load reads a Pod within the transaction; nil for one that does not exist.
-// Damage concerns this Pod alone: nothing was changed yet, and what bbolt keeps
+// load reads a Pod within the transaction into old, which is changed only if it
+// exists; m is nil if it does not. Damage concerns this Pod alone: nothing was changed yet, and what bbolt keeps
 // of a failed read in the transaction is never written.
-func (g *group) load(op, name string) (old *stored, m *store.Metadata, err error) {
+func (g *group) load(op, name string, old *stored) (m *store.Metadata, err error) {
 	err = guard(func() error {
-		old = &stored{}
 		if err = g.s.load(g.tx, name, old); err == nil {
 			m, err = old.metadata(name, false)
 		}
@@ -167,40 +166,38 @@ func (g *group) load(op, name string) (old *stored, m *store.Metadata, err error
 	})
 	switch {
 	case errors.Is(err, errMissing):
-		return nil, nil, nil
+		return nil, nil
 	case err != nil:
-		return nil, nil, damaged(op, name, err)
+		return nil, damaged(op, name, err)
 	}
-	return old, m, nil
+	return m, nil
 }
 
 // stage is what a request wants done to one Pod.
 type stage struct {
-	name    string
-	old     *stored // nil: it does not exist
-	remove  bool    // delete it; with create, replace it
+	key     []byte // its name
+	remove  bool   // delete it; with create, replace it
 	create  bool
 	changes [codec.NumSubKeys]change
 	digest  uint64
 }
 
 // stageOf compares what a Pod shall be with what it is; nil when there is nothing
-// to do. m is nil to delete and must otherwise be in normal form.
-func (s *Store) stageOf(name string, old *stored, m *store.Metadata) (*stage, error) {
-	st := &stage{name: name, old: old}
+// to do. m is nil to delete and must otherwise be in normal form; old is nil where
+// there is no Pod.
+func (s *Store) stageOf(old *stored, m *store.Metadata) (*stage, error) {
 	if m == nil {
-		st.remove = old != nil
-		if !st.remove {
+		if old == nil {
 			return nil, nil
 		}
-		return st, nil
+		return &stage{key: old.key, remove: true}, nil
 	}
-	was := old
-	if was == nil {
-		st.create = true
-		was = &stored{}
+	st := &stage{create: old == nil}
+	if old == nil {
+		old = unstored(m.PodName)
 	}
-	changed, err := st.diff(s.enc, m, was)
+	st.key = old.key
+	changed, err := st.diff(s.enc, m, old)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +273,7 @@ func (st *stage) size() (n int) {
 }
 
 func (g *group) applyOne(st *stage) error {
-	name := []byte(st.name)
+	name := st.key
 	if st.remove {
 		if err := g.tx.DeleteBucket(name); err != nil {
 			return err
@@ -303,9 +300,9 @@ func (g *group) applyOne(st *stage) error {
 		switch {
 		case !c.set:
 		case c.value == nil:
-			err = b.Delete([]byte(codec.SubKeys[i]))
+			err = b.Delete(codec.SubKeyBytes(i))
 		default:
-			err = b.Put([]byte(codec.SubKeys[i]), c.value)
+			err = b.Put(codec.SubKeyBytes(i), c.value)
 		}
 		if err != nil {
 			return err

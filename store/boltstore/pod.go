@@ -14,6 +14,7 @@ import (
 // stored is a Pod as a transaction sees it: raw values, which point into the
 // file's mapping and are valid as long as the transaction.
 type stored struct {
+	key     []byte // its name
 	nameSum uint32
 	digest  uint64
 	values  [codec.NumSubKeys][]byte
@@ -51,7 +52,7 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 	if err != nil {
 		return err
 	}
-	p.nameSum, p.digest = codec.NameSum(key), b.Sequence()
+	p.key, p.nameSum, p.digest = key, codec.NameSum(key), b.Sequence()
 	last := -1
 	put := func(k, v []byte) error {
 		i := codec.SubKeyIndex(k)
@@ -109,10 +110,16 @@ func damaged(op, name string, err error) error {
 		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
 }
 
+// unstored is a Pod that does not exist.
+func unstored(name string) *stored {
+	key := []byte(name)
+	return &stored{key: key, nameSum: codec.NameSum(key)}
+}
+
 // diff encodes m, which must be in normal form, and notes the sub-keys in which
 // it differs from old, and the digest afterwards. It reports whether any does.
 func (st *stage) diff(e *codec.Encoder, m *store.Metadata, old *stored) (bool, error) {
-	now, sum := old.values, codec.NameSum([]byte(m.PodName))
+	now, sum := old.values, old.nameSum
 	changed := false
 	for i := range codec.SubKeys {
 		if i == codec.Manifest && codec.SameBinary(codec.Payload(old.values[i]), m.Manifest) {

@@ -174,11 +174,15 @@ func (s *Store) Write(ctx context.Context, m *store.Metadata) error {
 		return withOp(op, err)
 	}
 	return s.submit(ctx, op, m.PodName, func(g *group, _ *request) error {
-		old, _, err := g.load(op, m.PodName)
+		old := new(stored)
+		was, err := g.load(op, m.PodName, old)
 		if err != nil {
 			return g.heal(op, m)
 		}
-		st, err := s.stageOf(m.PodName, old, m)
+		if was == nil {
+			old = nil
+		}
+		st, err := s.stageOf(old, m)
 		if err != nil || st == nil {
 			return withOp(op, err)
 		}
@@ -191,7 +195,7 @@ func (g *group) heal(op string, m *store.Metadata) error {
 	if err := g.removable(op, m.PodName); err != nil {
 		return err
 	}
-	st, err := g.s.stageOf(m.PodName, nil, m)
+	st, err := g.s.stageOf(nil, m)
 	if err != nil {
 		return withOp(op, err)
 	}
@@ -247,7 +251,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		if err := g.removable(op, name); err != nil {
 			return err
 		}
-		return g.apply([]*stage{{name: name, remove: true}})
+		return g.apply([]*stage{{key: []byte(name), remove: true}})
 	})
 }
 
@@ -309,30 +313,37 @@ func (s *Store) judgeAll(op string, names []string) error {
 // update runs one edit: read, edit, compare, and only then change.
 func (g *group) update(r *request, op string, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(names))
-	olds := make([]*stored, len(names))
+	was := make([]struct {
+		stored
+		m *store.Metadata // what the edit was given; nil: there is no such Pod
+	}, len(names))
 	for i, name := range names {
 		var err error
-		if olds[i], pods[i], err = g.load(op, name); err != nil {
+		if pods[i], err = g.load(op, name, &was[i].stored); err != nil {
 			return nil, err
 		}
+		was[i].m = pods[i]
 	}
-	given := slices.Clone(pods)
 	if err := r.edit(func() error { return edit(pods) }); err != nil {
 		return nil, err
 	}
 	stages := make([]*stage, 0, len(names))
 	for i, name := range names {
+		old := &was[i].stored
+		if was[i].m == nil {
+			old = nil
+		}
 		if m := pods[i]; m != nil {
-			if m != given[i] {
+			if m != was[i].m {
 				m = m.Clone() // it may stand in another place too
 				pods[i] = m
 			}
 			m.PodName = name
-			if err := normalize(m, olds[i]); err != nil {
+			if err := normalize(m, old); err != nil {
 				return nil, withOp(op, err)
 			}
 		}
-		st, err := g.s.stageOf(name, olds[i], pods[i])
+		st, err := g.s.stageOf(old, pods[i])
 		if err != nil {
 			return nil, withOp(op, err)
 		}

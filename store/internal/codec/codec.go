@@ -43,6 +43,9 @@ func SubKeyIndex(key []byte) int {
 	return -1
 }
 
+// SubKeyBytes is a sub-key for bbolt, which does not change it.
+func SubKeyBytes(sub int) []byte { return KeySums[sub][:len(SubKeys[sub])] }
+
 // SumSize is the size of the checksum that a value begins with, big-endian.
 const SumSize = 4
 
