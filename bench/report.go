@@ -220,7 +220,7 @@ func (b *bench) method(w *strings.Builder) {
 - Rounds: %v for %v Pods. The order of the candidates changes with each round. Between turns the file system is synced, outside of what is timed. Figures are medians of the rounds, percentiles too.
 - The peers' values have a plain binary form without reflection, checksums or validation: cheaper than podstore's own. SQLite, Pebble and Badger keep the manifest apart, so that an edit does not write it again. Nothing but podstore and json-safe validates what it is given.
 - json-now is Go's encoding/json with the manifest as a tree of values, which is how the incumbent holds it; the incumbent's own parser is faster than that one, its system calls are the same. json-safe reads with podstore's scanner.
-- Import and export come first, while the process is as new as one that only imports.
+- Import and export come first, while the process is as new as one that only imports. What they make is removed after the last round: ext4 is up to ten times as slow to create files where many were removed in the last minutes (so wait some before running this again). Memory that a virtual machine has not used yet is used once before.
 - cat is `+"`find … -print0 | xargs -0 cat > /dev/null`"+`, warm; cp is `+"`cp -r … && sync -f …`"+`. Import and export open nothing beforehand and are durable when they return; the exported tree is compared with the source by `+"`diff -r`"+`.
 `, manifestSize, b.span, b.rounds[:len(b.sizes)], b.sizes)
 }
