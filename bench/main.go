@@ -34,11 +34,15 @@ func run() error {
 		span     = flag.Duration("time", 0, "time of each measurement of writers")
 		cpu      = flag.String("cpuprofile", "", "file for a CPU profile of the run")
 		mem      = flag.String("memprofile", "", "file for a profile of allocations")
+		turnJob  = flag.Bool("turn-child", false, "used by the program itself")
 		idleName = flag.String("idle-child", "", "used by the program itself")
 	)
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if *turnJob {
+		return turnInThisProcess()
 	}
 	if *idleName != "" {
 		return idleInThisProcess(*idleName, *dir)
@@ -51,6 +55,7 @@ func run() error {
 		return err
 	}
 	b.span = cmp.Or(*span, b.span)
+	b.oneProcess = *cpu != "" || *mem != ""
 	var err error
 	if b.dir, err = os.MkdirTemp(*dir, "podstore-bench-"); err != nil {
 		return err

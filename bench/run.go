@@ -45,9 +45,10 @@ func shortPlan() plan {
 // bench is one run.
 type bench struct {
 	plan
-	dir     string
-	results results
-	start   time.Time
+	dir        string
+	oneProcess bool // takes all turns itself, for a profile
+	results    results
+	start      time.Time
 }
 
 func (b *bench) progress(format string, args ...any) {
@@ -120,8 +121,7 @@ func (b *bench) storesOf(n, rounds int) error {
 			return err
 		}
 		for _, c := range turns {
-			t := &turn{bench: b, c: c, n: n, round: round, truth: truth[b.files(c, n)]}
-			if err := t.run(); err != nil {
+			if err := b.takeTurn(c, n, round, truth[b.files(c, n)]); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}

@@ -48,17 +48,25 @@ func (t *turn) run() (err error) {
 			return err
 		}
 	}
-	var line strings.Builder
 	for _, writers := range t.writers {
 		r, err := t.writing(writers)
 		if err != nil {
 			return fmt.Errorf("%d writers: %w", writers, err)
 		}
 		t.add(r)
-		fmt.Fprintf(&line, " %6.0f/s", rate(r))
 	}
-	t.progress("%d Pods, round %d: %-14s%s", t.n, t.round+1, t.c.name, line.String())
 	return t.truth.verifyTouched(t.p)
+}
+
+// rates are those of writing, for a line of progress.
+func rates(rs results) string {
+	var line strings.Builder
+	for _, r := range rs {
+		if r.Workload == addPeer && r.Writers > 0 {
+			fmt.Fprintf(&line, " %6.0f/s", rate(r))
+		}
+	}
+	return line.String()
 }
 
 // reads reads random Pods, one after the other.
