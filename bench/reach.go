@@ -126,6 +126,11 @@ func (b *bench) goals() []goal {
 		what: "export " + directories(n), ratio: cp / exported, least: true, bound: 1.5, unit: "× as fast as cp -r and one sync",
 		measured: fmt.Sprintf("%s; cp %s", duration(exported*all), duration(cp*all)),
 	}, cp > 0)
+	live := rs.median(exportLive, ours, n, 0, cost)
+	add(goal{
+		what: "export " + directories(n) + " while the store is open for writing", ratio: cp / live, least: true, unit: "× as fast as cp -r and one sync",
+		measured: fmt.Sprintf("%s; cp %s", duration(live*all), duration(cp*all)),
+	}, live > 0)
 	size := rs.median(onDisk, "imported", n, 0, perPod) / 1000
 	add(goal{
 		what: "bytes a Pod after import", ratio: size, bound: 8.5, unit: "KB",

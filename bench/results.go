@@ -37,6 +37,7 @@ const (
 	importDirs   = "import"
 	catFiles     = "cat"
 	exportDirs   = "export"
+	exportLive   = "export-live"
 	copyDirs     = "cp"
 	idleMemory   = "idle"
 	unchanged    = "unchanged"

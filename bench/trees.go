@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ func (b *bench) copyTrees() error {
 	if err := writeTree(source, makePods(b.trees)); err != nil {
 		return err
 	}
-	if err := touch(b.trees * (2*b.copies + 1) * treeBytes); err != nil {
+	if err := touch(b.trees * (3*b.copies + 1) * treeBytes); err != nil {
 		return err
 	}
 	// Files that were written just now are read twice; those to import are older.
@@ -113,12 +114,25 @@ func (b *bench) copyTree(dir, source string, round int) error {
 	if err := timed(copyDirs, "cp", func() error { return shell(`cp -r "$1" "$2" && sync -f "$2"`, source, copied) }); err != nil {
 		return err
 	}
-	if err := timed(exportDirs, ours, func() error {
-		report, err := jsonexport.Export(ctx, s, exported, jsonexport.ExportOptions{})
+	exportFrom := func(s *boltstore.Store, dir string) error {
+		report, err := jsonexport.Export(ctx, s, dir, jsonexport.ExportOptions{})
 		if err == nil && report.Counts[jsonexport.Exported] != b.trees {
 			err = fmt.Errorf("exported %v of %d", report.Counts, b.trees)
 		}
 		return err
+	}
+	if err := timed(exportLive, ours, func() error { return exportFrom(s, exported+"-live") }); err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if err := timed(exportDirs, ours, func() error {
+		s, err := boltstore.Open(db, &boltstore.Options{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		return errors.Join(exportFrom(s, exported), s.Close())
 	}); err != nil {
 		return err
 	}
