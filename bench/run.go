@@ -128,6 +128,9 @@ func (b *bench) storesOf(n, rounds int) error {
 			if err := b.limitTurn(n, round); err != nil {
 				return err
 			}
+			if err := b.rareTurn(c, n, round, truth[b.files(c, n)]); err != nil {
+				return fmt.Errorf("%s: %w", rareName, err)
+			}
 		}
 		// Another order, so that no candidate always follows the same one.
 		turns = append(turns[2%len(turns):], turns[:2%len(turns)]...)
