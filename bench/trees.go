@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +28,7 @@ func (b *bench) copyTrees() error {
 	if err := writeTree(source, makePods(b.trees)); err != nil {
 		return err
 	}
-	if err := touch(b.trees * (3*b.copies + 1) * treeBytes); err != nil {
+	if err := touch(b.trees * touchBytes); err != nil {
 		return err
 	}
 	// Files that were written just now are read twice; those to import are older.
@@ -40,8 +41,8 @@ func (b *bench) copyTrees() error {
 	return os.RemoveAll(dir)
 }
 
-// treeBytes is more memory than a Pod's directory and file take in the page cache.
-const treeBytes = 16 << 10
+// touchBytes is more memory for each Pod than a round fills.
+const touchBytes = 128 << 10
 
 // touch writes so much memory once and gives it back. A virtual machine gets memory
 // from its host when it first writes there, which would make whoever fills the page
@@ -136,7 +137,26 @@ func (b *bench) copyTree(dir, source string, round int) error {
 	}); err != nil {
 		return err
 	}
-	return shell(`diff -r "$1" "$2"`, source, exported)
+	if err := shell(`diff -r "$1" "$2"`, source, exported); err != nil {
+		return err
+	}
+	return forget(dir)
+}
+
+// forget lets go of what a round has in the page cache, for the next round to use the
+// same memory.
+func forget(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	})
 }
 
 // shell runs a script with arguments.
