@@ -168,7 +168,7 @@ func (b *bench) goalTable(w *strings.Builder) {
 	case missed == 0:
 		w.WriteString("All bounds are reached.\n\n")
 	default:
-		fmt.Fprintf(w, "**%d of the bounds below are not reached.**\n\n", missed)
+		fmt.Fprintf(w, "**Bounds below that are not reached: %d.**\n\n", missed)
 	}
 	w.WriteString("| What | Measured | Ratio | Reach | Reached |\n|---|---|---|---|---|\n")
 	for _, g := range goals {
