@@ -42,6 +42,9 @@ type pods interface {
 	close() error
 }
 
+// durable reports whether a peer keeps what it acknowledged.
+func (c *candidate) durable() bool { return c.name != ours && c.name != "json-now" }
+
 // ours is the candidate that the others are compared with.
 const ours = "podstore"
 

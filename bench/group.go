@@ -60,16 +60,23 @@ func (g *grouper) do(edit func() error) error {
 	return err
 }
 
-// gather waits a moment for as many callers as there were last time.
+// gather waits a moment for as many callers as there were last time, as boltstore
+// does.
 func (g *grouper) gather() {
+	if g.last <= 1 {
+		return
+	}
 	start := time.Now()
-	for range 30 {
+	for n, idle := 0, 0; idle < 100; idle++ {
+		runtime.Gosched()
 		g.mu.Lock()
-		enough := len(g.queue) >= g.last
+		now := len(g.queue)
 		g.mu.Unlock()
-		if enough || time.Since(start) > 100*time.Microsecond {
+		if now >= g.last || time.Since(start) > 250*time.Microsecond {
 			return
 		}
-		runtime.Gosched()
+		if now > n {
+			n, idle = now, 0
+		}
 	}
 }

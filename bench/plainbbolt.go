@@ -129,10 +129,11 @@ func (p *bboltPods) read(pod string) (any, error) {
 func (p *bboltPods) list() ([]string, error) {
 	var names []string
 	err := p.db.View(func(tx *bolt.Tx) error {
-		return tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+		c := tx.Cursor() // ForEach would open each bucket
+		for name, _ := c.First(); name != nil; name, _ = c.Next() {
 			names = append(names, string(name))
-			return nil
-		})
+		}
+		return nil
 	})
 	return names, err
 }

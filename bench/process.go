@@ -55,9 +55,10 @@ func (b *bench) rareTurn(c *candidate, n, round int, truth *expected) error {
 	if b.oneProcess || !slices.Contains(b.writers, rareWriters) {
 		return nil
 	}
-	done, err := b.turnChild(c, n, round, truth, []int{rareWriters}, "GOGC=400")
+	// After one writer, as in the turn that it is compared with.
+	done, err := b.turnChild(c, n, round, truth, []int{1, rareWriters}, "GOGC=400")
 	for _, r := range done {
-		if r.Workload == addPeer && r.Writers > 0 {
+		if r.Workload == addPeer && r.Writers == rareWriters {
 			r.Candidate = rareName
 			b.add(r)
 		}

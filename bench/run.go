@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -117,6 +118,8 @@ func (b *bench) storesOf(n, rounds int) error {
 	}
 	turns := b.wanted()
 	for round := range rounds {
+		// Another order, so that no candidate always follows the same one.
+		rand.New(rand.NewPCG(uint64(n), uint64(round))).Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
 		for _, c := range turns {
 			if err := b.takeTurn(c, n, round, truth[b.files(c, n)]); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
@@ -132,8 +135,6 @@ func (b *bench) storesOf(n, rounds int) error {
 				return fmt.Errorf("%s: %w", rareName, err)
 			}
 		}
-		// Another order, so that no candidate always follows the same one.
-		turns = append(turns[2%len(turns):], turns[:2%len(turns)]...)
 	}
 	for _, c := range b.wanted() {
 		if err := verify(c, b.files(c, n), truth[b.files(c, n)]); err != nil {

@@ -38,15 +38,15 @@ func (b *bench) copyTrees() error {
 			return err
 		}
 	}
-	return os.RemoveAll(dir)
+	return nil
 }
 
 // touchBytes is more memory for each Pod than a round fills.
 const touchBytes = 128 << 10
 
 // touch writes so much memory once and gives it back. A virtual machine gets memory
-// from its host when it first writes there, which would make whoever fills the page
-// cache half as fast again as after that. The memory is none of Go's heap, which
+// from its host when it first writes there, which makes filling the page cache take
+// half as long again. The memory is none of Go's heap, which
 // would stay stretched by it.
 func touch(bytes int) error {
 	memory, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
@@ -63,7 +63,7 @@ func touch(bytes int) error {
 const jsonSettled = 2100 * time.Millisecond
 
 func (b *bench) copyTree(dir, source string, round int) error {
-	// Nothing is removed before the last round: where many files have just been
+	// Nothing is removed before the end of the run: where many files have just been
 	// removed, ext4 takes up to ten times as long to create a new one, since it looks
 	// for an inode that was not in use lately.
 	dir = filepath.Join(dir, fmt.Sprint(round))

@@ -13,7 +13,8 @@ import (
 // it becomes the leader: it takes everything that is queued, runs it in one
 // bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
 // for the next leader, which is the first of those waiting. So a group is as
-// large as what arrives during one commit, and a lone writer waits for nobody.
+// large as what arrives during one commit; after a larger group than one, the leader
+// waits a moment for as many again (see gather). A lone writer waits for nobody.
 
 // request is one change. Its edit runs exactly once, in the leader's goroutine.
 type request struct {

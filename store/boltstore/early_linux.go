@@ -27,9 +27,10 @@ type earlyWriter struct {
 	begins int          // how often it was told
 }
 
-// What is enough: each run of pages is a request to the disk, and a commit in four
-// parts is the fastest (BenchmarkEarly), but for one so large that its parts would be
-// more than a few requests. What lies side by side, as in an import, is better left to
+// What is enough: each run of pages side by side is a request to the disk, of which a
+// commit has as many as pages at most. One in four parts is the fastest
+// (BenchmarkEarly), but for one so large that a part would be more than a few
+// requests. What lies side by side, as in an import, is better left to
 // grow.
 const (
 	earlyParts = 4

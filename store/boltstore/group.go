@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -143,15 +144,18 @@ func panicked(err error) bool {
 }
 
 // inPlace checks that the file is still what its path names: a commit into a file
-// that was removed or replaced would be lost with the handle. It also sets how
-// far this commit may make the file grow.
+// that was removed or replaced would be lost with the handle. It also sets the
+// step by which this commit may make the file grow.
 func (s *Store) inPlace() error {
 	size, same, err := sizeInPlace(s.absPath, s.identity)
 	if err == nil && same {
 		s.db.AllocSize = int(min(size, allocSize))
 		return nil
 	}
-	return fmt.Errorf("the database file was moved, removed or replaced while it was open")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the database file cannot be looked at any more: %w", err)
+	}
+	return errors.New("the database file was moved, removed or replaced while it was open")
 }
 
 // load reads a Pod within the transaction into old, which is changed only if it

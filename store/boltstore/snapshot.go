@@ -80,9 +80,10 @@ type metaOrder struct {
 	sinceRest int // bytes
 }
 
-// A goroutine that makes one short system call after another keeps its processor,
-// and while the writers' leader waits for the disk, those it has woken may wait on
-// the leader's until the runtime takes that away from it. With two processors that
+// A goroutine that makes one short system call after another keeps its processor (the
+// runtime's, a P), and while the writers' leader waits for the disk in a system call,
+// those it has woken may wait in the queue of the leader's until the runtime takes
+// that away from it. With two processors that
 // made the slowest hundredth of changes wait three times as long. When the copying
 // goroutine sleeps, its processor takes them over. Where nobody writes it does not: a
 // process with nothing to do sleeps ten times as long as it was told.

@@ -238,7 +238,7 @@ func whole(items []batchItem) error {
 }
 
 // WriteBatch implements [store.BatchWriter]. On Linux, on a local file system,
-// it syncs the whole file system about once for each thousand Pods; where there
+// it syncs the whole file system about once for each two thousand Pods; where there
 // are few, or elsewhere, each file.
 func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 	errs := make([]error, len(pods))

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"podstore/store"
 )
@@ -44,7 +47,8 @@ type ExportOptions struct {
 //
 // On Linux a root that is missing, for 32 Pods or more, is written beside its place,
 // in a directory named .podstore-export- and a number, and gets its name when it is
-// durable: until then, and after a kill, it is not there. The next such export removes
+// durable: until then, and after a kill, it is not there. Where the context ends, or
+// the file system fails, it gets it with what was written before. The next such export removes
 // what one that was killed left there. If the directory cannot get its name nothing of
 // it is left, the Report counts nothing, and the error says why.
 //
@@ -67,6 +71,12 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	if err != nil {
 		return err
 	}
+	e := exporter{p: p, r: r, pods: batchPods, dryRun: opts.DryRun}
+	defer func() {
+		if e.p != nil && !e.p.missing {
+			e.p.close()
+		}
+	}()
 	src, release, err := freeze(ctx, src)
 	if err != nil {
 		return err
@@ -78,7 +88,7 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	}
 	r.total = len(names)
 
-	e := exporter{p: p, r: r, pods: batchPods, dryRun: opts.DryRun, seen: make(map[string]bool, len(names))}
+	e.seen = make(map[string]bool, len(names))
 	if p == nil {
 		e.pods = min(batchPods, treePods)
 		if e.w, e.p, err = newTreeWriter(root, opts.MaxFileSize, len(names)); err == nil && e.w == nil {
@@ -95,9 +105,6 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 		w := newBatchWriter(e.p, "export", len(names), true)
 		w.dryRun = opts.DryRun
 		e.w = w
-	}
-	if !e.p.missing {
-		defer e.p.close()
 	}
 	defer e.w.discard()
 	srcErr := e.copy(ctx, src)
@@ -121,7 +128,11 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 // exportTarget opens the directory at root. It is nil where there is none, and it is
 // to be created.
 func exportTarget(root string, opts ExportOptions) (*podFiles, error) {
-	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) && !opts.DryRun {
+	path, _ := plainPath(root)
+	if isTree(filepath.Base(path)) {
+		return nil, &store.Error{Path: root, Kind: store.ErrInvalid, Err: errors.New("names like this are for directories that an export has not finished, and the next one removes; export to another name")}
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && !opts.DryRun {
 		return nil, nil
 	}
 	p, err := openPodFiles(root, opts.MaxFileSize)
@@ -129,6 +140,25 @@ func exportTarget(root string, opts ExportOptions) (*podFiles, error) {
 		return newPodFiles(root, opts.MaxFileSize), nil
 	}
 	return p, err
+}
+
+// treePrefix starts the names of directories that are not whole; 16 hexadecimal digits
+// follow. Each is locked by the process that writes it.
+const treePrefix = ".podstore-export-"
+
+// isTree reports whether a name is one of those.
+func isTree(name string) bool {
+	digits, ok := strings.CutPrefix(name, treePrefix)
+	return ok && len(digits) == 16 && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// plainPath is a path without what is of no consequence, such as a slash at its end.
+// It is not plain where it goes up: then what it names depends on the links on it.
+func plainPath(path string) (clean string, plain bool) {
+	if path == "" || slices.Contains(strings.Split(filepath.ToSlash(path), "/"), "..") {
+		return path, false
+	}
+	return filepath.Clean(path), true
 }
 
 // freeze returns one moment of a store, where it has that ability, and what

@@ -54,7 +54,8 @@ type Report struct {
 
 // Progress is called once for each result, when it is final: an imported Pod is
 // durable, and so is an exported one unless the directory is new (see [Export]): then
-// it is written, and all are durable when Export returns. It is called from the goroutine that called the
+// it is written, and all are durable when Export returns, or, if that fails, none is
+// there. It is called from the goroutine that called the
 // operation. done counts the results so far and total is how many there will be
 // as far as known; it may still fall a little.
 type Progress func(r Result, done, total int)

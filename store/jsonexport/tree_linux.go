@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,20 +26,17 @@ type treeWriter struct {
 	syncing     chan int // closed when the sync that was begun last has ended
 }
 
-// treePrefix starts the names of directories that are not whole. Each is locked by
-// the process that writes it.
-const treePrefix = ".podstore-export-"
-
 // treeSync is how many parts are written from one sync to the next.
 const treeSync = 10
 
 // newTreeWriter begins to write a directory, n Pods or so, at path, where nothing
-// is. It returns nil where that is not the faster way.
+// is; limit is the size limit of a file. It returns nil where that is not the faster
+// way, or a sync of the whole file system not to be relied on.
 func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error) {
-	if n < manyPods {
+	path, plain := plainPath(path)
+	if n < manyPods || !plain || filepath.Base(path) == "." {
 		return nil, nil, nil
 	}
-	path = filepath.Clean(path)
 	above := filepath.Dir(path)
 	if err := createRoot(above); err != nil {
 		return nil, nil, err
@@ -54,7 +49,7 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 		parent.close()
 		return nil, nil, nil
 	}
-	parent.removeTrees(above)
+	parent.removeTrees()
 	temp, dir, err := parent.makeTree()
 	if err != nil {
 		parent.close()
@@ -75,37 +70,57 @@ func (f folder) makeTree() (name string, dir folder, err error) {
 		if err = f.mkdir(name); err != nil {
 			return "", folder{}, err
 		}
-		// Before it is locked another export may take it for one that was left behind.
-		if dir, err = f.sub(name); err != nil {
-			continue
-		}
-		if err = dir.lock(); err == nil {
-			if _, err = f.stat(name); err == nil {
-				return name, dir, nil
+		if dir, err = f.sub(name); err == nil {
+			if err = dir.lock(); err == nil {
+				if _, err = f.stat(name); err == nil {
+					return name, dir, nil
+				}
 			}
+			dir.close()
 		}
-		dir.close()
+		// Before it was locked another export may have taken it for one that was left
+		// behind.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
+			_ = f.removeDir(name)
+			break
+		}
 	}
 	return "", folder{}, err
 }
 
 // removeTrees removes what exports left behind that were killed.
-func (f folder) removeTrees(path string) {
-	entries, err := f.entries(path)
+func (f folder) removeTrees() {
+	entries, err := f.entries(".")
 	if err != nil {
 		return // it may be searched, not read: others will
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), treePrefix) {
+		if !isTree(e.Name()) {
 			continue
 		}
 		if dir, err := f.sub(e.Name()); err == nil {
 			if dir.lock() == nil {
-				_ = os.RemoveAll(filepath.Join(path, e.Name()))
+				f.removeTree(e.Name())
 			}
 			dir.close()
 		}
 	}
+}
+
+// removeTree removes a directory with what is in it, as far as it can.
+func (f folder) removeTree(name string) {
+	if dir, err := f.sub(name); err == nil {
+		entries, _ := dir.entries(name)
+		for _, e := range entries {
+			if e.IsDir() {
+				dir.removeTree(e.Name())
+			} else {
+				_ = dir.remove(e.Name())
+			}
+		}
+		dir.close()
+	}
+	_ = f.removeDir(name)
 }
 
 // lock locks a directory, unless another process has.
@@ -213,17 +228,22 @@ func (w *treeWriter) finish() ([]batchItem, error) {
 
 // publish gives the directory its name.
 func (w *treeWriter) publish() error {
-	err := uninterrupted(func() error {
-		return unix.Renameat2(w.parent.fd, w.temp, w.parent.fd, filepath.Base(w.path), unix.RENAME_NOREPLACE)
-	})
-	if err == nil {
-		w.temp = filepath.Base(w.path)
-		err = w.parent.sync()
-	}
-	if errors.Is(err, fs.ErrExist) {
+	name := filepath.Base(w.path)
+	err := w.parent.renameNew(w.temp, name)
+	switch {
+	case err == nil:
+		if err = w.parent.sync(); err != nil {
+			_ = w.parent.renameNew(name, w.temp)
+		}
+	case errors.Is(err, fs.ErrExist):
 		err = errors.New("something of that name was created meanwhile; run the same command again")
 	}
 	return err
+}
+
+// renameNew renames unless something of the new name is there.
+func (f folder) renameNew(from, to string) error {
+	return uninterrupted(func() error { return unix.Renameat2(f.fd, from, f.fd, to, unix.RENAME_NOREPLACE) })
 }
 
 // discard removes the directory, if it was not finished.
@@ -237,7 +257,7 @@ func (w *treeWriter) discard() {
 	if w.syncing != nil {
 		<-w.syncing
 	}
-	_ = os.RemoveAll(filepath.Join(filepath.Dir(w.path), w.temp))
+	w.parent.removeTree(w.temp)
 	w.parent.close()
 	w.temp = ""
 }

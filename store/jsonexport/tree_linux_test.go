@@ -154,9 +154,11 @@ func TestNewTreeBeside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := filepath.Join(filepath.Dir(root), treePrefix+"left")
+	left := filepath.Join(filepath.Dir(root), treePrefix+"0123456789abcdef")
 	put(t, filepath.Join(left, "pod", fileName), "half")
-	file := filepath.Join(filepath.Dir(root), treePrefix+"file")
+	file := filepath.Join(filepath.Dir(root), treePrefix+"fedcba9876543210")
+	mine := filepath.Join(filepath.Dir(root), treePrefix+"backup")
+	put(t, filepath.Join(mine, "notes"), "of the user")
 	put(t, file, "no directory")
 	r, err := Export(t.Context(), src, root, ExportOptions{})
 	if err != nil || r.Counts[Exported] != 9 {
@@ -168,13 +170,13 @@ func TestNewTreeBeside(t *testing.T) {
 	if _, err := os.Lstat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Error("what a killed export left behind is still there")
 	}
-	for _, stays := range []string{filepath.Join(filepath.Dir(root), live), file} {
+	for _, stays := range []string{filepath.Join(filepath.Dir(root), live), file, filepath.Join(mine, "notes")} {
 		if _, err := os.Lstat(stays); err != nil {
 			t.Error(err)
 		}
 	}
 	dir.close()
-	if err := errors.Join(os.Remove(filepath.Join(filepath.Dir(root), live)), os.Remove(file), os.RemoveAll(root)); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(filepath.Dir(root), live)), os.Remove(file), os.RemoveAll(mine), os.RemoveAll(root)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -270,5 +272,63 @@ func TestNewTreePowerLoss(t *testing.T) {
 		if r, err := Verify(t.Context(), src, root, VerifyOptions{}); err != nil || r.Counts[Same] != len(src) {
 			t.Errorf("after %d and run again: %v, %v", after, r.Counts, err)
 		}
+	}
+}
+
+// TestNewTreePlaces: a new directory is where the system finds its path, also through a
+// link and up, or with a slash at the end, and never one that a later export removes.
+func TestNewTreePlaces(t *testing.T) {
+	setSyncAll(t, true)
+	src := held(many(3))
+	tmp := t.TempDir()
+	put(t, filepath.Join(tmp, "real", "dir", "notes"), "mine")
+	for _, err := range []error{os.Symlink("real/dir", filepath.Join(tmp, "link")), os.Symlink("nowhere", filepath.Join(tmp, "dangling"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, at := range map[string]string{
+		"a/b/new/": "a/b/new", "c/.": "c", "link/../d": "real/d", "link/e": "real/dir/e", "./f//g": "f/g",
+	} {
+		for _, outcome := range []Outcome{Exported, Unchanged} {
+			if r, err := Export(t.Context(), src, tmp+"/"+path, ExportOptions{}); err != nil || r.Counts[outcome] != 3 {
+				t.Errorf("%s: %v, %v", path, r.Counts, err)
+			}
+		}
+		if got := contentsOf(t, filepath.Join(tmp, at)); len(got) != 3 {
+			t.Errorf("%s: %d files at %s", path, len(got), at)
+		}
+	}
+	for _, path := range []string{"dangling", "dangling/"} {
+		if _, err := Export(t.Context(), src, tmp+"/"+path, ExportOptions{}); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := Export(t.Context(), src, filepath.Join(tmp, treePrefix+"0123456789abcdef"), ExportOptions{}); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("a name that the next export removes: %v", err)
+	}
+}
+
+// TestExportClosesRoot: a source that fails leaves no descriptor open.
+func TestExportClosesRoot(t *testing.T) {
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	src, root, broken := filled(t), t.TempDir(), errors.New("broken")
+	before := open()
+	for range 5 {
+		if _, err := Export(t.Context(), listing{src, nil, broken}, root, ExportOptions{}); !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+		if _, err := Export(t.Context(), snapshots{src, broken, nil}, root, ExportOptions{}); !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+	}
+	if after := open(); after != before {
+		t.Errorf("%d descriptors are open, %d were", after, before)
 	}
 }
