@@ -20,6 +20,7 @@ var (
 	_ SessionLog    = (*Combined)(nil)
 	_ MetadataStore = (*Combined)(nil)
 	_ Lister        = (*Combined)(nil)
+	_ PartReader    = (*Combined)(nil)
 	_ PodUpdater    = (*Combined)(nil)
 	_ BatchWriter   = (*Combined)(nil)
 	_ Rooted        = (*Combined)(nil)
@@ -34,6 +35,11 @@ func NewCombined(logs SessionLog, pods MetadataStore) *Combined {
 // All yields every Pod of the metadata store, as [All] does.
 func (c *Combined) All(ctx context.Context, opts ReadOptions) iter.Seq2[*Metadata, error] {
 	return All(ctx, c.MetadataStore, opts)
+}
+
+// ReadPart reads a part of one Pod, as [ReadPart] does.
+func (c *Combined) ReadPart(ctx context.Context, name string, opts ReadOptions) (*Metadata, error) {
+	return ReadPart(ctx, c.MetadataStore, name, opts)
 }
 
 // UpdatePods is one atomic edit over several Pods, as [UpdatePods] does.

@@ -96,7 +96,7 @@ func TestCombinedForwardsAbilities(t *testing.T) {
 
 	onBolt := store.NewCombined(openLogs(t), openPodsDB(t))
 	for _, name := range []string{"a", "b"} {
-		if err := onBolt.Write(ctx, &store.Metadata{PodName: name, Manifest: json.RawMessage(`{}`)}); err != nil {
+		if err := store.Write(ctx, onBolt, &store.Metadata{PodName: name, Manifest: json.RawMessage(`{}`)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,13 +108,13 @@ func TestCombinedForwardsAbilities(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closer.Close()
-	if err := onBolt.Delete(ctx, "a"); err != nil {
+	if err := store.Do(ctx, onBolt, "a", store.Delete{}); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := frozen.Read(ctx, "a"); err != nil || !m.HasPeer("b") {
 		t.Errorf("the snapshot has %+v, %v", m, err)
 	}
-	if err := frozen.Delete(ctx, "b"); !errors.Is(err, store.ErrReadOnly) {
+	if err := store.Do(ctx, frozen, "b", store.Delete{}); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("the snapshot was changed: %v", err)
 	}
 	for m, err := range store.All(ctx, onBolt, store.ReadOptions{OmitManifest: true}) {
@@ -222,7 +222,7 @@ func ExampleCombined() {
 	// A Pod begins a session: the log first, then the pointer to it.
 	session, segment := store.NewSessionID(), store.NewSegmentID()
 	check(state.CreateSegment(ctx, session, segment, []json.RawMessage{json.RawMessage(`{"kind": "start"}`)}))
-	_, err = store.SetActive(ctx, state, "agent", store.ActiveIn(session, segment), json.RawMessage(`{"model": "small"}`))
+	err = store.Do(ctx, state, "agent", store.SetActive{Active: store.ActiveIn(session, segment), Manifest: json.RawMessage(`{"model": "small"}`)})
 	check(err)
 
 	// Later it is restored by name.

@@ -300,7 +300,7 @@ func (c *copier) alone(ctx context.Context, it copyItem, why error) ([]CopyResul
 		return []CopyResult{keptDamaged(it.pod, why)}, nil
 	}
 	if !c.opts.DryRun {
-		err := c.dst.Write(ctx, it.m)
+		err := Write(ctx, c.dst, it.m)
 		if culprit([]copyItem{it}, err) == 0 {
 			return []CopyResult{refusal(it.pod, err)}, nil
 		}
@@ -381,7 +381,7 @@ func writeAll(ctx context.Context, dst MetadataStore, pods []*Metadata) []error 
 	}
 	errs := make([]error, len(pods))
 	for i, m := range pods {
-		errs[i] = dst.Write(ctx, m)
+		errs[i] = Write(ctx, dst, m)
 	}
 	return errs
 }

@@ -89,7 +89,7 @@ func (s *damaging) UpdatePods(ctx context.Context, names []string, edit func([]*
 }
 
 func (s *damaging) Write(ctx context.Context, m *store.Metadata) error {
-	if err := s.Store.Write(ctx, m); err != nil {
+	if err := store.Write(ctx, s.Store, m); err != nil {
 		return err
 	}
 	if m.PodName == s.pod {
@@ -138,7 +138,7 @@ func TestCopyOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dst, _ := open(t)
 			for _, it := range []item{pod("b", "1"), pod("c", "2")} {
-				if err := dst.Write(t.Context(), it.m); err != nil {
+				if err := store.Write(t.Context(), dst, it.m); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -180,7 +180,7 @@ func TestCopyAroundDamage(t *testing.T) {
 	for name, open := range targets {
 		t.Run(name, func(t *testing.T) {
 			s, spoil := open(t)
-			if err := s.Write(t.Context(), &store.Metadata{PodName: "m"}); err != nil {
+			if err := store.Write(t.Context(), s, &store.Metadata{PodName: "m"}); err != nil {
 				t.Fatal(err)
 			}
 			dst := spoil("m")
@@ -223,7 +223,7 @@ func TestCopyRefusesWhatTargetDoesNotTake(t *testing.T) {
 
 func TestCopyAtomic(t *testing.T) {
 	dst, spoil := targets["transactions"](t)
-	if err := dst.Write(t.Context(), pod("c", "2").m); err != nil {
+	if err := store.Write(t.Context(), dst, pod("c", "2").m); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {

@@ -54,7 +54,7 @@ func TestDanglingActive(t *testing.T) {
 		"h traces make no segments": store.ActiveIn(session, traced),
 	}
 	for name, a := range active {
-		if err := dir.Write(ctx, &store.Metadata{PodName: name, Active: a}); err != nil {
+		if err := store.Write(ctx, dir, &store.Metadata{PodName: name, Active: a}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestDanglingActive(t *testing.T) {
 		t.Fatal(err)
 	}
 	odd := store.NewSessionID()
-	if err := dir.Write(ctx, &store.Metadata{PodName: "z odd", Active: store.ActiveIn(odd, segment)}); err != nil {
+	if err := store.Write(ctx, dir, &store.Metadata{PodName: "z odd", Active: store.ActiveIn(odd, segment)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("/", filepath.Join(root, odd.String())); err != nil {
@@ -151,7 +151,7 @@ func (r *racing) Exists(ctx context.Context, session store.SessionID, segment st
 
 func TestDanglingActiveBesideASupervisor(t *testing.T) {
 	dir := openDir(t)
-	if err := dir.Write(t.Context(), &store.Metadata{PodName: "a", Active: store.ActiveIn(store.NewSessionID(), store.NewSegmentID())}); err != nil {
+	if err := store.Write(t.Context(), dir, &store.Metadata{PodName: "a", Active: store.ActiveIn(store.NewSessionID(), store.NewSegmentID())}); err != nil {
 		t.Fatal(err)
 	}
 	if got, errs := danglingPods(t, dir, &racing{SessionLog: openLogs(t)}); len(got) != 0 || len(errs) != 0 {

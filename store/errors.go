@@ -20,9 +20,12 @@ var (
 	// a manifest that is not JSON or a document that is not metadata. Nothing was
 	// written.
 	ErrInvalid = errors.New("invalid")
-	// ErrExists: something stands where a new thing was to be created. It was
-	// left alone.
+	// ErrExists: something stands where a new thing was to be created, such as a Pod
+	// under the condition [Missing]. It was left alone.
 	ErrExists = errors.New("already exists")
+
+	// ErrForbidden: the caller may not do that. Nothing was changed.
+	ErrForbidden = errors.New("not permitted")
 
 	// ErrReadOnly: a change was asked of a store opened for reading.
 	ErrReadOnly = errors.New("store is read-only")
@@ -47,8 +50,9 @@ var (
 	// ErrUnavailable: a store that is kept by servers, and none of them answers or
 	// can. Nothing was changed.
 	ErrUnavailable = errors.New("the store's servers are not available")
-	// ErrConflict: other writers changed the same Pods each time before the edit's
-	// result could be written. Nothing was changed; try again.
+	// ErrConflict: a Pod is not at the revision that a change named, or other writers
+	// changed the same Pods each time before an edit's result could be written.
+	// Nothing was changed; read, and decide again.
 	ErrConflict = errors.New("changed by others meanwhile")
 	// ErrTooLarge: more Pods or bytes than the store takes in one change. It matches
 	// ErrInvalid too. Nothing was changed; what need not be one change fits in

@@ -33,12 +33,7 @@ func PendingSegment(session SessionID) *ActiveSegment {
 
 // ActiveIn refers to a segment of a session.
 func ActiveIn(session SessionID, segment SegmentID) *ActiveSegment {
-	a := &struct { // both in one allocation
-		ActiveSegment
-		segment SegmentID
-	}{ActiveSegment{SessionID: session}, segment}
-	a.SegmentID = &a.segment
-	return &a.ActiveSegment
+	return &ActiveSegment{SessionID: session, SegmentID: &segment}
 }
 
 // ScopeRule is one rule of delegated scope. Target is a path, UTF-8 as
@@ -88,17 +83,16 @@ type Metadata struct {
 	// Extra holds the top-level fields that this version does not know, by name.
 	// Every operation keeps them.
 	Extra map[string]json.RawMessage
-}
 
-// fieldNames are the top-level fields of the JSON layout, which Extra cannot
-// hold.
-var fieldNames = [...]string{
-	"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
-}
+	// Version is set in what a store returns. Nothing else looks at it: writing,
+	// Equal, Diff and the JSON layout ignore it.
+	Version Version
 
-// IsFieldName reports whether name is a top-level field of the JSON layout that
-// this version knows, and so can be no key of Extra.
-func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }
+	// Omitted says what a store left out because the reader asked for that. Such
+	// metadata is not whole: [Metadata.Normalize], and so every store, refuses to
+	// write it.
+	Omitted ReadOptions
+}
 
 // Clone returns a deep copy that shares no memory with m.
 func (m *Metadata) Clone() *Metadata {
@@ -154,14 +148,9 @@ func (m *Metadata) Diff(o *Metadata) string {
 		return "pod_name"
 	case !equalActive(m.Active, o.Active):
 		return "active"
-	case !slices.EqualFunc(m.Children, o.Children, func(a, b SpawnedChild) bool {
-		return a.PodName == b.PodName && a.SocketPath == b.SocketPath &&
-			a.CallbackAddress == b.CallbackAddress && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
-	}):
+	case !slices.EqualFunc(m.Children, o.Children, equalChild):
 		return "spawned_children"
-	case !slices.EqualFunc(m.Reclaimed, o.Reclaimed, func(a, b ReclaimedChild) bool {
-		return a.PodName == b.PodName && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
-	}):
+	case !slices.EqualFunc(m.Reclaimed, o.Reclaimed, equalReclaimed):
 		return "reclaimed_children"
 	case !slices.Equal(m.Peers, o.Peers):
 		return "peers"
@@ -188,6 +177,15 @@ func orQuotes(name string) string {
 		return `""`
 	}
 	return name
+}
+
+func equalChild(a, b SpawnedChild) bool {
+	return a.PodName == b.PodName && a.SocketPath == b.SocketPath &&
+		a.CallbackAddress == b.CallbackAddress && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
+}
+
+func equalReclaimed(a, b ReclaimedChild) bool {
+	return a.PodName == b.PodName && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
 }
 
 func equalActive(a, b *ActiveSegment) bool {
@@ -224,6 +222,9 @@ func (m *Metadata) Normalize() error {
 func (m *Metadata) NormalizeLists() error {
 	if err := ValidateName(m.PodName); err != nil {
 		return err
+	}
+	if m.Omitted != (ReadOptions{}) {
+		return m.invalid("it was read in part, without manifest or history, and would lose them: read the whole Pod")
 	}
 	m.Children = orNil(m.Children)
 	for i := range m.Children {

@@ -15,24 +15,22 @@ import (
 // finished, and its own result returned.
 //
 // When a method that changes something returns nil, the change survives a crash
-// and a loss of power. When it returns an error, the store holds the state
-// before or the state after the change, nothing between; where the error says
-// ErrInvalidName, ErrInvalid, ErrNotFound, ErrReadOnly, ErrLocked, ErrClosed,
-// ErrUnavailable, ErrConflict, or is the context's or the edit's own, the state
-// before.
+// and a loss of power; nobody sees it before it does. When it returns an error,
+// the store holds the state before or the state after the change, nothing
+// between; where the error says ErrInvalidName, ErrInvalid, ErrNotFound,
+// ErrExists, ErrForbidden, ErrReadOnly, ErrLocked, ErrClosed, ErrUnavailable,
+// ErrConflict, or is the context's or the edit's own, the state before.
 //
 // Every Pod name passed in is judged by [ValidateName]; the error for a bad one
-// matches [ErrInvalidName]. Returned metadata is in normal form, belongs to the
-// caller, and shares memory with nothing that the store keeps.
+// matches [ErrInvalidName]. Returned metadata is in normal form, has its Version
+// set, belongs to the caller, and shares memory with nothing that the store keeps.
+//
+// What can be said as a [Change] is made by Apply, or by the functions over it:
+// [Do], [Write], [LinkPeers], [UnlinkPeers]. For the rest there is Update.
 type MetadataStore interface {
-	// Write creates the Pod named by m.PodName or replaces everything that is
-	// kept of it, also where that was damaged. It does not change or keep m.
-	// Metadata that breaks a rule of [Metadata.Normalize] is refused with
-	// ErrInvalid.
-	Write(ctx context.Context, m *Metadata) error
-
-	// Read returns one Pod's metadata. The error matches ErrNotFound when there
-	// is no such Pod, and ErrCorrupt when what is stored of it is damaged.
+	// Read returns one Pod's metadata, whole. The error matches ErrNotFound when
+	// there is no such Pod, and ErrCorrupt when what is stored of it is damaged. To
+	// leave out what is not needed use [ReadPart].
 	Read(ctx context.Context, name string) (*Metadata, error)
 
 	// List returns the names of all Pods, sorted by bytes, damaged ones included.
@@ -40,9 +38,17 @@ type MetadataStore interface {
 	// could be read.
 	List(ctx context.Context) ([]string, error)
 
-	// Delete removes a Pod, also a damaged one. Deleting what does not exist is a
-	// success.
-	Delete(ctx context.Context, name string) error
+	// Apply makes all of the changes or none, in order, as one atomic step. Several
+	// may name one Pod. The result has one element for each change. opts may be nil.
+	//
+	// A change that breaks a rule ([Prepare]) is refused with ErrInvalidName or
+	// ErrInvalid, a condition that is not met with its own error, which names the
+	// Pod; then nothing is changed. A Pod that is damaged where a change needs what
+	// is stored gives ErrCorrupt; [Put] and [Delete] replace it. A store that cannot
+	// change several Pods at once refuses that with [errors.ErrUnsupported]. Changes
+	// that change nothing write nothing, and the Pod keeps its Version; changes that
+	// do give each Pod they change a new Revision, and all of them the same Number.
+	Apply(ctx context.Context, changes []Change, opts *ApplyOptions) ([]Applied, error)
 
 	// Update reads one Pod, lets edit change it, and writes the result, as one
 	// atomic step: no other change of that Pod falls between. A missing Pod is
@@ -76,9 +82,46 @@ type Lister interface {
 
 // ReadOptions say what a caller does not need.
 type ReadOptions struct {
-	// OmitManifest leaves Manifest nil, and unread where the backend can. Do not
-	// write such metadata back.
+	// OmitManifest leaves Manifest nil, and unread where the backend can.
 	OmitManifest bool
+	// OmitReclaimed leaves Reclaimed nil, and unread where the backend can: the
+	// history may be long.
+	OmitReclaimed bool
+}
+
+// Part returns a copy of m without what is not wanted.
+func (o ReadOptions) Part(m *Metadata) *Metadata {
+	part := *m
+	if o.OmitManifest {
+		part.Manifest = nil
+	}
+	if o.OmitReclaimed {
+		part.Reclaimed = nil
+	}
+	part.Omitted = o
+	return part.Clone()
+}
+
+// PartReader is the optional ability to read less than a whole Pod for less. Use
+// [ReadPart].
+type PartReader interface {
+	// ReadPart is [MetadataStore] Read without what opts leave out. What it returns
+	// remembers that in Omitted, and no store writes it. Damage of what was left out
+	// need not be noticed.
+	ReadPart(ctx context.Context, name string, opts ReadOptions) (*Metadata, error)
+}
+
+// ReadPart reads one Pod of s without what opts leave out: see [PartReader]. A
+// store without that ability reads the whole Pod.
+func ReadPart(ctx context.Context, s MetadataStore, name string, opts ReadOptions) (*Metadata, error) {
+	if r, ok := s.(PartReader); ok {
+		return r.ReadPart(ctx, name, opts)
+	}
+	m, err := s.Read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return opts.Part(m), nil
 }
 
 // PodUpdater is the optional ability of one atomic edit over several named
@@ -97,10 +140,10 @@ type PodUpdater interface {
 	UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error)
 }
 
-// BatchWriter is the optional ability to write many Pods for less than one
-// Write each.
+// BatchWriter is the optional ability of a store that cannot change several Pods at
+// once to write many for less than one [Write] each.
 type BatchWriter interface {
-	// WriteBatch is Write for each element. Each Pod is written whole or not at
+	// WriteBatch is [Write] for each element. Each Pod is written whole or not at
 	// all; all that succeeded are durable on return. The result has one error for
 	// each element, nil where it was written.
 	WriteBatch(ctx context.Context, pods []*Metadata) []error
@@ -149,12 +192,9 @@ func All(ctx context.Context, s MetadataStore, opts ReadOptions) iter.Seq2[*Meta
 	return func(yield func(*Metadata, error) bool) {
 		names, listErr := s.List(ctx)
 		for _, name := range names {
-			m, err := s.Read(ctx, name)
+			m, err := ReadPart(ctx, s, name, opts)
 			if errors.Is(err, ErrNotFound) {
 				continue
-			}
-			if m != nil && opts.OmitManifest {
-				m.Manifest = nil
 			}
 			if !yield(m, err) {
 				return

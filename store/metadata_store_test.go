@@ -25,7 +25,7 @@ func dirWith(t *testing.T, names ...string) *jsonexport.Dir {
 	for _, name := range names {
 		m := whole()
 		m.PodName = name
-		if err := d.Write(context.Background(), m); err != nil {
+		if err := store.Write(context.Background(), d, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestAllWithoutListerLeavesOutWhatIsDeletedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		names = append(names, m.PodName)
-		if err := s.Delete(ctx, "b"); err != nil {
+		if err := store.Do(ctx, s, "b", store.Delete{}); err != nil {
 			t.Fatal(err)
 		}
 	}

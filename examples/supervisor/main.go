@@ -102,10 +102,10 @@ func (s *supervisor) work(ctx context.Context) error {
 	// between leaves a pointer and not a lost session.
 	session := store.NewSessionID()
 	manifest := json.RawMessage(`{"model": "large-2", "tools": ["spawn", "read", "write"]}`)
-	if _, err := store.SetActive(ctx, s.pods, "coordinator", store.PendingSegment(session), manifest); err != nil {
+	if err := store.Do(ctx, s.pods, "coordinator", store.SetActive{Active: store.PendingSegment(session), Manifest: manifest}); err != nil {
 		return err
 	}
-	if _, err := store.SetActive(ctx, s.pods, "coordinator", store.ActiveIn(session, store.NewSegmentID()), manifest); err != nil {
+	if err := store.Do(ctx, s.pods, "coordinator", store.SetActive{Active: store.ActiveIn(session, store.NewSegmentID()), Manifest: manifest}); err != nil {
 		return err
 	}
 	s.say("coordinator writes session %v", session)

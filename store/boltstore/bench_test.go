@@ -77,7 +77,7 @@ func addPeers(b *testing.B, pods, writers int) {
 				if i < 0 {
 					return
 				}
-				if _, err := store.AddPeer(ctx, s, podName(rand.IntN(pods)), fmt.Sprint("peer-", i%50)); err != nil {
+				if err := store.Do(ctx, s, podName(rand.IntN(pods)), store.AddPeer{PodName: fmt.Sprint("peer-", i%50)}); err != nil {
 					b.Error(err)
 				}
 			}
@@ -93,7 +93,7 @@ func BenchmarkUnchangedUpdate(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := store.AddPeer(ctx, s, podName(rand.IntN(1000)), "a"); err != nil {
+		if err := store.Do(ctx, s, podName(rand.IntN(1000)), store.AddPeer{PodName: "a"}); err != nil {
 			b.Fatal(err)
 		}
 	}

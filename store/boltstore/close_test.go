@@ -39,7 +39,7 @@ func TestCloseWhileReading(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Write(t.Context(), &store.Metadata{PodName: "pod", Manifest: json.RawMessage(`{}`)}); err != nil {
+		if err := store.Write(t.Context(), s, &store.Metadata{PodName: "pod", Manifest: json.RawMessage(`{}`)}); err != nil {
 			t.Fatal(err)
 		}
 		var reading sync.WaitGroup
@@ -83,7 +83,7 @@ func TestFileOutgrowsMapping(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Write(t.Context(), &store.Metadata{PodName: "pod"}); err != nil {
+	if err := store.Write(t.Context(), s, &store.Metadata{PodName: "pod"}); err != nil {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
@@ -106,7 +106,7 @@ func TestFileOutgrowsMapping(t *testing.T) {
 	manifest := []byte(`"` + string(bytes.Repeat([]byte("a"), 100_000)) + `"`)
 	within(t, 2*time.Minute, "a Write or a Read", func() {
 		for i := range 300 { // 30 MB: more than ten mappings
-			if err := s.Write(t.Context(), &store.Metadata{PodName: fmt.Sprint("pod-", i), Manifest: manifest}); err != nil {
+			if err := store.Write(t.Context(), s, &store.Metadata{PodName: fmt.Sprint("pod-", i), Manifest: manifest}); err != nil {
 				t.Error(err)
 				break
 			}

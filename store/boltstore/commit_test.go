@@ -214,7 +214,7 @@ func TestCloseFailsWhatHasNotBegun(t *testing.T) {
 	s := openNew(t)
 	release := block(t, s)
 	result := make(chan error)
-	go func() { result <- s.Delete(context.Background(), "x") }()
+	go func() { result <- store.Do(context.Background(), s, "x", store.Delete{}) }()
 	queued(s, 1)
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
@@ -231,7 +231,7 @@ func TestCloseFailsWhatHasNotBegun(t *testing.T) {
 	if _, err := s.Read(context.Background(), "blocker"); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("read after close: %v", err)
 	}
-	if err := s.Write(context.Background(), &store.Metadata{PodName: "x"}); !errors.Is(err, store.ErrClosed) {
+	if err := store.Write(context.Background(), s, &store.Metadata{PodName: "x"}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("write after close: %v", err)
 	}
 }
@@ -277,24 +277,24 @@ func TestUnchangedUpdateCommitsNothing(t *testing.T) {
 	ctx := context.Background()
 	m := &store.Metadata{PodName: "a", Manifest: []byte(`{"x": [1, 2.50]}`), Extra: map[string]json.RawMessage{"later": []byte(`{"b":1, "a":2}`)},
 		Children: []store.SpawnedChild{{PodName: "c", ScopeDelegated: []store.ScopeRule{}}}}
-	if err := s.Write(ctx, m); err != nil {
+	if err := store.Write(ctx, s, m); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.AddPeer(ctx, s, "a", "b"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	before := s.txid(t)
 	for name, op := range map[string]func() error{
-		"add peer again": func() error { _, err := store.AddPeer(ctx, s, "a", "b"); return err },
+		"add peer again": func() error { err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); return err },
 		"same manifest in another notation": func() error {
-			_, err := store.SetActive(ctx, s, "a", nil, []byte(`{ "x":[1,25e-1] }`))
+			err := store.Do(ctx, s, "a", store.SetActive{Active: nil, Manifest: []byte(`{ "x":[1,25e-1] }`)})
 			return err
 		},
-		"remove who is not there": func() error { _, err := store.RemovePeer(ctx, s, "a", "z"); return err },
-		"delete who is not there": func() error { return s.Delete(ctx, "z") },
+		"remove who is not there": func() error { err := store.Do(ctx, s, "a", store.RemovePeer{PodName: "z"}); return err },
+		"delete who is not there": func() error { return store.Do(ctx, s, "z", store.Delete{}) },
 		"write the same": func() error {
 			m.Peers = []store.Peer{{PodName: "b"}}
-			return s.Write(ctx, m)
+			return store.Write(ctx, s, m)
 		},
 		"update nothing": func() error {
 			_, err := s.UpdatePods(ctx, []string{"a", "z"}, func([]*store.Metadata) error { return nil })
@@ -316,14 +316,14 @@ func TestUnchangedUpdateCommitsNothing(t *testing.T) {
 func TestCommitErrorPoisons(t *testing.T) {
 	s := openNew(t)
 	ctx := context.Background()
-	if _, err := store.AddPeer(ctx, s, "a", "b"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	s.file.Close() // every write of bbolt now fails
 	var wg sync.WaitGroup
 	for i := range 3 {
 		wg.Go(func() {
-			if _, err := store.AddPeer(ctx, s, fmt.Sprint("pod-", i), "x"); !errors.Is(err, store.ErrUnusable) {
+			if err := store.Do(ctx, s, fmt.Sprint("pod-", i), store.AddPeer{PodName: "x"}); !errors.Is(err, store.ErrUnusable) {
 				t.Errorf("a change that failed: %v", err)
 			}
 		})
@@ -332,7 +332,7 @@ func TestCommitErrorPoisons(t *testing.T) {
 	for name, err := range map[string]error{
 		"read":  second(s.Read(ctx, "a")),
 		"list":  second(s.List(ctx)),
-		"write": s.Write(ctx, &store.Metadata{PodName: "c"}),
+		"write": store.Write(ctx, s, &store.Metadata{PodName: "c"}),
 	} {
 		if !errors.Is(err, store.ErrUnusable) {
 			t.Errorf("%s: %v", name, err)

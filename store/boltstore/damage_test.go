@@ -25,7 +25,7 @@ func spoiled(t *testing.T, f func(tx *bolt.Tx) error) string {
 	for _, name := range []string{"a", "b", "c"} {
 		m := sample()
 		m.PodName = name
-		if err := s.Write(context.Background(), m); err != nil {
+		if err := store.Write(context.Background(), s, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,18 +105,18 @@ func TestDamagedPod(t *testing.T) {
 			if bad := damagedPods(s); len(bad) != 1 || bad[0] != "b" {
 				t.Errorf("listing names %q", bad)
 			}
-			if _, err := store.AddPeer(ctx, s, "b", "x"); !errors.Is(err, store.ErrCorrupt) {
+			if err := store.Do(ctx, s, "b", store.AddPeer{PodName: "x"}); !errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("update: %v", err)
 			}
 			if err := store.LinkPeers(ctx, s, "a", "b"); !errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("link: %v", err)
 			}
-			if m, err := store.AddPeer(ctx, s, "a", "x"); err != nil || !m.HasPeer("x") {
+			if m, err := store.DoAndRead(ctx, s, "a", store.AddPeer{PodName: "x"}); err != nil || !m.HasPeer("x") {
 				t.Errorf("a healthy Pod cannot be written: %v", err)
 			}
 			m := sample()
 			m.PodName = "b"
-			if err := s.Write(ctx, m); err != nil {
+			if err := store.Write(ctx, s, m); err != nil {
 				t.Errorf("overwriting: %v", err)
 			}
 			if got, err := s.Read(ctx, "b"); err != nil || got.Diff(m) != "" {
@@ -130,7 +130,7 @@ func TestDamagedPod(t *testing.T) {
 		t.Run(name+", deleted", func(t *testing.T) {
 			path := spoiled(t, damage)
 			s := open(t, path, nil)
-			if err := s.Delete(ctx, "b"); err != nil {
+			if err := store.Do(ctx, s, "b", store.Delete{}); err != nil {
 				t.Fatal(err)
 			}
 			if names, err := s.List(ctx); err != nil || strings.Join(names, "") != "ac" {
@@ -243,10 +243,10 @@ func TestVanishedPod(t *testing.T) {
 	if _, err := s.Read(ctx, "b"); !errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
 		t.Errorf("read: %v", err)
 	}
-	if _, err := store.AddPeer(ctx, s, "b", "x"); !errors.Is(err, store.ErrCorrupt) {
+	if err := store.Do(ctx, s, "b", store.AddPeer{PodName: "x"}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("an update makes an empty Pod of one that was lost: %v", err)
 	}
-	if _, err := store.AddPeer(ctx, s, "a", "x"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "x"}); err != nil {
 		t.Errorf("the others cannot be written: %v", err)
 	}
 	if err := Compact(ctx, path, path+".compact", &Options{LockTimeout: 1}); !errors.Is(err, store.ErrLocked) {
@@ -275,13 +275,13 @@ func TestBucketInPod(t *testing.T) {
 	m := sample()
 	m.PodName = "b"
 	for name, err := range map[string]error{
-		"read": second(s.Read(ctx, "b")), "write": s.Write(ctx, m), "delete": s.Delete(ctx, "b"),
+		"read": second(s.Read(ctx, "b")), "write": store.Write(ctx, s, m), "delete": store.Do(ctx, s, "b", store.Delete{}),
 	} {
 		if !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := store.AddPeer(ctx, s, "a", "x"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "x"}); err != nil {
 		t.Errorf("the others cannot be written: %v", err)
 	}
 }
@@ -347,7 +347,7 @@ func bigPods(t *testing.T) string {
 		if name == "b" {
 			m.Manifest = []byte(`"` + strings.Repeat("m", 3*pageSize) + `"`)
 		}
-		if err := s.Write(context.Background(), m); err != nil {
+		if err := store.Write(context.Background(), s, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -399,7 +399,7 @@ func TestDamagedPages(t *testing.T) {
 			s := open(t, path, nil)
 			for _, pod := range []string{"a", "b", "c"} {
 				_, err := s.Read(ctx, pod)
-				_, upErr := store.AddPeer(ctx, s, pod, "new")
+				_, upErr := store.Do(ctx, s, pod, store.AddPeer{PodName: "new"})
 				if pod == c.pod {
 					if !errors.Is(err, store.ErrCorrupt) || !errors.Is(upErr, store.ErrCorrupt) {
 						t.Errorf("damaged Pod: read %v, update %v", err, upErr)
@@ -412,10 +412,10 @@ func TestDamagedPages(t *testing.T) {
 				t.Errorf("all: %v", errs)
 			}
 			// Neither deleting nor overwriting may free what is another's.
-			delErr := s.Delete(ctx, c.pod)
+			delErr := store.Do(ctx, s, c.pod, store.Delete{})
 			m := sample()
 			m.PodName = c.pod
-			writeErr := s.Write(ctx, m)
+			writeErr := store.Write(ctx, s, m)
 			t.Logf("delete: %v; write: %v", delErr, writeErr)
 			if err := s.Close(); err != nil {
 				t.Fatal(err)

@@ -26,7 +26,7 @@ func Example() {
 	session := store.NewSessionID()
 	for _, name := range []string{"planner", "coder"} {
 		manifest := fmt.Appendf(nil, `{"pod": {"name": %q}}`, name)
-		if _, err := store.SetActive(ctx, pods, name, store.PendingSegment(session), manifest); err != nil {
+		if err := store.Do(ctx, pods, name, store.SetActive{Active: store.PendingSegment(session), Manifest: manifest}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -52,7 +52,7 @@ func ExampleStore_UpdatePods() {
 		log.Fatal(err)
 	}
 	defer pods.Close()
-	if _, err := store.SetChildren(ctx, pods, "old", []store.SpawnedChild{{PodName: "worker"}}); err != nil {
+	if err := store.Do(ctx, pods, "old", store.SetChildren{Children: []store.SpawnedChild{{PodName: "worker"}}}); err != nil {
 		log.Fatal(err)
 	}
 	after, err := pods.UpdatePods(ctx, []string{"old", "new"}, func(p []*store.Metadata) error {
@@ -98,7 +98,7 @@ func ExampleStore_All() {
 	}
 	defer pods.Close()
 	for _, name := range []string{"b", "a"} {
-		if err := pods.Write(ctx, &store.Metadata{PodName: name}); err != nil {
+		if err := store.Write(ctx, pods, &store.Metadata{PodName: name}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -107,7 +107,7 @@ func ExampleStore_All() {
 			log.Print(err) // a damaged Pod; the others follow
 			continue
 		}
-		if _, err := store.AddPeer(ctx, pods, m.PodName, "watcher"); err != nil {
+		if err := store.Do(ctx, pods, m.PodName, store.AddPeer{PodName: "watcher"}); err != nil {
 			log.Fatal(err)
 		}
 		fmt.Println(m.PodName)

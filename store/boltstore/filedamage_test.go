@@ -101,11 +101,11 @@ func TestDamagedInPlace(t *testing.T) {
 	if errs := damagedPods2(s); len(errs) != 1 || !strings.Contains(errs[0].Error(), `"b"`) {
 		t.Errorf("all: %v", errs)
 	}
-	if err := s.Delete(ctx, "b"); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "salvage") {
+	if err := store.Do(ctx, s, "b", store.Delete{}); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "salvage") {
 		t.Errorf("delete: %v", err)
 	}
 	for _, pod := range []string{"a", "c"} {
-		if m, err := store.AddPeer(ctx, s, pod, "new"); err != nil || !m.HasPeer("new") {
+		if m, err := store.DoAndRead(ctx, s, pod, store.AddPeer{PodName: "new"}); err != nil || !m.HasPeer("new") {
 			t.Errorf("%s cannot be written: %v", pod, err)
 		}
 	}
@@ -228,14 +228,14 @@ func TestNamesAndTheirRecord(t *testing.T) {
 			if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), c.says) || len(names) != c.listed {
 				t.Errorf("list: %q %v", names, err)
 			}
-			if _, err := store.AddPeer(ctx, s, "a", "new"); err != nil {
+			if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "new"}); err != nil {
 				t.Errorf("a Pod that is there: %v", err)
 			}
 			var got []error
 			for _, err := range []error{
-				s.Write(ctx, &store.Metadata{PodName: "new"}),
+				store.Write(ctx, s, &store.Metadata{PodName: "new"}),
 				second(s.UpdatePods(ctx, []string{"newer"}, func(p []*store.Metadata) error { p[0] = &store.Metadata{}; return nil })),
-				s.Delete(ctx, "c"),
+				store.Do(ctx, s, "c", store.Delete{}),
 			} {
 				if (err == nil) != c.creates || err != nil && !errors.Is(err, store.ErrCorrupt) {
 					got = append(got, err)
@@ -274,7 +274,7 @@ func TestValueOfTheWrongShape(t *testing.T) {
 	}
 	m := sample()
 	m.PodName = "b"
-	if err := s.Write(ctx, m); err != nil {
+	if err := store.Write(ctx, s, m); err != nil {
 		t.Error(err)
 	}
 	checks(t, s)
@@ -347,8 +347,8 @@ func TestTooLargeAsStored(t *testing.T) {
 	large := []store.ReclaimedChild{{PodName: "x", ScopeDelegated: []store.ScopeRule{{Target: strings.Repeat("t", codec.MaxPayload)}}}}
 	before := s.txid(t)
 	for what, err := range map[string]error{
-		"write":                s.Write(ctx, &store.Metadata{PodName: "a", Reclaimed: large}),
-		"write over a damaged": s.Write(ctx, &store.Metadata{PodName: "b", Reclaimed: large}),
+		"write":                store.Write(ctx, s, &store.Metadata{PodName: "a", Reclaimed: large}),
+		"write over a damaged": store.Write(ctx, s, &store.Metadata{PodName: "b", Reclaimed: large}),
 		"update":               second(s.Update(ctx, "c", func(m *store.Metadata) error { m.Reclaimed = large; return nil })),
 		"update that creates":  second(s.Update(ctx, "d", func(m *store.Metadata) error { m.Reclaimed = large; return nil })),
 	} {

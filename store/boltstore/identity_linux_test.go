@@ -272,7 +272,7 @@ func TestReadOnlyMedia(t *testing.T) {
 	t.Cleanup(func() { exec.Command("umount", dir).Run() })
 	path := filepath.Join(dir, "pods.db")
 	s := openAt(t, path, nil)
-	if _, err := store.AddPeer(context.Background(), s, "a", "b"); err != nil {
+	if err := store.Do(context.Background(), s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -286,7 +286,7 @@ func TestReadOnlyMedia(t *testing.T) {
 	} else {
 		c.Close()
 	}
-	if err := s.Delete(context.Background(), "a"); !errors.Is(err, store.ErrReadOnly) {
+	if err := store.Do(context.Background(), s, "a", store.Delete{}); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("Delete: %v", err)
 	}
 	s.Close()
@@ -305,7 +305,7 @@ func TestCutShortWhileOpen(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pods.db")
 		s := openAt(t, path, nil)
 		for i := range 50 {
-			if err := s.Write(ctx, &store.Metadata{PodName: fmt.Sprint("pod-", i), Manifest: []byte(`"` + strings.Repeat("m", 3000) + `"`)}); err != nil {
+			if err := store.Write(ctx, s, &store.Metadata{PodName: fmt.Sprint("pod-", i), Manifest: []byte(`"` + strings.Repeat("m", 3000) + `"`)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -327,7 +327,7 @@ func TestCutShortWhileOpen(t *testing.T) {
 		if _, err := s.List(ctx); err != nil && !errors.Is(err, store.ErrCorrupt) && !errors.Is(err, store.ErrUnusable) {
 			t.Errorf("List: %v", err)
 		}
-		if _, err := store.AddPeer(ctx, s, "pod-1", "p"); err == nil {
+		if err := store.Do(ctx, s, "pod-1", store.AddPeer{PodName: "p"}); err == nil {
 			t.Errorf("cut to %d bytes, and a change succeeds", keep)
 		}
 		s.Close()

@@ -90,7 +90,7 @@ func latencies(b *testing.B, s *Store, pods, n int) []time.Duration {
 		writing.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 				start := time.Now()
-				_, err := store.AddPeer(context.Background(), s, podName(rand.IntN(pods)), fmt.Sprint("peer-", rand.IntN(50)))
+				err := store.Do(context.Background(), s, podName(rand.IntN(pods)), store.AddPeer{PodName: fmt.Sprint("peer-", rand.IntN(50))})
 				took[i] = time.Since(start)
 				if err != nil {
 					b.Error(err)

@@ -22,7 +22,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
 	big := &store.Metadata{PodName: "big", Manifest: []byte(`"` + strings.Repeat("x", 4<<20) + `"`)}
-	if err := s.Write(ctx, big); err != nil {
+	if err := store.Write(ctx, s, big); err != nil {
 		t.Fatal(err)
 	}
 	socket := serve(t, s)
@@ -41,7 +41,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 		if _, err := conn.Read(one); err != nil {
 			t.Fatal(err) // what is in the socket's buffer still arrives
 		}
-		if _, err := store.AddPeer(ctx, s, "a", fmt.Sprint("b", seconds)); err != nil {
+		if err := store.Do(ctx, s, "a", store.AddPeer{PodName: fmt.Sprint("b", seconds)}); err != nil {
 			t.Error(err)
 		}
 		_, c, err := OpenLive(ctx, socket, t.TempDir())

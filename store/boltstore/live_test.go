@@ -55,7 +55,7 @@ func TestSnapshotsAreOneMoment(t *testing.T) {
 		m := sample()
 		m.PodName, m.Peers = name, nil
 		m.Manifest = []byte(`"` + strings.Repeat("x", 10000) + `"`)
-		if err := s.Write(ctx, m); err != nil {
+		if err := store.Write(ctx, s, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +81,7 @@ func TestSnapshotsAreOneMoment(t *testing.T) {
 		if errA != nil || errB != nil || a.HasPeer("b") != b.HasPeer("a") {
 			t.Errorf("%s: a link has one side (%v, %v)", how, errA, errB)
 		}
-		if err := m.Delete(ctx, "a"); !errors.Is(err, store.ErrReadOnly) {
+		if err := store.Do(ctx, m, "a", store.Delete{}); !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: delete: %v", how, err)
 		}
 	}
@@ -116,7 +116,7 @@ func TestStuckClientHoldsNothing(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
 	big := &store.Metadata{PodName: "big", Manifest: []byte(`"` + strings.Repeat("x", 4<<20) + `"`)}
-	if err := s.Write(ctx, big); err != nil {
+	if err := store.Write(ctx, s, big); err != nil {
 		t.Fatal(err)
 	}
 	socket := serve(t, s)
@@ -137,7 +137,7 @@ func TestStuckClientHoldsNothing(t *testing.T) {
 	if n := s.db.Stats().OpenTxN; n != 0 {
 		t.Errorf("%d transactions are open", n)
 	}
-	if _, err := store.AddPeer(ctx, s, "a", "b"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Error(err)
 	}
 	short, cancel := context.WithTimeout(ctx, busyPause/2)
@@ -242,11 +242,11 @@ func TestCompact(t *testing.T) {
 		m := sample()
 		m.PodName = fmt.Sprint("pod-", i)
 		m.Manifest = []byte(`"` + strings.Repeat("x", 5000) + `"`)
-		if err := s.Write(ctx, m); err != nil {
+		if err := store.Write(ctx, s, m); err != nil {
 			t.Fatal(err)
 		}
 		if i%10 != 0 {
-			if err := s.Delete(ctx, m.PodName); err != nil {
+			if err := store.Do(ctx, s, m.PodName, store.Delete{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -275,7 +275,7 @@ func TestCompact(t *testing.T) {
 func TestBackup(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
-	if err := s.Write(ctx, sample()); err != nil {
+	if err := store.Write(ctx, s, sample()); err != nil {
 		t.Fatal(err)
 	}
 	dst := s.path + ".backup"
@@ -290,7 +290,7 @@ func TestBackup(t *testing.T) {
 		t.Errorf("%v %v", info, err)
 	}
 	b := open(t, dst, &Options{FullCheck: true}) // a backup can be written like any other
-	if m, err := store.AddPeer(ctx, b, "agent", "new"); err != nil || !m.HasPeer("new") {
+	if m, err := store.DoAndRead(ctx, b, "agent", store.AddPeer{PodName: "new"}); err != nil || !m.HasPeer("new") {
 		t.Errorf("%v %v", m, err)
 	}
 	path := spoiled(t, flip("b", "peers"))

@@ -52,7 +52,7 @@ func TestOpener(t *testing.T) {
 	case "hold", "read":
 		io.Copy(io.Discard, os.Stdin) // until the parent closes it
 	case "add":
-		if _, err := store.AddPeer(context.Background(), s, "shared", fmt.Sprint("peer-", os.Getpid())); err != nil {
+		if err := store.Do(context.Background(), s, "shared", store.AddPeer{PodName: fmt.Sprint("peer-", os.Getpid())}); err != nil {
 			fmt.Println("failed", err)
 		}
 	}
@@ -120,7 +120,7 @@ func newFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pods.db")
 	s := openAt(t, path, nil)
-	if _, err := store.AddPeer(context.Background(), s, "a", "b"); err != nil {
+	if err := store.Do(context.Background(), s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -269,7 +269,7 @@ func TestFileTakenAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			now, _ := os.ReadFile(path)
-			if _, err := store.AddPeer(ctx, s, "a", "c"); !errors.Is(err, store.ErrUnusable) {
+			if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "c"}); !errors.Is(err, store.ErrUnusable) {
 				t.Errorf("a change afterwards: %v", err)
 			}
 			if _, err := s.Read(ctx, "a"); !errors.Is(err, store.ErrUnusable) {
@@ -298,7 +298,7 @@ func TestRelativePath(t *testing.T) {
 		t.Errorf("Path is %q", s.Path())
 	}
 	t.Chdir(t.TempDir())
-	if _, err := store.AddPeer(ctx, s, "a", "b"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Error(err)
 	}
 	if _, c, err := s.Snapshot(ctx); err != nil {

@@ -53,7 +53,7 @@ func ExampleStore_Stats() {
 	defer pods.Close()
 	expvar.Publish("podstore", expvar.Func(func() any { return pods.Stats() }))
 
-	if _, err := store.AddPeer(context.Background(), pods, "a", "b"); err != nil {
+	if err := store.Do(context.Background(), pods, "a", store.AddPeer{PodName: "b"}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(strings.HasPrefix(expvar.Get("podstore").String(), `{"Commits":1,"Changes":1,`))

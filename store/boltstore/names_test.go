@@ -57,7 +57,7 @@ func TestErrorsNameWhatWasGiven(t *testing.T) {
 	named(t, err, context.Canceled, dst)
 
 	whole := openNew(t)
-	if _, err := store.AddPeer(ctx, whole, "a", "b"); err != nil {
+	if err := store.Do(ctx, whole, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	live, c, err = OpenLive(ctx, serve(t, whole), tmp)
@@ -242,7 +242,7 @@ func TestRenameDoesNotReplace(t *testing.T) {
 func TestCopyIsRefused(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
-	if _, err := store.AddPeer(ctx, s, "a", "b"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
@@ -264,7 +264,7 @@ func TestCopyIsRefused(t *testing.T) {
 	if n, err := s.WriteTo(&out); err != nil || n != int64(out.Len()) {
 		t.Errorf("%d of %d bytes, %v", n, out.Len(), err)
 	}
-	if _, err := store.AddPeer(ctx, s, "a", "c"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "c"}); err != nil {
 		t.Errorf("a change afterwards: %v", err)
 	}
 }
@@ -275,7 +275,7 @@ func TestDirectoryTakenAway(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "in", "pods.db")
 	s := open(t, path, nil)
-	if _, err := store.AddPeer(ctx, s, "a", "b"); err != nil {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	socket := serve(t, s)
@@ -292,7 +292,7 @@ func TestDirectoryTakenAway(t *testing.T) {
 	if m, err := s.Read(ctx, "a"); err != nil || !m.HasPeer("b") {
 		t.Errorf("reading: %+v %v", m, err)
 	}
-	if _, err := store.AddPeer(ctx, s, "a", "c"); !errors.Is(err, store.ErrUnusable) {
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "c"}); !errors.Is(err, store.ErrUnusable) {
 		t.Errorf("a change: %v", err)
 	}
 	if _, _, err := s.Snapshot(ctx); !errors.Is(err, store.ErrUnusable) {

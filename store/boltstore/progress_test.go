@@ -19,7 +19,7 @@ func TestProgress(t *testing.T) {
 	}
 	const pods = 70
 	for i := range pods {
-		if err := s.Write(t.Context(), &store.Metadata{PodName: fmt.Sprintf("pod-%02d", i)}); err != nil {
+		if err := store.Write(t.Context(), s, &store.Metadata{PodName: fmt.Sprintf("pod-%02d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ func TestNewestRootLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Write(t.Context(), &store.Metadata{PodName: "first"}); err != nil {
+	if err := store.Write(t.Context(), s, &store.Metadata{PodName: "first"}); err != nil {
 		t.Fatal(err)
 	}
 	pods := func(yield func(*store.Metadata, error) bool) {

@@ -52,7 +52,7 @@ func TestFormatIsAsDrawn(t *testing.T) {
 	s := open(t, path, nil)
 	pending := store.PendingSegment(sample().Active.SessionID)
 	for _, m := range []*store.Metadata{sample(), {PodName: "empty"}, {PodName: "line\nbreak", Active: pending}} {
-		if err := s.Write(ctx, m); err != nil {
+		if err := store.Write(ctx, s, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +83,7 @@ func TestReadsReleasedFormats(t *testing.T) {
 		os.Remove(frozen)
 		s := open(t, frozen, nil)
 		for _, m := range []*store.Metadata{sample(), {PodName: "empty"}} {
-			if err := s.Write(context.Background(), m); err != nil {
+			if err := store.Write(context.Background(), s, m); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -45,18 +45,18 @@ func TestPagesDamagedWhileOpen(t *testing.T) {
 			if _, err := s.Read(ctx, c.pod); !errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("read: %v", err)
 			}
-			if _, err := store.AddPeer(ctx, s, c.pod, "new"); !errors.Is(err, store.ErrCorrupt) {
+			if err := store.Do(ctx, s, c.pod, store.AddPeer{PodName: "new"}); !errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("update: %v", err)
 			}
 			if errs := damagedPods2(s); len(errs) != 1 || !errors.Is(errs[0], store.ErrCorrupt) || !strings.Contains(errs[0].Error(), fmt.Sprintf("%q", c.pod)) {
 				t.Errorf("all: %v", errs)
 			}
-			delErr := s.Delete(ctx, c.pod)
+			delErr := store.Do(ctx, s, c.pod, store.Delete{})
 			if delErr != nil && !errors.Is(delErr, store.ErrCorrupt) {
 				t.Errorf("delete: %v", delErr)
 			}
 			for _, pod := range remove([]string{"a", "b", "c"}, c.pod) {
-				if m, err := store.AddPeer(ctx, s, pod, "new"); err != nil || !m.HasPeer("new") {
+				if m, err := store.DoAndRead(ctx, s, pod, store.AddPeer{PodName: "new"}); err != nil || !m.HasPeer("new") {
 					t.Errorf("%s cannot be written: %v", pod, err)
 				}
 			}
@@ -84,8 +84,8 @@ func TestNameDamagedWhileOpen(t *testing.T) {
 	m := sample()
 	m.PodName = "b"
 	for what, err := range map[string]error{
-		"write": s.Write(ctx, m), "read": second(s.Read(ctx, "b")),
-		"update": second(store.AddPeer(ctx, s, "b", "x")), "delete": s.Delete(ctx, "b"),
+		"write": store.Write(ctx, s, m), "read": second(s.Read(ctx, "b")),
+		"update": second(store.Do(ctx, s, "b", store.AddPeer{PodName: "x"})), "delete": store.Do(ctx, s, "b", store.Delete{}),
 	} {
 		if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), `"b"`) {
 			t.Errorf("%s: %v", what, err)
@@ -98,7 +98,7 @@ func TestNameDamagedWhileOpen(t *testing.T) {
 		t.Errorf("list: %q %v", names, err)
 	}
 	for _, pod := range []string{"a", "c"} {
-		if _, err := store.AddPeer(ctx, s, pod, "new"); err != nil {
+		if err := store.Do(ctx, s, pod, store.AddPeer{PodName: "new"}); err != nil {
 			t.Errorf("%s: %v", pod, err)
 		}
 	}

@@ -123,7 +123,7 @@ func TestTLSAndUsers(t *testing.T) {
 	if _, err := s.Update(background, "new", increment); err != nil {
 		t.Error(err)
 	}
-	if err := s.Delete(background, "a"); err != nil {
+	if err := store.Do(background, s, "a", store.Delete{}); err != nil {
 		t.Error(err)
 	}
 	if names, err := s.List(background); err != nil || len(names) != 2 {
@@ -136,7 +136,7 @@ func TestTLSAndUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for method, err := range map[string]error{
-		"Write": elsewhere.Write(background, bulky("a")), "Delete": elsewhere.Delete(background, "a"),
+		"Write": store.Write(background, elsewhere, bulky("a")), "Delete": store.Do(background, elsewhere, "a", store.Delete{}),
 		"Read": func() error { _, err := elsewhere.Read(background, "a"); return err }(),
 	} {
 		if !errors.Is(err, rpctypes.ErrPermissionDenied) {

@@ -41,7 +41,7 @@ func BenchmarkLatency(b *testing.B) {
 			{"read", func(i int) error { _, err := s.Read(background, podName(i)); return err },
 				map[string]func(i int) error{"get": func(i int) error { return raw.read(s, i) }}},
 			{"addpeer", func(i int) error {
-				_, err := store.AddPeer(background, s, podName(i), fmt.Sprint("new-", i))
+				err := store.Do(background, s, podName(i), store.AddPeer{PodName: fmt.Sprint("new-", i)})
 				return err
 			}, map[string]func(i int) error{"txn": raw.txn, "get+txn": func(i int) error {
 				if err := raw.read(s, i); err != nil {
@@ -49,14 +49,17 @@ func BenchmarkLatency(b *testing.B) {
 				}
 				return raw.txn(i)
 			}}},
-			{"addpeer-unchanged", func(i int) error { _, err := store.AddPeer(background, s, podName(i), "peer"); return err },
+			{"addpeer-unchanged", func(i int) error {
+				err := store.Do(background, s, podName(i), store.AddPeer{PodName: "peer"})
+				return err
+			},
 				map[string]func(i int) error{"get": func(i int) error { return raw.read(s, i) }}},
 			{"linkpeers", func(i int) error { return store.LinkPeers(background, s, podName(i), podName(i+1)) },
 				map[string]func(i int) error{"txn": raw.txn}},
 			{"write", func(i int) error {
 				m := varied(15*i + 9)
 				m.PodName = podName(i)
-				return s.Write(background, m)
+				return store.Write(background, s, m)
 			}, map[string]func(i int) error{"txn": raw.txn}},
 		} {
 			b.Run(fmt.Sprintf("members=%d/%s", members, c.name), func(b *testing.B) {

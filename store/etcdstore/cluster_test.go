@@ -94,10 +94,10 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 	s := newStore(t, newClient(t, nil, server.endpoints...), opts)
 	put(t, s, bulky("agent"))
 	calls := func(ctx context.Context) map[string]error {
-		errs := map[string]error{"Write": s.Write(ctx, bulky("new")), "Delete": s.Delete(ctx, "agent")}
+		errs := map[string]error{"Write": store.Write(ctx, s, bulky("new")), "Delete": store.Do(ctx, s, "agent", store.Delete{})}
 		_, errs["Read"] = s.Read(ctx, "agent")
 		_, errs["List"] = s.List(ctx)
-		_, errs["Update"] = store.AddPeer(ctx, s, "agent", "new")
+		_, errs["Update"] = store.Do(ctx, s, "agent", store.AddPeer{PodName: "new"})
 		_, _, errs["Snapshot"] = s.Snapshot(ctx)
 		return errs
 	}

@@ -31,7 +31,7 @@ func TestFormatIsAsDrawn(t *testing.T) {
 	m := bulky("agent")
 	m.Active = store.ActiveIn(store.SessionID(uuid.MustParse("0197f1d2-5a3b-7c4d-8e6f-0123456789ab")), store.SegmentID(uuid.MustParse("0197f1d2-5a3b-7c4d-8e6f-0123456789ac")))
 	put(t, s, m, &store.Metadata{PodName: "empty"}, &store.Metadata{PodName: "日 本\n"}, &store.Metadata{PodName: "gone"})
-	if err := s.Delete(background, "gone"); err != nil {
+	if err := store.Do(background, s, "gone", store.Delete{}); err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
@@ -96,11 +96,11 @@ func TestRefusesOtherFormats(t *testing.T) {
 			_, read := s.Read(background, "agent")
 			_, list := s.List(background)
 			_, snapshot, _ := s.Snapshot(background)
-			_, edit := store.AddPeer(background, s, "agent", "new")
+			_, edit := store.Do(background, s, "agent", store.AddPeer{PodName: "new"})
 			_, _, err := s.Snapshot(background)
 			for method, err := range map[string]error{
 				"Read": read, "List": list, "All": all, "Update": edit, "Snapshot": err,
-				"Write": s.Write(background, bulky("agent")), "Delete": s.Delete(background, "agent"),
+				"Write": store.Write(background, s, bulky("agent")), "Delete": store.Do(background, s, "agent", store.Delete{}),
 			} {
 				if !errors.Is(err, c.want) {
 					t.Errorf("%s: %v", method, err)
@@ -123,7 +123,10 @@ func TestDamage(t *testing.T) {
 		}
 		return err
 	}
-	del := func(kv clientv3.KV, key string) error { _, err := kv.Delete(background, key); return err }
+	del := func(kv clientv3.KV, key string) error {
+		err := store.Do(background, kv, key, store.Delete{})
+		return err
+	}
 	for name, c := range map[string]struct {
 		spoil  func(kv clientv3.KV, prefix string) error
 		listed bool
@@ -147,7 +150,7 @@ func TestDamage(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if _, err := store.SetActive(background, st, "b", nil, []byte(`"other"`)); err != nil {
+			if err := store.Do(background, st, "b", store.SetActive{Active: nil, Manifest: []byte(`"other"`)}); err != nil {
 				return err
 			}
 			_, err = kv.Put(background, p+"values/b/manifest", string(old.Kvs[0].Value))
@@ -165,7 +168,7 @@ func TestDamage(t *testing.T) {
 			if !errors.Is(err, store.ErrCorrupt) || e.Pod != "b" {
 				t.Errorf("Read: %v", err)
 			}
-			if _, err := store.AddPeer(background, s, "b", "new"); !errors.Is(err, store.ErrCorrupt) {
+			if err := store.Do(background, s, "b", store.AddPeer{PodName: "new"}); !errors.Is(err, store.ErrCorrupt) {
 				t.Errorf("Update: %v", err)
 			}
 			if err := store.LinkPeers(background, s, "a", "b"); !errors.Is(err, store.ErrCorrupt) {
@@ -189,7 +192,7 @@ func TestDamage(t *testing.T) {
 			if err := c.spoil(direct, s.Prefix()); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Delete(background, "b"); err != nil {
+			if err := store.Do(background, s, "b", store.Delete{}); err != nil {
 				t.Error(err)
 			}
 			if _, err := s.Read(background, "b"); !errors.Is(err, store.ErrNotFound) {
@@ -312,7 +315,7 @@ func TestClosedClient(t *testing.T) {
 	if _, err := s.Read(background, "agent"); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Read: %v", err)
 	}
-	if err := s.Delete(background, "agent"); !errors.Is(err, store.ErrClosed) {
+	if err := store.Do(background, s, "agent", store.Delete{}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Delete: %v", err)
 	}
 	for _, prefix := range []string{"", "/", "//"} {

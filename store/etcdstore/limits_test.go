@@ -166,7 +166,7 @@ func TestSendsOnlyWhatChanged(t *testing.T) {
 	w.reads.Store(0)
 	w.set(nil)
 	for range 2 {
-		if _, err := store.AddPeer(background, s, "agent", "peer"); err != nil {
+		if err := store.Do(background, s, "agent", store.AddPeer{PodName: "peer"}); err != nil {
 			t.Fatal(err)
 		}
 		put(t, s, mustRead(t, s, "agent"))
@@ -174,7 +174,7 @@ func TestSendsOnlyWhatChanged(t *testing.T) {
 	if reads, writes := w.reads.Load(), w.writes.Load(); writes != 0 || reads != 6 {
 		t.Errorf("two edits, two reads and two writes that changed nothing sent %d reads and %d writes", reads, writes)
 	}
-	if _, err := store.AddPeer(background, s, "agent", "new"); err != nil {
+	if err := store.Do(background, s, "agent", store.AddPeer{PodName: "new"}); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.writes.Load(); n != 1 {
@@ -206,7 +206,7 @@ func TestNoSpace(t *testing.T) {
 	s := newStore(t, newClient(t, nil, server.endpoints...), nil)
 	written := 0
 	for ; written < 100; written++ {
-		if err := s.Write(background, withManifest(fmt.Sprintf("pod-%03d", written), 1<<20)); err != nil {
+		if err := store.Write(background, s, withManifest(fmt.Sprintf("pod-%03d", written), 1<<20)); err != nil {
 			if !errors.Is(err, store.ErrNoSpace) {
 				t.Errorf("got %v", err)
 			}

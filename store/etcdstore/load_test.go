@@ -85,7 +85,7 @@ func (l *load) run(t *testing.T, s *etcdstore.Store, w int, patience time.Durati
 
 		peer := fmt.Sprintf("peer-%d-%d", w, i)
 		err = call(func(ctx context.Context) error {
-			_, err := store.AddPeer(ctx, s, fmt.Sprint("host-", w%4), peer)
+			err := store.Do(ctx, s, fmt.Sprint("host-", w%4), store.AddPeer{PodName: peer})
 			return err
 		})
 		l.mu.Lock()

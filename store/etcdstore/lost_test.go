@@ -110,12 +110,16 @@ func TestLostAnswersAmongOthers(t *testing.T) {
 		others  func(s store.MetadataStore) error
 		want    int
 	}{
-		"made, then changed":       {true, change, 2},
-		"made, then deleted":       {true, func(s store.MetadataStore) error { return s.Delete(background, "agent") }, 0},
-		"made, deleted, created":   {true, func(s store.MetadataStore) error { return errors.Join(s.Delete(background, "agent"), change(s)) }, 1},
-		"lost, and changed":        {false, change, 2},
-		"lost, and deleted":        {false, func(s store.MetadataStore) error { return s.Delete(background, "agent") }, 1},
-		"lost, created, deleted":   {false, func(s store.MetadataStore) error { return errors.Join(change(s), s.Delete(background, "agent")) }, 1},
+		"made, then changed": {true, change, 2},
+		"made, then deleted": {true, func(s store.MetadataStore) error { return store.Do(background, s, "agent", store.Delete{}) }, 0},
+		"made, deleted, created": {true, func(s store.MetadataStore) error {
+			return errors.Join(store.Do(background, s, "agent", store.Delete{}), change(s))
+		}, 1},
+		"lost, and changed": {false, change, 2},
+		"lost, and deleted": {false, func(s store.MetadataStore) error { return store.Do(background, s, "agent", store.Delete{}) }, 1},
+		"lost, created, deleted": {false, func(s store.MetadataStore) error {
+			return errors.Join(change(s), store.Do(background, s, "agent", store.Delete{}))
+		}, 1},
 		"made, and others changed": {true, func(s store.MetadataStore) error { _, err := s.Update(background, "other", increment); return err }, 1},
 	} {
 		for _, there := range []bool{true, false} {

@@ -339,7 +339,7 @@ func keys(t testing.TB, client *clientv3.Client, prefix string) *clientv3.GetRes
 func put(t testing.TB, s store.MetadataStore, pods ...*store.Metadata) {
 	t.Helper()
 	for _, m := range pods {
-		if err := s.Write(context.Background(), m); err != nil {
+		if err := store.Write(context.Background(), s, m); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -121,15 +121,15 @@ func (p *partition) refusesAll(t *testing.T, member int) {
 			}
 			return err
 		},
-		"Write":     func(ctx context.Context, s *etcdstore.Store) error { return s.Write(ctx, bulky(fresh)) },
-		"Delete":    func(ctx context.Context, s *etcdstore.Store) error { return s.Delete(ctx, "kept") },
+		"Write":     func(ctx context.Context, s *etcdstore.Store) error { return store.Write(ctx, s, bulky(fresh)) },
+		"Delete":    func(ctx context.Context, s *etcdstore.Store) error { return store.Do(ctx, s, "kept", store.Delete{}) },
 		"LinkPeers": func(ctx context.Context, s *etcdstore.Store) error { return store.LinkPeers(ctx, s, fresh, "a") },
 		"Update": func(ctx context.Context, s *etcdstore.Store) error {
 			_, err := s.Update(ctx, fresh, increment)
 			return err
 		},
 		"Update that changes nothing": func(ctx context.Context, s *etcdstore.Store) error {
-			_, err := store.AddPeer(ctx, s, "kept", "peer")
+			err := store.Do(ctx, s, "kept", store.AddPeer{PodName: "peer"})
 			return err
 		},
 	}
@@ -224,7 +224,7 @@ func (p *partition) serves(t *testing.T, member int) {
 	if _, err := p.hermits[member].patient.Update(ctx, "counter", func(m *store.Metadata) error { return m.AddPeer("x") }); err != nil {
 		t.Fatalf("a member that was cut off is of no use: %v", err)
 	}
-	if _, err := store.RemovePeer(ctx, p.hermits[member].patient, "counter", "x"); err != nil {
+	if err := store.Do(ctx, p.hermits[member].patient, "counter", store.RemovePeer{PodName: "x"}); err != nil {
 		t.Fatal(err)
 	}
 }

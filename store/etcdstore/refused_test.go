@@ -30,7 +30,7 @@ func TestNoSpaceForAll(t *testing.T) {
 		wg.Go(func() {
 			for i := range 10 {
 				name := fmt.Sprintf("pod-%02d-%d", w, i)
-				err := s.Write(background, withManifest(name, 1<<20))
+				err := store.Write(background, s, withManifest(name, 1<<20))
 				mu.Lock()
 				errs[name] = err
 				mu.Unlock()
@@ -53,7 +53,7 @@ func TestNoSpaceForAll(t *testing.T) {
 			t.Errorf("Write of %s: %v; is it there: %v", name, err, there)
 		}
 	}
-	if err := s.Delete(background, names[0]); !errors.Is(err, store.ErrNoSpace) {
+	if err := store.Do(background, s, names[0], store.Delete{}); !errors.Is(err, store.ErrNoSpace) {
 		t.Errorf("Delete: %v", err)
 	}
 	mustRead(t, s, names[0])
@@ -187,7 +187,7 @@ func TestHostileNames(t *testing.T) {
 		t.Errorf("List: %q, %v", got, err)
 	}
 	for i, name := range names {
-		if err := s.Delete(background, name); err != nil {
+		if err := store.Do(background, s, name, store.Delete{}); err != nil {
 			t.Error(err)
 		}
 		for j, other := range names {
@@ -204,8 +204,8 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "/", "a/b", "a/", "/a", "../format", "a\x00", "\x00", "\xff", strings.Repeat("x", 256)} {
 		_, read := s.Read(background, name)
 		_, edit := s.Update(background, name, increment)
-		for method, err := range map[string]error{"Read": read, "Update": edit, "Write": s.Write(background, &store.Metadata{PodName: name}),
-			"Delete": s.Delete(background, name), "LinkPeers": store.LinkPeers(background, s, "a", name)} {
+		for method, err := range map[string]error{"Read": read, "Update": edit, "Write": store.Write(background, s, &store.Metadata{PodName: name}),
+			"Delete": store.Do(background, s, name, store.Delete{}), "LinkPeers": store.LinkPeers(background, s, "a", name)} {
 			if !errors.Is(err, store.ErrInvalidName) {
 				t.Errorf("%s of %q: %v", method, name, err)
 			}

@@ -113,7 +113,7 @@ func BenchmarkSteps(b *testing.B) {
 	}{
 		{"read", func(s store.MetadataStore, i int) error { _, err := s.Read(background, podName(i)); return err }},
 		{"addpeer", func(s store.MetadataStore, i int) error {
-			_, err := store.AddPeer(background, s, podName(i), fmt.Sprint("new-", i))
+			err := store.Do(background, s, podName(i), store.AddPeer{PodName: fmt.Sprint("new-", i)})
 			return err
 		}},
 		{"linkpeers", func(s store.MetadataStore, i int) error {
@@ -155,7 +155,7 @@ func BenchmarkSteps(b *testing.B) {
 						if i < 0 {
 							return
 						}
-						if _, err := store.AddPeer(background, p.s, podName(int(i)), fmt.Sprintf("w%d-%d", w, i)); err != nil {
+						if err := store.Do(background, p.s, podName(int(i)), store.AddPeer{PodName: fmt.Sprintf("w%d-%d", w, i)}); err != nil {
 							b.Error(err)
 						}
 					}

@@ -114,7 +114,7 @@ func BenchmarkDirWrite(b *testing.B) {
 	m := benchPod(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := d.Write(b.Context(), m); err != nil {
+		if err := store.Write(b.Context(), d, m); err != nil {
 			b.Fatal(err)
 		}
 	}

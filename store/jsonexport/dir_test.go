@@ -24,7 +24,7 @@ func TestDirTakesEveryValidName(t *testing.T) {
 	d := openDir(t, filepath.Join(t.TempDir(), "pods"))
 	want := slices.Sorted(slices.Values(hardNames))
 	for _, name := range hardNames {
-		if err := d.Write(t.Context(), &store.Metadata{PodName: name, Peers: []store.Peer{{PodName: name}}}); err != nil {
+		if err := store.Write(t.Context(), d, &store.Metadata{PodName: name, Peers: []store.Peer{{PodName: name}}}); err != nil {
 			t.Fatal(err)
 		}
 		m, err := d.Read(t.Context(), name)
@@ -36,7 +36,7 @@ func TestDirTakesEveryValidName(t *testing.T) {
 		t.Errorf("List %q, %v", got, err)
 	}
 	for _, name := range hardNames {
-		if err := d.Delete(t.Context(), name); err != nil {
+		if err := store.Do(t.Context(), d, name, store.Delete{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -61,7 +61,7 @@ func TestOpenDir(t *testing.T) {
 	if d.RootDir() != deep {
 		t.Errorf("RootDir %q", d.RootDir())
 	}
-	if err := d.Write(t.Context(), &store.Metadata{PodName: "p"}); err != nil {
+	if err := store.Write(t.Context(), d, &store.Metadata{PodName: "p"}); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]os.FileMode{
@@ -113,7 +113,7 @@ func TestDirReadOnly(t *testing.T) {
 	}
 	_, updateErr := d.Update(t.Context(), "p", func(*store.Metadata) error { panic("called") })
 	for _, err := range append(d.WriteBatch(t.Context(), []*store.Metadata{m}),
-		d.Write(t.Context(), m), d.Delete(t.Context(), "p"), updateErr) {
+		store.Write(t.Context(), d, m), store.Do(t.Context(), d, "p", store.Delete{}), updateErr) {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("got %v", err)
 		}
@@ -161,7 +161,7 @@ func TestDirListSkipsWhatIsNoPod(t *testing.T) {
 		if _, err := d.Read(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Read %s: %v", name, err)
 		}
-		if err := d.Delete(t.Context(), name); err != nil {
+		if err := store.Do(t.Context(), d, name, store.Delete{}); err != nil {
 			t.Errorf("Delete %s: %v", name, err)
 		}
 	}
@@ -197,7 +197,7 @@ func TestDirReadOfBadFile(t *testing.T) {
 		if _, err := d.Update(t.Context(), name, func(*store.Metadata) error { panic("called") }); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("Update %s: %v", name, err)
 		}
-		if err := d.Write(t.Context(), &store.Metadata{PodName: name}); err != nil {
+		if err := store.Write(t.Context(), d, &store.Metadata{PodName: name}); err != nil {
 			t.Errorf("Write %s: %v", name, err)
 		}
 		if m, err := d.Read(t.Context(), name); err != nil || m.PodName != name {
@@ -217,11 +217,11 @@ func TestDirLeftovers(t *testing.T) {
 	}
 	root := tree(t, files)
 	d := openDir(t, root)
-	if err := d.Write(t.Context(), &store.Metadata{PodName: "a"}); err != nil {
+	if err := store.Write(t.Context(), d, &store.Metadata{PodName: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"b", "c", "d"} {
-		if err := d.Delete(t.Context(), name); err != nil {
+		if err := store.Do(t.Context(), d, name, store.Delete{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,8 +253,8 @@ func TestDirRootVanishes(t *testing.T) {
 	for _, err := range d.All(t.Context(), store.ReadOptions{}) {
 		allErr = err
 	}
-	for op, err := range map[string]error{"read": readErr, "update": updateErr, "delete": d.Delete(t.Context(), "p"),
-		"write": d.Write(t.Context(), &store.Metadata{PodName: "p"})} {
+	for op, err := range map[string]error{"read": readErr, "update": updateErr, "delete": store.Do(t.Context(), d, "p", store.Delete{}),
+		"write": store.Write(t.Context(), d, &store.Metadata{PodName: "p"})} {
 		if err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: %v", op, err)
 		}
@@ -282,7 +282,7 @@ func TestDirSizeLimit(t *testing.T) {
 	} {
 		m := &store.Metadata{PodName: name, Manifest: []byte(manifest)}
 		taken := allocated(func() {
-			if err := d.Write(t.Context(), m); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "the limit is 1048576") {
+			if err := store.Write(t.Context(), d, m); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "the limit is 1048576") {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -297,7 +297,7 @@ func TestDirSizeLimit(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 	fits := &store.Metadata{PodName: "fits", Manifest: []byte(`"` + strings.Repeat("x", 1<<20-60) + `"`)}
-	if err := d.Write(t.Context(), fits); err != nil {
+	if err := store.Write(t.Context(), d, fits); err != nil {
 		t.Error(err)
 	}
 	if _, err := d.Read(t.Context(), "fits"); err != nil {

@@ -133,7 +133,7 @@ func ExampleVerify() {
 	root, remove := exampleTree()
 	defer remove()
 	s := openStore(root)
-	if err := s.Delete(context.Background(), "copied"); err != nil {
+	if err := store.Do(context.Background(), s, "copied", store.Delete{}); err != nil {
 		panic(err)
 	}
 	_, err := jsonexport.Verify(context.Background(), s, root, jsonexport.VerifyOptions{

@@ -210,7 +210,7 @@ func TestDirHazards(t *testing.T) {
 		t.Errorf("%d of %d names are known", listed, len(names))
 	}
 	for _, pod := range []string{"fifo", "socket", "directory", "linked-file", "linked-nowhere", "link", "link-nowhere", "link-to-file"} {
-		if err := d.Write(t.Context(), &store.Metadata{PodName: pod}); !errors.Is(err, store.ErrExists) {
+		if err := store.Write(t.Context(), d, &store.Metadata{PodName: pod}); !errors.Is(err, store.ErrExists) {
 			t.Errorf("Write %s: %v", pod, err)
 		}
 	}
@@ -219,7 +219,7 @@ func TestDirHazards(t *testing.T) {
 	}
 	// Delete removes a pipe, a socket, a link, never what a link points to.
 	for _, pod := range []string{"fifo", "socket", "linked-file", "linked-nowhere", "sparse"} {
-		if err := d.Delete(t.Context(), pod); err != nil {
+		if err := store.Do(t.Context(), d, pod, store.Delete{}); err != nil {
 			t.Errorf("Delete %s: %v", pod, err)
 		}
 		if _, err := os.Lstat(filepath.Join(root, pod)); err == nil {
@@ -227,7 +227,7 @@ func TestDirHazards(t *testing.T) {
 		}
 	}
 	for _, pod := range []string{"directory", "link", "link-nowhere"} {
-		if err := d.Delete(t.Context(), pod); err == nil {
+		if err := store.Do(t.Context(), d, pod, store.Delete{}); err == nil {
 			t.Errorf("Delete removed %s", pod)
 		}
 		if _, err := os.Lstat(filepath.Join(root, pod)); err != nil {

@@ -84,7 +84,7 @@ func TestImportConflictsAndOverwrite(t *testing.T) {
 			s := open(t)
 			kept := &store.Metadata{PodName: "other", Peers: []store.Peer{{PodName: "kept"}}}
 			for _, m := range []*store.Metadata{{PodName: "same"}, kept} {
-				if err := s.Write(t.Context(), m); err != nil {
+				if err := store.Write(t.Context(), s, m); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -127,7 +127,7 @@ func TestImportStrict(t *testing.T) {
 		t.Errorf("one refused: %v, %v, %v", got, r.Counts, err)
 	}
 	put(t, filepath.Join(root, "b", fileName), minimal("b"))
-	if err := s.Write(t.Context(), &store.Metadata{PodName: "c", Manifest: []byte("1")}); err != nil {
+	if err := store.Write(t.Context(), s, &store.Metadata{PodName: "c", Manifest: []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
 	r, err = Import(t.Context(), s, root, ImportOptions{Strict: true})

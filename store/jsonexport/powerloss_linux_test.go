@@ -85,7 +85,7 @@ func TestExportPowerLoss(t *testing.T) {
 			root := filepath.Join(d.mount, "out")
 			old := openDir(t, root)
 			for _, m := range src[:3] {
-				if err := old.Write(t.Context(), &store.Metadata{PodName: m.PodName}); err != nil {
+				if err := store.Write(t.Context(), old, &store.Metadata{PodName: m.PodName}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -145,24 +145,24 @@ func TestDirPowerLoss(t *testing.T) {
 	s, err := OpenDir(root, nil)
 	check("OpenDir", err)
 	want["a/metadata.json"] = minimal("a")
-	check("Write of a new Pod", s.Write(t.Context(), &store.Metadata{PodName: "a"}))
+	check("Write of a new Pod", store.Write(t.Context(), s, &store.Metadata{PodName: "a"}))
 	m := &store.Metadata{PodName: "a", Peers: []store.Peer{{PodName: "b"}}}
 	want["a/metadata.json"] = string(Append(nil, m))
-	check("Write over a Pod", s.Write(t.Context(), m))
+	check("Write over a Pod", store.Write(t.Context(), s, m))
 	want["b/metadata.json"] = minimal("b")
 	_, err = s.Update(t.Context(), "b", func(*store.Metadata) error { return nil })
 	check("Update of a missing Pod", err)
 	want["c/metadata.json"], want["d/metadata.json"] = minimal("c"), minimal("d")
 	check("WriteBatch", errors.Join(s.WriteBatch(t.Context(), []*store.Metadata{{PodName: "c"}, {PodName: "d"}})...))
 	delete(want, "c/metadata.json")
-	check("Delete", s.Delete(t.Context(), "c"))
+	check("Delete", store.Do(t.Context(), s, "c", store.Delete{}))
 	put(t, filepath.Join(root, "d", "notes"), "n")
 	if err := exec.Command("sync", "-f", root).Run(); err != nil {
 		t.Fatal(err)
 	}
 	want["d/notes"] = "n"
 	delete(want, "d/metadata.json")
-	check("Delete beside another file", s.Delete(t.Context(), "d"))
+	check("Delete beside another file", store.Do(t.Context(), s, "d", store.Delete{}))
 	delete(want, "a/metadata.json")
 	delete(want, "b/metadata.json")
 	put(t, filepath.Join(root, "b", fileName), "not synced")

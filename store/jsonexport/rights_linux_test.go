@@ -90,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 	d := openDir(t, root)
 	full := 0
 	for _, m := range pods {
-		if errors.Is(d.Write(t.Context(), m), store.ErrNoSpace) {
+		if errors.Is(store.Write(t.Context(), d, m), store.ErrNoSpace) {
 			full++
 		}
 	}
@@ -123,7 +123,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	src := filled(t, many(40)...)
 	root := filepath.Join(mount, "pods")
 	d := openDir(t, root)
-	if err := d.Write(t.Context(), many(1)[0]); err != nil {
+	if err := store.Write(t.Context(), d, many(1)[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", mount, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
@@ -133,7 +133,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 		t.Errorf("verify: %v, %v", r.Counts, err)
 	}
 	for op, err := range map[string]error{
-		"write": d.Write(t.Context(), many(2)[1]), "replace": d.Write(t.Context(), many(1)[0]), "delete": d.Delete(t.Context(), "pod-00000"),
+		"write": store.Write(t.Context(), d, many(2)[1]), "replace": store.Write(t.Context(), d, many(1)[0]), "delete": store.Do(t.Context(), d, "pod-00000", store.Delete{}),
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: %v", op, err)

@@ -38,7 +38,7 @@ func TestVerifyTellsEveryDifference(t *testing.T) {
 	src := filled(t, m, &store.Metadata{PodName: "0-only-stored"})
 	for _, name := range []string{"compact", "damaged", "damaged-twice", "damaged-only-stored", "differs", "extra", "m-only-stored",
 		"newline", "no-pod-but-stored", "same", "syntax", "zz-only-stored"} {
-		if err := src.Write(t.Context(), &store.Metadata{PodName: name}); err != nil {
+		if err := store.Write(t.Context(), src, &store.Metadata{PodName: name}); err != nil {
 			t.Fatal(err)
 		}
 	}

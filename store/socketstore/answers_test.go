@@ -20,7 +20,7 @@ func TestSupervisorChangesToo(t *testing.T) {
 	first, second := s.dial(t, nil), s.dial(t, nil)
 	add := func(to store.MetadataStore, peer string) {
 		t.Helper()
-		if _, err := store.AddPeer(t.Context(), to, "a", peer); err != nil {
+		if err := store.Do(t.Context(), to, "a", store.AddPeer{PodName: peer}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestSupervisorChangesToo(t *testing.T) {
 	if m, err := s.Store.Read(t.Context(), "a"); err != nil || len(m.Peers) != 20 {
 		t.Errorf("%v, %v", m, err)
 	}
-	if err := s.Store.Delete(t.Context(), "a"); err != nil {
+	if err := store.Do(t.Context(), s.Store, "a", store.Delete{}); err != nil {
 		t.Fatal(err)
 	}
 	add(first, "new")
@@ -49,7 +49,7 @@ func TestAllInPages(t *testing.T) {
 	const pods = 30
 	for i := range pods {
 		m := &store.Metadata{PodName: fmt.Sprintf("pod%02d", i), Manifest: []byte(`"` + strings.Repeat("x", 400<<10) + `"`)}
-		if err := b.direct().Write(t.Context(), m); err != nil {
+		if err := store.Write(t.Context(), b.direct(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestAllInPages(t *testing.T) {
 		names = append(names, m.PodName)
 		if len(names) == 3 {
 			b.restart()
-			if err := b.direct().Delete(t.Context(), "pod29"); err != nil {
+			if err := store.Do(t.Context(), b.direct(), "pod29", store.Delete{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -150,10 +150,10 @@ func TestManifestChanges(t *testing.T) {
 	s := serveInside(t, nil)
 	h := []*socketstore.Client{s.dial(t, nil), s.dial(t, nil)}
 	for i, manifest := range []string{`{}`, `{}`, `[1]`, ``, `[2]`} {
-		if _, err := store.AddPeer(t.Context(), h[i%2], "a", string(rune('b'+i))); err != nil {
+		if err := store.Do(t.Context(), h[i%2], "a", store.AddPeer{PodName: string(rune('b' + i))}); err != nil {
 			t.Fatal(err)
 		}
-		m, err := store.SetActive(t.Context(), h[(i+1)%2], "a", nil, []byte(manifest))
+		m, err := store.DoAndRead(t.Context(), h[(i+1)%2], "a", store.SetActive{Active: nil, Manifest: []byte(manifest)})
 		if err != nil {
 			t.Fatal(err)
 		}

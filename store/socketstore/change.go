@@ -313,9 +313,9 @@ func (h *handler) store(ctx context.Context, req *request, names []string, known
 	if len(names) == 1 && !req.items[0].compared {
 		// These need not read, and so heal what is damaged.
 		if req.items[0].then == thenDelete {
-			return nil, h.s.Delete(ctx, names[0])
+			return nil, store.Do(ctx, h.s, names[0], store.Delete{})
 		}
-		return nil, h.s.Write(ctx, made[0])
+		return nil, store.Write(ctx, h.s, made[0])
 	}
 	var conflict error
 	_, err = h.s.UpdatePods(ctx, names, func(pods []*store.Metadata) error {

@@ -45,17 +45,17 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, name := range []string{"builder", "tester"} {
-		if err := client.Write(ctx, &store.Metadata{PodName: name}); err != nil {
+		if err := store.Write(ctx, client, &store.Metadata{PodName: name}); err != nil {
 			log.Fatal(err)
 		}
 	}
 	if err := store.LinkPeers(ctx, client, "builder", "tester"); err != nil {
 		log.Fatal(err)
 	}
-	_, err = store.AddPeer(ctx, client, "builder", "reviewer")
+	err = store.Do(ctx, client, "builder", store.AddPeer{PodName: "reviewer"})
 	if errors.Is(err, store.ErrUnknown) {
 		// The supervisor went away meanwhile. To add a peer again does no harm.
-		_, err = store.AddPeer(ctx, client, "builder", "reviewer")
+		err = store.Do(ctx, client, "builder", store.AddPeer{PodName: "reviewer"})
 	}
 	if err != nil {
 		log.Fatal(err)

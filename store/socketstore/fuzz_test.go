@@ -93,7 +93,7 @@ func FuzzRequest(f *testing.F) {
 	s := openStore(f)
 	f.Fuzz(func(t *testing.T, method byte, path, header, body string) {
 		for _, m := range []*store.Metadata{a, {PodName: "b"}} {
-			if err := s.Write(t.Context(), m); err != nil {
+			if err := store.Write(t.Context(), s, m); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -127,7 +127,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		for name := range after {
 			if name != "a" && name != "b" {
-				if err := s.Delete(t.Context(), name); err != nil {
+				if err := store.Do(t.Context(), s, name, store.Delete{}); err != nil {
 					t.Fatal(err)
 				}
 			}

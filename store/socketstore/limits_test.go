@@ -169,7 +169,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if _, err := fourth.r.ReadByte(); err != io.EOF {
 		t.Errorf("the connection stays open: %v", err)
 	}
-	if err := c.Write(t.Context(), &store.Metadata{PodName: "a"}); err != nil {
+	if err := store.Write(t.Context(), c, &store.Metadata{PodName: "a"}); err != nil {
 		t.Errorf("a client that is connected: %v", err)
 	}
 	if _, err := socketstore.Dial(s.socket, nil); err == nil || !strings.Contains(err.Error(), "too many") {
@@ -227,7 +227,7 @@ func TestBusyServer(t *testing.T) {
 	holds := s.raw(t)
 	holds.say("GET /v1/pods/a HTTP/1.1\nHost: p\n\n")
 	until(t, "a request to be worked on", func() bool { return s.waiting.Load() == 1 })
-	if err := c.Write(t.Context(), &store.Metadata{PodName: "a"}); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
+	if err := store.Write(t.Context(), c, &store.Metadata{PodName: "a"}); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("Write: %v", err)
 	}
 	if _, err := c.Read(t.Context(), "a"); !errors.Is(err, store.ErrUnavailable) {
@@ -235,12 +235,12 @@ func TestBusyServer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := patient.Write(ctx, &store.Metadata{PodName: "a"}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := store.Write(ctx, patient, &store.Metadata{PodName: "a"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Write whose context ends: %v", err)
 	}
 	s.unchanged(t)
 	done := make(chan error)
-	go func() { done <- patient.Write(background, &store.Metadata{PodName: "b"}) }()
+	go func() { done <- store.Write(background, patient, &store.Metadata{PodName: "b"}) }()
 	close(s.reading)
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -252,7 +252,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	c := s.dial(t, nil)
 	large := &store.Metadata{PodName: "a", Manifest: []byte(`"` + strings.Repeat("x", 1<<20) + `"`)}
 	for what, err := range map[string]error{
-		"Write": c.Write(t.Context(), large),
+		"Write": store.Write(t.Context(), c, large),
 		"Update": func() error {
 			_, err := c.Update(t.Context(), "a", func(m *store.Metadata) error { m.Manifest = large.Manifest; return nil })
 			return err
@@ -293,7 +293,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	second.say("PUT /v1/pods/b HTTP/1.1\nHost: p\nContent-Length: 17\n\n{\"pod_name\": \"b\"}")
 	second.expect(http.StatusServiceUnavailable, "busy")
 	slow.Close()
-	if err := c.Write(t.Context(), &store.Metadata{PodName: "b"}); err != nil {
+	if err := store.Write(t.Context(), c, &store.Metadata{PodName: "b"}); err != nil {
 		t.Errorf("after the slow one has gone: %v", err)
 	}
 	if names, err := s.List(t.Context()); err != nil || len(names) != 1 {
@@ -302,11 +302,11 @@ func TestBodiesAreBounded(t *testing.T) {
 
 	// An answer with several Pods is bounded too.
 	for _, name := range []string{"a", "b", "c"} {
-		if err := s.Store.Write(t.Context(), &store.Metadata{PodName: name, Manifest: large.Manifest[:1<<19]}); err == nil {
+		if err := store.Write(t.Context(), s.Store, &store.Metadata{PodName: name, Manifest: large.Manifest[:1<<19]}); err == nil {
 			t.Fatal("half a string is a manifest")
 		}
 		half := append([]byte(nil), large.Manifest[:1<<19]...)
-		if err := s.Store.Write(t.Context(), &store.Metadata{PodName: name, Manifest: append(half, '"')}); err != nil {
+		if err := store.Write(t.Context(), s.Store, &store.Metadata{PodName: name, Manifest: append(half, '"')}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,7 +32,7 @@ var loadManifest = json.RawMessage(`{"model":"large-2","prompt":"` + strings.Rep
 
 func createLoadPods(ctx context.Context, s store.MetadataStore) error {
 	for i := range loadPods {
-		if err := s.Write(ctx, &store.Metadata{PodName: loadPod(i), Manifest: loadManifest}); err != nil {
+		if err := store.Write(ctx, s, &store.Metadata{PodName: loadPod(i), Manifest: loadManifest}); err != nil {
 			return err
 		}
 	}
@@ -65,7 +65,7 @@ func (w *worker) step(ctx context.Context, i int) error {
 	switch n := w.rng.IntN(10); {
 	case n < 4:
 		peer := fmt.Sprintf("%s-%d", w.name, i)
-		_, err := store.AddPeer(ctx, w.s, pod, peer)
+		err := store.Do(ctx, w.s, pod, store.AddPeer{PodName: peer})
 		w.note(pod, peer, err)
 		if err == nil {
 			w.mine.Sure[pod] = append(w.mine.Sure[pod], peer)
@@ -73,7 +73,7 @@ func (w *worker) step(ctx context.Context, i int) error {
 		return err
 	case n < 7 && len(w.mine.Sure[pod]) > 0:
 		peer := w.mine.Sure[pod][0]
-		_, err := store.RemovePeer(ctx, w.s, pod, peer)
+		err := store.Do(ctx, w.s, pod, store.RemovePeer{PodName: peer})
 		w.note(pod, peer, err)
 		if err == nil || errors.Is(err, store.ErrUnknown) {
 			w.mine.Sure[pod] = w.mine.Sure[pod][1:]

@@ -211,7 +211,7 @@ func TestAnswerLost(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := c.Write(ctx, &store.Metadata{PodName: "w", Manifest: []byte("6")}); err != nil {
+	if err := store.Write(ctx, c, &store.Metadata{PodName: "w", Manifest: []byte("6")}); err != nil {
 		t.Error(err)
 	}
 	if got := b.count("w"); got != "7" {
@@ -222,7 +222,7 @@ func TestAnswerLost(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := c.Delete(ctx, "w"); err != nil {
+	if err := store.Do(ctx, c, "w", store.Delete{}); err != nil {
 		t.Error(err)
 	}
 	if got := b.count("w"); got != "1" {
@@ -239,14 +239,14 @@ func TestAnswerLostAndServerRestarted(t *testing.T) {
 	restart := func() { b.restart() }
 	others := func() {
 		b.restart()
-		if _, err := store.AddPeer(ctx, b.direct(), "a", "other"); err != nil {
+		if err := store.Do(ctx, b.direct(), "a", store.AddPeer{PodName: "other"}); err != nil {
 			t.Error(err)
 		}
 	}
-	add := func() error { _, err := store.AddPeer(ctx, c, "a", "mine"); return err }
+	add := func() error { err := store.Do(ctx, c, "a", store.AddPeer{PodName: "mine"}); return err }
 	count := func() error { return update(ctx, c, "a") }
-	write := func() error { return c.Write(ctx, &store.Metadata{PodName: "a", Manifest: []byte("7")}) }
-	remove := func() error { return c.Delete(ctx, "a") }
+	write := func() error { return store.Write(ctx, c, &store.Metadata{PodName: "a", Manifest: []byte("7")}) }
+	remove := func() error { return store.Do(ctx, c, "a", store.Delete{}) }
 	for _, test := range []struct {
 		name       string
 		lose       func(func())
@@ -269,7 +269,7 @@ func TestAnswerLostAndServerRestarted(t *testing.T) {
 		{"not deleted", b.swallow, restart, remove, store.ErrUnknown, "5", false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if err := c.Write(ctx, &store.Metadata{PodName: "a", Manifest: []byte("5")}); err != nil {
+			if err := store.Write(ctx, c, &store.Metadata{PodName: "a", Manifest: []byte("5")}); err != nil {
 				t.Fatal(err)
 			}
 			test.lose(test.then)
@@ -309,7 +309,7 @@ func TestServerGone(t *testing.T) {
 	_, listErr := c.List(ctx)
 	_, linkErr := c.UpdatePods(ctx, []string{"a", "b"}, func([]*store.Metadata) error { return errors.New("was called") })
 	for what, err := range map[string]error{
-		"Update": update(ctx, c, "a"), "Write": c.Write(ctx, &store.Metadata{PodName: "a"}), "Delete": c.Delete(ctx, "a"),
+		"Update": update(ctx, c, "a"), "Write": store.Write(ctx, c, &store.Metadata{PodName: "a"}), "Delete": store.Do(ctx, c, "a", store.Delete{}),
 		"Read": readErr, "List": listErr, "UpdatePods": linkErr,
 	} {
 		if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrNotFound) {

@@ -14,7 +14,7 @@ func TestManifestStaysWhereItIs(t *testing.T) {
 	h := Handler(s, nil)
 	manifest := `{"prompt":"` + strings.Repeat("x", 1000) + `"}`
 	m := &store.Metadata{PodName: "a", Manifest: []byte(manifest), Peers: []store.Peer{{PodName: "b"}}}
-	if err := s.Write(t.Context(), m); err != nil {
+	if err := store.Write(t.Context(), s, m); err != nil {
 		t.Fatal(err)
 	}
 	post := func(body string, want int) string {

@@ -27,7 +27,7 @@ func knockMain() {
 	c, err := socketstore.Dial(os.Args[1], nil)
 	switch {
 	case err == nil:
-		err = c.Write(background, &store.Metadata{PodName: "knocked"})
+		err = store.Write(background, c, &store.Metadata{PodName: "knocked"})
 		fmt.Printf("let in: %v\n", err)
 	case errors.Is(err, socketstore.ErrForbidden):
 		fmt.Printf("forbidden: %v\n", err)

@@ -34,11 +34,11 @@ func serveStore(t *testing.T, s socketstore.Store, patience time.Duration) *sock
 // calls are every operation of a store that can fail.
 func calls(ctx context.Context, c *socketstore.Client) map[string]error {
 	_, readErr := c.Read(ctx, "a")
-	_, updateErr := store.AddPeer(ctx, c, "a", "b")
+	_, updateErr := store.Do(ctx, c, "a", store.AddPeer{PodName: "b"})
 	_, listErr := c.List(ctx)
 	return map[string]error{
 		"read": readErr, "list": listErr, "update": updateErr,
-		"write": c.Write(ctx, &store.Metadata{PodName: "a"}), "delete": c.Delete(ctx, "a"),
+		"write": store.Write(ctx, c, &store.Metadata{PodName: "a"}), "delete": store.Do(ctx, c, "a", store.Delete{}),
 		"link": store.LinkPeers(ctx, c, "a", "b"),
 	}
 }
@@ -57,7 +57,7 @@ func TestUnavailableBehindTheServer(t *testing.T) {
 	}
 	t.Cleanup(func() { behind.Close() })
 	c := serveStore(t, behind, time.Minute)
-	if _, err := store.AddPeer(t.Context(), c, "a", "b"); err != nil {
+	if err := store.Do(t.Context(), c, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := stop(); err != nil {

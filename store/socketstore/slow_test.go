@@ -41,7 +41,7 @@ func TestDyingSender(t *testing.T) {
 		}
 		c.Close()
 	}
-	if err := s.dial(t, nil).Delete(t.Context(), "none"); err != nil {
+	if err := store.Do(t.Context(), s.dial(t, nil), "none", store.Delete{}); err != nil {
 		t.Error(err)
 	}
 	s.unchanged(t)
@@ -53,7 +53,7 @@ func TestSlowReader(t *testing.T) {
 	s := serveInside(t, &socketstore.ServerOptions{Timeout: 200 * time.Millisecond})
 	manifest := []byte(`"` + strings.Repeat("x", 100<<10) + `"`)
 	for i := range 40 {
-		if err := s.Write(t.Context(), &store.Metadata{PodName: fmt.Sprint("pod", i), Manifest: manifest}); err != nil {
+		if err := store.Write(t.Context(), s, &store.Metadata{PodName: fmt.Sprint("pod", i), Manifest: manifest}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestChangeIsWithdrawn(t *testing.T) {
 		go func() { result <- f() }()
 		until(t, "the change to wait", func() bool { return s.editing.Load() > before })
 	}
-	change(func() error { _, err := store.AddPeer(ctx, c, "given-up", "x"); return err })
+	change(func() error { err := store.Do(ctx, c, "given-up", store.AddPeer{PodName: "x"}); return err })
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("a change that was given up: %v", err)
@@ -136,7 +136,7 @@ func TestChangeIsWithdrawn(t *testing.T) {
 	dead.say("PUT /v1/pods/dead HTTP/1.1\nHost: p\nIf-None-Match: *\nContent-Length: 20\n\n{\"pod_name\": \"dead\"}")
 	until(t, "the change to wait", func() bool { return s.editing.Load() > before })
 	dead.Close()
-	change(func() error { _, err := store.AddPeer(background, c, "waits", "x"); return err })
+	change(func() error { err := store.Do(background, c, "waits", store.AddPeer{PodName: "x"}); return err })
 	release()
 	if err := <-result; err != nil {
 		t.Error(err)
@@ -159,7 +159,7 @@ func TestCommitTakesLong(t *testing.T) {
 	c := s.dial(t, nil)
 	release := blockCommits(t, s)
 	result := make(chan error)
-	go func() { _, err := store.AddPeer(background, c, "a", "x"); result <- err }()
+	go func() { err := store.Do(background, c, "a", store.AddPeer{PodName: "x"}); result <- err }()
 	until(t, "the change to be tried again", func() bool { return s.editing.Load() >= 3 })
 	release()
 	if err := <-result; err != nil {
@@ -181,7 +181,7 @@ func TestGroupCommit(t *testing.T) {
 		c := s.dial(t, nil)
 		for j := range each {
 			wg.Go(func() {
-				if _, err := store.AddPeer(background, c, fmt.Sprint("pod", i, j), "x"); err != nil {
+				if err := store.Do(background, c, fmt.Sprint("pod", i, j), store.AddPeer{PodName: "x"}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -201,7 +201,7 @@ func TestGroupCommit(t *testing.T) {
 	c := s.dial(t, nil)
 	for i := range each {
 		wg.Go(func() {
-			if _, err := store.AddPeer(background, c, "one", fmt.Sprint("peer", i)); err != nil {
+			if err := store.Do(background, c, "one", store.AddPeer{PodName: fmt.Sprint("peer", i)}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -170,7 +170,7 @@ var snapshotTests = skipping("the store takes no snapshots", func(s *subject) bo
 		snap := s.mustSnapshot()
 		s.put(minimal("a"), full("d"))
 		s.update("b", func(m *store.Metadata) error { return m.AddPeer("late") })
-		if err := s.Delete(background, "c"); err != nil {
+		if err := store.Do(background, s, "c", store.Delete{}); err != nil {
 			s.Fatal(err)
 		}
 		snap.expectNames("a", "b", "c")
@@ -193,11 +193,11 @@ var snapshotTests = skipping("the store takes no snapshots", func(s *subject) bo
 			snap.unchanged("a change of a snapshot", func() {
 				pod := func(_ *store.Metadata, err error) error { return err }
 				changes := map[string]error{
-					"Write":         snap.Write(background, minimal("agent")),
-					"Write new":     snap.Write(background, minimal("new")),
-					"Delete":        snap.Delete(background, "agent"),
-					"Update":        pod(store.AddPeer(background, snap.MetadataStore, "agent", "new")),
-					"Update of new": pod(store.AddPeer(background, snap.MetadataStore, "new", "new")),
+					"Write":         store.Write(background, snap, minimal("agent")),
+					"Write new":     store.Write(background, snap, minimal("new")),
+					"Delete":        store.Do(background, snap, "agent", store.Delete{}),
+					"Update":        pod(store.Do(background, snap.MetadataStore, "agent", store.AddPeer{PodName: "new"})),
+					"Update of new": pod(store.Do(background, snap.MetadataStore, "new", store.AddPeer{PodName: "new"})),
 				}
 				if u, ok := snap.MetadataStore.(store.PodUpdater); ok {
 					_, changes["UpdatePods"] = u.UpdatePods(background, []string{"agent", "a"}, func(pods []*store.Metadata) error {

@@ -57,14 +57,14 @@ var allTests = []test{
 			}
 			names = append(names, m.PodName)
 			done := inBackground(func() error {
-				if _, err := store.AddPeer(background, s.MetadataStore, m.PodName, "met"); err != nil {
+				if err := store.Do(background, s.MetadataStore, m.PodName, store.AddPeer{PodName: "met"}); err != nil {
 					return err
 				}
 				if _, err := s.Read(background, m.PodName); err != nil {
 					return err
 				}
 				if m.PodName == "b" {
-					if err := s.Delete(background, "c"); err != nil {
+					if err := store.Do(background, s, "c", store.Delete{}); err != nil {
 						return err
 					}
 				}
@@ -73,7 +73,7 @@ var allTests = []test{
 						return err
 					}
 				}
-				return s.Write(background, minimal("new-"+m.PodName))
+				return store.Write(background, s, minimal("new-"+m.PodName))
 			})
 			if err := s.await(done, "the store is stuck while All yields"); err != nil {
 				s.Error(err)
@@ -118,7 +118,7 @@ var allTests = []test{
 		}
 		s.put(full("agent"))
 		s.expect(full("agent"))
-		if err := s.Delete(background, "agent"); err != nil {
+		if err := store.Do(background, s, "agent", store.Delete{}); err != nil {
 			s.Error(err)
 		}
 	}},

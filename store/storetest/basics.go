@@ -70,7 +70,7 @@ var writeTests = []test{
 				s.unchanged("Write where "+sp.what, func() {
 					m := full(name)
 					sp.spoil(m)
-					s.is("Write where "+sp.what, s.Write(background, m), store.ErrInvalid)
+					s.is("Write where "+sp.what, store.Write(background, s, m), store.ErrInvalid)
 				})
 			}
 		}
@@ -121,7 +121,7 @@ var listTests = []test{
 	{"gives the names of all Pods", func(s *subject) {
 		s.put(minimal("b"), full("a"), minimal("c"))
 		s.expectNames("a", "b", "c")
-		if err := s.Delete(background, "b"); err != nil {
+		if err := store.Do(background, s, "b", store.Delete{}); err != nil {
 			s.Error(err)
 		}
 		s.expectNames("a", "c")
@@ -151,7 +151,7 @@ var listTests = []test{
 var deleteTests = []test{
 	{"removes the Pod", func(s *subject) {
 		s.put(full("agent"), full("agent2"), full("age"))
-		if err := s.Delete(background, "agent"); err != nil {
+		if err := store.Do(background, s, "agent", store.Delete{}); err != nil {
 			s.Fatal(err)
 		}
 		s.absent("agent")
@@ -162,7 +162,7 @@ var deleteTests = []test{
 		s.put(full("agent"))
 		s.unchanged("Delete", func() {
 			for range 2 {
-				if err := s.Delete(background, "missing"); err != nil {
+				if err := store.Do(background, s, "missing", store.Delete{}); err != nil {
 					s.Errorf("Delete of a missing Pod: %v", err)
 				}
 			}
@@ -171,7 +171,7 @@ var deleteTests = []test{
 	{"leaves nothing for a Pod of the same name", func(s *subject) {
 		s.put(full("agent"))
 		for range 2 {
-			if err := s.Delete(background, "agent"); err != nil {
+			if err := store.Do(background, s, "agent", store.Delete{}); err != nil {
 				s.Fatal(err)
 			}
 		}
@@ -183,7 +183,7 @@ var deleteTests = []test{
 			s.put(full(name))
 		}
 		for _, name := range oddNames {
-			if err := s.Delete(background, name); err != nil {
+			if err := store.Do(background, s, name, store.Delete{}); err != nil {
 				s.Errorf("Delete %.80q: %v", name, err)
 			}
 		}

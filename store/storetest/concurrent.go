@@ -25,7 +25,7 @@ var concurrencyTests = []test{
 			for i := range rounds {
 				for _, pod := range pods {
 					peer := fmt.Sprintf("peer-%d-%02d", w, i)
-					m, err := store.AddPeer(background, s.MetadataStore, pod, peer)
+					m, err := store.DoAndRead(background, s.MetadataStore, pod, store.AddPeer{PodName: peer})
 					if err != nil {
 						return err
 					}
@@ -84,19 +84,19 @@ var concurrencyTests = []test{
 	{"different merge operations on one Pod all last", func(s *subject) {
 		ops := []func(i int) error{
 			func(i int) error {
-				_, err := store.SetActive(background, s.MetadataStore, "agent", store.PendingSegment(store.SessionID{byte(i)}), json.RawMessage(strconv.Itoa(i)))
+				err := store.Do(background, s.MetadataStore, "agent", store.SetActive{Active: store.PendingSegment(store.SessionID{byte(i)}), Manifest: json.RawMessage(strconv.Itoa(i))})
 				return err
 			},
 			func(i int) error {
-				_, err := store.SetChildren(background, s.MetadataStore, "agent", []store.SpawnedChild{{PodName: fmt.Sprint("child-", i)}})
+				err := store.Do(background, s.MetadataStore, "agent", store.SetChildren{Children: []store.SpawnedChild{{PodName: fmt.Sprint("child-", i)}}})
 				return err
 			},
 			func(i int) error {
-				_, err := store.AddPeer(background, s.MetadataStore, "agent", fmt.Sprint("peer-", 100+i))
+				err := store.Do(background, s.MetadataStore, "agent", store.AddPeer{PodName: fmt.Sprint("peer-", 100+i)})
 				return err
 			},
 			func(i int) error {
-				_, err := store.Reclaim(background, s.MetadataStore, "agent", []store.ReclaimedChild{{PodName: fmt.Sprint("past-", i)}})
+				err := store.Do(background, s.MetadataStore, "agent", store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: fmt.Sprint("past-", i)}}})
 				return err
 			},
 			func(int) error { _, err := s.Update(background, "agent", increment); return err },
@@ -135,14 +135,14 @@ var concurrencyTests = []test{
 				defer writing.Add(-1)
 				for i := range rounds {
 					pod := pods[(w+i)%len(pods)]
-					if err := s.Write(background, full(pod)); err != nil {
+					if err := store.Write(background, s, full(pod)); err != nil {
 						return err
 					}
-					if err := s.Write(background, minimal(pod)); err != nil {
+					if err := store.Write(background, s, minimal(pod)); err != nil {
 						return err
 					}
 					if i%3 == 0 {
-						if err := s.Delete(background, pod); err != nil {
+						if err := store.Do(background, s, pod, store.Delete{}); err != nil {
 							return err
 						}
 					}
@@ -205,7 +205,7 @@ var concurrencyTests = []test{
 						return fmt.Errorf("an edit that breaks a rule gave %v", err)
 					}
 				default:
-					if _, err := store.AddPeer(background, s.MetadataStore, "agent", peer); err != nil {
+					if err := store.Do(background, s.MetadataStore, "agent", store.AddPeer{PodName: peer}); err != nil {
 						return err
 					}
 				}
@@ -292,7 +292,7 @@ func concurrentTransfers(s *subject) {
 					return err
 				}
 			}
-			if _, err := store.AddPeer(background, s.MetadataStore, from, to); err != nil {
+			if err := store.Do(background, s.MetadataStore, from, store.AddPeer{PodName: to}); err != nil {
 				return err
 			}
 		}

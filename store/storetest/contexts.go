@@ -25,28 +25,28 @@ func (s *subject) byName() map[string]func(ctx context.Context, name string) err
 	pod := func(_ *store.Metadata, err error) error { return err }
 	calls := map[string]func(ctx context.Context, name string) error{
 		"Write": func(ctx context.Context, name string) error {
-			return s.Write(ctx, &store.Metadata{PodName: name, Peers: []store.Peer{{PodName: "new"}}})
+			return store.Write(ctx, s, &store.Metadata{PodName: name, Peers: []store.Peer{{PodName: "new"}}})
 		},
 		"Read":   func(ctx context.Context, name string) error { return pod(s.Read(ctx, name)) },
 		"Delete": s.Delete,
 		"Update": func(ctx context.Context, name string) error { return pod(s.Update(ctx, name, untouched)) },
 		"SetActive": func(ctx context.Context, name string) error {
-			return pod(store.SetActive(ctx, s.MetadataStore, name, nil, nil))
+			return pod(store.Do(ctx, s.MetadataStore, name, store.SetActive{Active: nil, Manifest: nil}))
 		},
 		"SetChildren": func(ctx context.Context, name string) error {
-			return pod(store.SetChildren(ctx, s.MetadataStore, name, nil))
+			return pod(store.Do(ctx, s.MetadataStore, name, store.SetChildren{Children: nil}))
 		},
 		"SetPeers": func(ctx context.Context, name string) error {
-			return pod(store.SetPeers(ctx, s.MetadataStore, name, nil))
+			return pod(store.Do(ctx, s.MetadataStore, name, store.SetPeers{Peers: nil}))
 		},
 		"AddPeer": func(ctx context.Context, name string) error {
-			return pod(store.AddPeer(ctx, s.MetadataStore, name, "new"))
+			return pod(store.Do(ctx, s.MetadataStore, name, store.AddPeer{PodName: "new"}))
 		},
 		"RemovePeer": func(ctx context.Context, name string) error {
-			return pod(store.RemovePeer(ctx, s.MetadataStore, name, "peer-a"))
+			return pod(store.Do(ctx, s.MetadataStore, name, store.RemovePeer{PodName: "peer-a"}))
 		},
 		"Reclaim": func(ctx context.Context, name string) error {
-			return pod(store.Reclaim(ctx, s.MetadataStore, name, []store.ReclaimedChild{{PodName: "worker"}}))
+			return pod(store.Do(ctx, s.MetadataStore, name, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}}}))
 		},
 	}
 	if s.updatesPods() {
@@ -149,7 +149,7 @@ var contextTests = []test{
 		for _, peer := range []string{"second", "third"} {
 			ctx, cancel := context.WithTimeout(background, 20*time.Millisecond)
 			second := inBackground(func() error {
-				_, err := store.AddPeer(ctx, s.MetadataStore, "agent", peer)
+				err := store.Do(ctx, s.MetadataStore, "agent", store.AddPeer{PodName: peer})
 				return err
 			})
 			err := s.await(second, "Update did not return when its context ended while another change was going on")
@@ -262,7 +262,7 @@ var contextTests = []test{
 			for i := range rounds {
 				peer := fmt.Sprintf("peer-%d-%d", w, i)
 				ctx, cancel := context.WithTimeout(background, time.Duration(i*i)*5*time.Microsecond)
-				_, err := store.AddPeer(ctx, s.MetadataStore, "agent", peer)
+				err := store.Do(ctx, s.MetadataStore, "agent", store.AddPeer{PodName: peer})
 				cancel()
 				switch {
 				case err == nil:

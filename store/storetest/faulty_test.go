@@ -27,7 +27,7 @@ func (f *faultyStore) Write(ctx context.Context, m *store.Metadata) error {
 	if f.write != nil {
 		return f.write(ctx, m)
 	}
-	return f.ableStore.Write(ctx, m)
+	return store.Write(ctx, f.ableStore, m)
 }
 
 func (f *faultyStore) Read(ctx context.Context, name string) (*store.Metadata, error) {
@@ -48,7 +48,7 @@ func (f *faultyStore) Delete(ctx context.Context, name string) error {
 	if f.delete != nil {
 		return f.delete(ctx, name)
 	}
-	return f.ableStore.Delete(ctx, name)
+	return store.Do(ctx, f.ableStore, name, store.Delete{})
 }
 
 func (f *faultyStore) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {

@@ -32,7 +32,7 @@ var reopenTests = skipping("the backend has no Reopen", func(s *subject) bool { 
 		s.put(full("a"), full("b"), full("c"))
 		s.reopen()
 		s.update("a", func(m *store.Metadata) error { return m.AddPeer("peer") })
-		if err := s.Delete(background, "b"); err != nil {
+		if err := store.Do(background, s, "b", store.Delete{}); err != nil {
 			s.Fatal(err)
 		}
 		s.update("d", func(*store.Metadata) error { return nil })
@@ -117,7 +117,7 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 	}},
 	{"is removed by Delete", func(s *subject) {
 		s.damage()
-		if err := s.Delete(background, "b"); err != nil {
+		if err := store.Do(background, s, "b", store.Delete{}); err != nil {
 			s.Fatalf("Delete of a damaged Pod: %v", err)
 		}
 		s.absent("b")
@@ -130,7 +130,7 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 	}},
 	{"is ErrCorrupt for Update, which changes nothing", func(s *subject) {
 		s.damage()
-		_, err := store.AddPeer(background, s.MetadataStore, "b", "new")
+		err := store.Do(background, s.MetadataStore, "b", store.AddPeer{PodName: "new"})
 		s.is("Update", err, store.ErrCorrupt)
 		_, err = s.Read(background, "b")
 		s.is("Read", err, store.ErrCorrupt)

@@ -129,7 +129,7 @@ func (a ableStore) UpdatePods(ctx context.Context, names []string, edit func([]*
 func (a ableStore) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 	errs := make([]error, len(pods))
 	for i, m := range pods {
-		errs[i] = a.Write(ctx, m)
+		errs[i] = store.Write(ctx, a, m)
 	}
 	return errs
 }

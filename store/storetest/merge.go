@@ -17,54 +17,54 @@ type merge struct {
 
 var merges = []merge{
 	{"SetActive with a segment and a manifest", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetActive(background, s, pod, store.ActiveIn(store.SessionID{7}, store.SegmentID{8}), json.RawMessage(` {"b":1,"a":2} `))
+		return store.Do(background, s, pod, store.SetActive{Active: store.ActiveIn(store.SessionID{7}, store.SegmentID{8}), Manifest: json.RawMessage(` {"b":1,"a":2} `)})
 	}, func(m *store.Metadata) {
 		m.Active, m.Manifest = store.ActiveIn(store.SessionID{7}, store.SegmentID{8}), json.RawMessage(`{"a":2,"b":1}`)
 	}},
 	{"SetActive without a segment", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetActive(background, s, pod, store.PendingSegment(store.SessionID{7}), json.RawMessage(`1`))
+		return store.Do(background, s, pod, store.SetActive{Active: store.PendingSegment(store.SessionID{7}), Manifest: json.RawMessage(`1`)})
 	}, func(m *store.Metadata) {
 		m.Active, m.Manifest = store.PendingSegment(store.SessionID{7}), json.RawMessage(`1`)
 	}},
 	{"SetActive without a manifest clears it", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetActive(background, s, pod, store.PendingSegment(store.SessionID{7}), nil)
+		return store.Do(background, s, pod, store.SetActive{Active: store.PendingSegment(store.SessionID{7}), Manifest: nil})
 	}, func(m *store.Metadata) { m.Active, m.Manifest = store.PendingSegment(store.SessionID{7}), nil }},
 	{"SetActive with nothing but a manifest", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetActive(background, s, pod, nil, json.RawMessage(`"m"`))
+		return store.Do(background, s, pod, store.SetActive{Active: nil, Manifest: json.RawMessage(`"m"`)})
 	}, func(m *store.Metadata) { m.Active, m.Manifest = nil, json.RawMessage(`"m"`) }},
 	{"SetActive with nothing clears both", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetActive(background, s, pod, nil, json.RawMessage("null"))
+		return store.Do(background, s, pod, store.SetActive{Active: nil, Manifest: json.RawMessage("null")})
 	}, func(m *store.Metadata) { m.Active, m.Manifest = nil, nil }},
 	{"SetChildren keeps order and repeated names", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetChildren(background, s, pod, newChildren())
+		return store.Do(background, s, pod, store.SetChildren{Children: newChildren()})
 	}, func(m *store.Metadata) { m.Children = newChildren() }},
 	{"SetChildren with none clears them", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetChildren(background, s, pod, []store.SpawnedChild{})
+		return store.Do(background, s, pod, store.SetChildren{Children: []store.SpawnedChild{}})
 	}, func(m *store.Metadata) { m.Children = nil }},
 	{"SetPeers keeps order and repeated names", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetPeers(background, s, pod, peers("z", "a", "z", "m"))
+		return store.Do(background, s, pod, store.SetPeers{Peers: peers("z", "a", "z", "m")})
 	}, func(m *store.Metadata) { m.Peers = peers("z", "a", "z", "m") }},
 	{"SetPeers with none clears them", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.SetPeers(background, s, pod, nil)
+		return store.Do(background, s, pod, store.SetPeers{Peers: nil})
 	}, func(m *store.Metadata) { m.Peers = nil }},
 	{"AddPeer inserts and sorts by name", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.AddPeer(background, s, pod, "peer-b")
+		return store.Do(background, s, pod, store.AddPeer{PodName: "peer-b"})
 	}, func(m *store.Metadata) {
 		m.Peers = append(m.Peers, store.Peer{PodName: "peer-b"})
 		slices.SortFunc(m.Peers, func(a, b store.Peer) int { return strings.Compare(a.PodName, b.PodName) })
 	}},
 	{"RemovePeer removes every peer of the name", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.RemovePeer(background, s, pod, "peer-c")
+		return store.Do(background, s, pod, store.RemovePeer{PodName: "peer-c"})
 	}, func(m *store.Metadata) {
 		if len(m.Peers) > 0 {
 			m.Peers = peers("peer-a")
 		}
 	}},
 	{"RemovePeer of what is not listed changes nothing", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.RemovePeer(background, s, pod, "peer")
+		return store.Do(background, s, pod, store.RemovePeer{PodName: "peer"})
 	}, func(*store.Metadata) {}},
 	{"Reclaim drops by name and appends to the history", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Reclaim(background, s, pod, reclaimed())
+		return store.Do(background, s, pod, store.Reclaim{Reclaimed: reclaimed()})
 	}, func(m *store.Metadata) {
 		if len(m.Children) > 0 {
 			m.Children = m.Children[1:2] // "auditor" alone is not reclaimed
@@ -72,7 +72,7 @@ var merges = []merge{
 		m.Reclaimed = append(m.Reclaimed, reclaimed()...)
 	}},
 	{"Reclaim of nothing changes nothing", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Reclaim(background, s, pod, nil)
+		return store.Do(background, s, pod, store.Reclaim{Reclaimed: nil})
 	}, func(*store.Metadata) {}},
 }
 
@@ -105,7 +105,7 @@ var mergeTests = append([]test{
 		s.put(full("agent"))
 		s.unchanged("AddPeer", func() {
 			for range 2 {
-				m, err := store.AddPeer(background, s.MetadataStore, "agent", "peer-a")
+				m, err := store.DoAndRead(background, s.MetadataStore, "agent", store.AddPeer{PodName: "peer-a"})
 				if err != nil {
 					s.Fatal(err)
 				}
@@ -115,7 +115,7 @@ var mergeTests = append([]test{
 	}},
 	{"peers added in any order are sorted and there once", func(s *subject) {
 		for _, name := range []string{"peer-b", "日本", "peer-a", "Z", "peer-b", "peer-a"} {
-			if _, err := store.AddPeer(background, s.MetadataStore, "agent", name); err != nil {
+			if err := store.Do(background, s.MetadataStore, "agent", store.AddPeer{PodName: name}); err != nil {
 				s.Fatal(err)
 			}
 		}
@@ -123,7 +123,7 @@ var mergeTests = append([]test{
 		m.Peers = peers("Z", "peer-a", "peer-b", "日本")
 		s.expect(m)
 		for _, name := range []string{"Z", "peer-a", "peer-b", "日本", "日本"} {
-			if _, err := store.RemovePeer(background, s.MetadataStore, "agent", name); err != nil {
+			if err := store.Do(background, s.MetadataStore, "agent", store.RemovePeer{PodName: name}); err != nil {
 				s.Fatal(err)
 			}
 		}
@@ -134,7 +134,7 @@ var mergeTests = append([]test{
 		m.Peers = peers("a/b", "", "ok")
 		s.put(m)
 		for _, name := range []string{"a/b", ""} {
-			if _, err := store.RemovePeer(background, s.MetadataStore, "agent", name); err != nil {
+			if err := store.Do(background, s.MetadataStore, "agent", store.RemovePeer{PodName: name}); err != nil {
 				s.Errorf("RemovePeer %q: %v", name, err)
 			}
 		}
@@ -146,13 +146,13 @@ var mergeTests = append([]test{
 		s.unchanged("a bad name", func() {
 			for _, bad := range badNames {
 				for _, pod := range []string{"agent", "missing"} {
-					_, err := store.AddPeer(background, s.MetadataStore, pod, bad)
+					err := store.Do(background, s.MetadataStore, pod, store.AddPeer{PodName: bad})
 					s.is("AddPeer", err, store.ErrInvalidName)
-					_, err = store.SetPeers(background, s.MetadataStore, pod, peers("ok", bad))
+					err = store.Do(background, s.MetadataStore, pod, store.SetPeers{Peers: peers("ok", bad)})
 					s.is("SetPeers", err, store.ErrInvalidName)
-					_, err = store.SetChildren(background, s.MetadataStore, pod, []store.SpawnedChild{{PodName: "ok"}, {PodName: bad}})
+					err = store.Do(background, s.MetadataStore, pod, store.SetChildren{Children: []store.SpawnedChild{{PodName: "ok"}, {PodName: bad}}})
 					s.is("SetChildren", err, store.ErrInvalidName)
-					_, err = store.Reclaim(background, s.MetadataStore, pod, []store.ReclaimedChild{{PodName: "worker"}, {PodName: bad}})
+					err = store.Do(background, s.MetadataStore, pod, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}, {PodName: bad}}})
 					s.is("Reclaim", err, store.ErrInvalidName)
 				}
 			}
@@ -161,7 +161,7 @@ var mergeTests = append([]test{
 	{"a manifest that is not JSON is refused and nothing is changed", func(s *subject) {
 		s.put(full("agent"))
 		s.unchanged("SetActive", func() {
-			_, err := store.SetActive(background, s.MetadataStore, "agent", nil, json.RawMessage(`{`))
+			err := store.Do(background, s.MetadataStore, "agent", store.SetActive{Active: nil, Manifest: json.RawMessage(`{`)})
 			s.is("SetActive", err, store.ErrInvalid)
 		})
 	}},
@@ -175,12 +175,12 @@ var mergeTests = append([]test{
 		}
 		session, segment := store.NewSessionID(), store.NewSegmentID()
 		manifest := json.RawMessage(`{"pod":{"name":"agent"},"profile":{"source":{"kind":"path","path":"/profiles/coder.lua"}}}`)
-		must(store.SetActive(background, s.MetadataStore, "agent", store.PendingSegment(session), manifest))
-		must(store.SetChildren(background, s.MetadataStore, "agent", full("").Children))
-		must(store.AddPeer(background, s.MetadataStore, "agent", "peer"))
-		must(store.SetActive(background, s.MetadataStore, "agent", store.ActiveIn(session, segment), manifest))
-		must(store.Reclaim(background, s.MetadataStore, "agent", reclaimed()[:1]))
-		must(store.Reclaim(background, s.MetadataStore, "agent", reclaimed()[:1]))
+		must(store.Do(background, s.MetadataStore, "agent", store.SetActive{Active: store.PendingSegment(session), Manifest: manifest}))
+		must(store.Do(background, s.MetadataStore, "agent", store.SetChildren{Children: full("").Children}))
+		must(store.Do(background, s.MetadataStore, "agent", store.AddPeer{PodName: "peer"}))
+		must(store.Do(background, s.MetadataStore, "agent", store.SetActive{Active: store.ActiveIn(session, segment), Manifest: manifest}))
+		must(store.Do(background, s.MetadataStore, "agent", store.Reclaim{Reclaimed: reclaimed()[:1]}))
+		must(store.Do(background, s.MetadataStore, "agent", store.Reclaim{Reclaimed: reclaimed()[:1]}))
 		want := minimal("agent")
 		want.Active, want.Manifest = store.ActiveIn(session, segment), manifest
 		want.Children = full("").Children[1:2]

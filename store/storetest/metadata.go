@@ -145,7 +145,7 @@ func (s *subject) checkNormal(m *store.Metadata) {
 func (s *subject) put(pods ...*store.Metadata) {
 	s.Helper()
 	for _, m := range pods {
-		if err := s.Write(background, m); err != nil {
+		if err := store.Write(background, s, m); err != nil {
 			s.Fatalf("Write %.80q: %v", m.PodName, err)
 		}
 	}

@@ -34,10 +34,10 @@ func oneByOne(f *faultyStore) {
 		for i, name := range names {
 			var err error
 			if pods[i] == nil {
-				err = f.ableStore.Delete(ctx, name)
+				err = store.Do(ctx, f.ableStore, name, store.Delete{})
 			} else {
 				pods[i].PodName = name
-				err = f.ableStore.Write(ctx, pods[i])
+				err = store.Write(ctx, f.ableStore, pods[i])
 			}
 			if err != nil {
 				return nil, err
@@ -112,7 +112,7 @@ var abilityMutants = []mutant{
 		f.updatePods = func(ctx context.Context, names []string, edit editPods) ([]*store.Metadata, error) {
 			pods, err := f.ableStore.UpdatePods(ctx, names, edit)
 			if errors.Is(err, store.ErrInvalid) && len(names) == 2 && names[0] == names[1] {
-				err = f.ableStore.Delete(ctx, names[0])
+				err = store.Do(ctx, f.ableStore, names[0], store.Delete{})
 			}
 			return pods, err
 		}
@@ -121,7 +121,7 @@ var abilityMutants = []mutant{
 		f.updatePods = func(ctx context.Context, names []string, edit editPods) ([]*store.Metadata, error) {
 			pods, err := f.ableStore.UpdatePods(ctx, names, edit)
 			if errors.Is(err, errEdit) {
-				err = errors.Join(err, f.ableStore.Write(ctx, minimal(names[0])))
+				err = errors.Join(err, store.Write(ctx, f.ableStore, minimal(names[0])))
 			}
 			return pods, err
 		}
@@ -218,7 +218,7 @@ var abilityMutants = []mutant{
 		f.writeBatch = func(ctx context.Context, pods []*store.Metadata) []error {
 			errs := make([]error, len(pods))
 			for i, m := range pods {
-				if errs[i] = f.ableStore.Write(ctx, m); errs[i] != nil {
+				if errs[i] = store.Write(ctx, f.ableStore, m); errs[i] != nil {
 					break
 				}
 			}
@@ -229,7 +229,7 @@ var abilityMutants = []mutant{
 		f.writeBatch = func(ctx context.Context, pods []*store.Metadata) []error {
 			errs := make([]error, len(pods))
 			for i := range pods {
-				errs[len(pods)-1-i] = f.ableStore.Write(ctx, pods[len(pods)-1-i])
+				errs[len(pods)-1-i] = store.Write(ctx, f.ableStore, pods[len(pods)-1-i])
 			}
 			return errs
 		}
@@ -282,7 +282,7 @@ var damageMutants = []mutant{
 			if err := f.whole(m.PodName); err != nil {
 				return err
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"a damaged Pod cannot be deleted", "Damage/is removed by Delete", false, func(f *faultyStore) {
@@ -290,7 +290,7 @@ var damageMutants = []mutant{
 			if err := f.whole(name); err != nil {
 				return err
 			}
-			return f.ableStore.Delete(ctx, name)
+			return store.Do(ctx, f.ableStore, name, store.Delete{})
 		}
 	}},
 	{"update takes a damaged Pod for a new one", "Damage/is ErrCorrupt for Update, which changes nothing", false, func(f *faultyStore) {

@@ -103,7 +103,7 @@ var writeMutants = []mutant{
 		f.write = func(ctx context.Context, m *store.Metadata) error {
 			m = m.Clone()
 			m.Extra = nil
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write sorts peers", "Write/creates the Pod", false, func(f *faultyStore) {
@@ -113,7 +113,7 @@ var writeMutants = []mutant{
 			if err := m.AddPeer("peer-a"); err != nil {
 				return err
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write merges with what is stored", "Write/replaces everything that is kept of the Pod", false, func(f *faultyStore) {
@@ -122,7 +122,7 @@ var writeMutants = []mutant{
 				m = m.Clone()
 				m.Active = old.Active
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write forgets to clear the segment", "Write/replaces each field", false, func(f *faultyStore) {
@@ -132,7 +132,7 @@ var writeMutants = []mutant{
 				m = m.Clone()
 				m.Active.SegmentID = old.Active.SegmentID
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write normalizes what it is given", "Write/does not change m", false, func(f *faultyStore) {
@@ -140,12 +140,12 @@ var writeMutants = []mutant{
 			if err := m.Normalize(); err != nil {
 				return err
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write keeps what it is given", "Write/does not keep m", false, func(f *faultyStore) {
 		f.write = func(ctx context.Context, m *store.Metadata) error {
-			err := f.ableStore.Write(ctx, m)
+			err := store.Write(ctx, f.ableStore, m)
 			if err == nil {
 				f.pods[m.PodName] = m
 			}
@@ -159,19 +159,19 @@ var writeMutants = []mutant{
 				m = m.Clone()
 				m.Manifest = nil
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write accepts a known field among the unknown", "Write/refuses what breaks a rule", false, func(f *faultyStore) {
 		f.write = func(ctx context.Context, m *store.Metadata) error {
 			m = m.Clone()
 			delete(m.Extra, "active")
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write that is refused deletes", "Write/refuses what breaks a rule", false, func(f *faultyStore) {
 		f.write = func(ctx context.Context, m *store.Metadata) error {
-			err := f.ableStore.Write(ctx, m)
+			err := store.Write(ctx, f.ableStore, m)
 			if errors.Is(err, store.ErrInvalid) {
 				delete(f.pods, m.PodName)
 			}
@@ -179,14 +179,14 @@ var writeMutants = []mutant{
 		}
 	}},
 	{"write ignores the context", "Contexts/one that has ended is the error and nothing is changed", false, func(f *faultyStore) {
-		f.write = func(_ context.Context, m *store.Metadata) error { return f.ableStore.Write(background, m) }
+		f.write = func(_ context.Context, m *store.Metadata) error { return store.Write(background, f.ableStore, m) }
 	}},
 	{"write refuses a depth that is allowed", "Values/JSON may be nested as deeply as the limit", false, func(f *faultyStore) {
 		f.write = func(ctx context.Context, m *store.Metadata) error {
 			if strings.HasPrefix(string(m.Manifest), strings.Repeat("[", store.MaxValueDepth)) {
 				return store.ErrInvalid
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write cuts long manifests", "Values/a large manifest comes back", false, func(f *faultyStore) {
@@ -195,7 +195,7 @@ var writeMutants = []mutant{
 				m = m.Clone()
 				m.Manifest = nil
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"write turns numbers into floats", "Values/JSON comes back canonical", false, func(f *faultyStore) {
@@ -211,7 +211,7 @@ var writeMutants = []mutant{
 		f.write = func(ctx context.Context, m *store.Metadata) error {
 			m = m.Clone()
 			m.PodName = strings.ToLower(m.PodName)
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"files are written beside the root", "RootDir/holds everything that is written, and nothing is written beside it", false, func(f *faultyStore) {
@@ -222,7 +222,7 @@ var writeMutants = []mutant{
 					return err
 				}
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 }
@@ -332,7 +332,7 @@ var readMutants = []mutant{
 					delete(f.pods, other)
 				}
 			}
-			return f.ableStore.Delete(ctx, name)
+			return store.Do(ctx, f.ableStore, name, store.Delete{})
 		}
 	}},
 	{"delete of a missing Pod fails", "Delete/of what does not exist is a success", false, func(f *faultyStore) {
@@ -340,7 +340,7 @@ var readMutants = []mutant{
 			if _, err := f.ableStore.Read(ctx, name); err != nil {
 				return err
 			}
-			return f.ableStore.Delete(ctx, name)
+			return store.Do(ctx, f.ableStore, name, store.Delete{})
 		}
 	}},
 	{"delete leaves unknown fields", "Delete/leaves nothing for a Pod of the same name", false, func(f *faultyStore) {
@@ -349,7 +349,7 @@ var readMutants = []mutant{
 			if m, err := f.ableStore.Read(ctx, name); err == nil {
 				left[name] = m
 			}
-			return f.ableStore.Delete(ctx, name)
+			return store.Do(ctx, f.ableStore, name, store.Delete{})
 		}
 		f.update = func(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
 			return f.ableStore.Update(ctx, name, func(m *store.Metadata) error {

@@ -47,14 +47,14 @@ var updateMutants = []mutant{
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return f.ableStore.Write(background, m)
+			return store.Write(background, f.ableStore, m)
 		}
 	}},
 	{"delete is made although its context ended while it waited", "Contexts/is honoured by every method while another change goes on", false, func(f *faultyStore) {
 		f.delete = func(ctx context.Context, name string) error {
-			err := f.ableStore.Delete(ctx, name)
+			err := store.Do(ctx, f.ableStore, name, store.Delete{})
 			if errors.Is(err, context.DeadlineExceeded) {
-				go func() { _ = f.ableStore.Delete(background, name) }()
+				go func() { _ = store.Do(background, f.ableStore, name, store.Delete{}) }()
 			}
 			return err
 		}
@@ -62,7 +62,7 @@ var updateMutants = []mutant{
 	{"update creates although the context has ended", "Contexts/one that has ended creates nothing", false, func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			if err := ctx.Err(); err != nil {
-				return nil, errors.Join(err, f.ableStore.Write(background, minimal(name)))
+				return nil, errors.Join(err, store.Write(background, f.ableStore, minimal(name)))
 			}
 			return f.ableStore.Update(ctx, name, edit)
 		}
@@ -168,7 +168,7 @@ var updateMutants = []mutant{
 			if err != nil {
 				return nil, err
 			}
-			return m, f.ableStore.Write(ctx, m)
+			return m, store.Write(ctx, f.ableStore, m)
 		}
 	}},
 	{"update moves the Pod to another name", "Update/cannot change the name", false, func(f *faultyStore) {
@@ -181,7 +181,7 @@ var updateMutants = []mutant{
 			})
 			if err == nil && other != name {
 				m.PodName = other
-				err = f.ableStore.Write(ctx, m)
+				err = store.Write(ctx, f.ableStore, m)
 			}
 			return m, err
 		}
@@ -190,7 +190,7 @@ var updateMutants = []mutant{
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Update(ctx, name, edit)
 			if err == nil && m.Equal(minimal(name)) {
-				err = f.ableStore.Delete(ctx, name)
+				err = store.Do(ctx, f.ableStore, name, store.Delete{})
 			}
 			return m, err
 		}
@@ -199,7 +199,7 @@ var updateMutants = []mutant{
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Update(ctx, name, edit)
 			if err == nil {
-				err = f.ableStore.Write(ctx, m)
+				err = store.Write(ctx, f.ableStore, m)
 			}
 			return m, err
 		}
@@ -277,14 +277,14 @@ var updateMutants = []mutant{
 		f.write = func(ctx context.Context, m *store.Metadata) error {
 			half := m.Clone()
 			half.Manifest = nil
-			if err := f.ableStore.Write(ctx, half); err != nil {
+			if err := store.Write(ctx, f.ableStore, half); err != nil {
 				return err
 			}
 			enough := reads.Load() + 10
 			for i := 0; i < 1000 && reads.Load() < enough; i++ {
 				runtime.Gosched()
 			}
-			return f.ableStore.Write(ctx, m)
+			return store.Write(ctx, f.ableStore, m)
 		}
 	}},
 }
@@ -312,7 +312,7 @@ func racingUpdate(f *faultyStore) func(ctx context.Context, name string, edit ed
 			return nil, err
 		}
 		letOthersRun()
-		return m, f.ableStore.Write(ctx, m)
+		return m, store.Write(ctx, f.ableStore, m)
 	}
 }
 

@@ -55,12 +55,12 @@ func (r *random) step() {
 	case n < 20:
 		m := r.metadata(name)
 		r.say("Write %.20q %s", name, r.perhapsSpoil(m))
-		r.agree(r.Write(background, m), r.model.write(m))
+		r.agree(store.Write(background, r, m), r.model.write(m))
 	case n < 50:
 		r.update(name)
 	case n < 58:
 		r.say("Delete %.20q", name)
-		r.agree(r.Delete(background, name), r.model.delete(name))
+		r.agree(store.Do(background, r, name, store.Delete{}), r.model.delete(name))
 	case n < 66:
 		r.say("Read %.20q", name)
 		got, err := r.Read(background, name)

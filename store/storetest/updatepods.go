@@ -252,7 +252,7 @@ var linkTests = skipping("the store cannot edit several Pods at once", (*subject
 	}},
 	{"of which one side is there are completed", func(s *subject) {
 		s.put(minimal("a"), minimal("b"))
-		if _, err := store.AddPeer(background, s.MetadataStore, "b", "a"); err != nil {
+		if err := store.Do(background, s.MetadataStore, "b", store.AddPeer{PodName: "a"}); err != nil {
 			s.Fatal(err)
 		}
 		s.link("a", "b")

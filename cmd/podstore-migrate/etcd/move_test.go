@@ -171,7 +171,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	write := func(name, manifest string) {
 		t.Helper()
-		if err := tree.Write(t.Context(), &store.Metadata{PodName: name, Manifest: []byte(manifest)}); err != nil {
+		if err := store.Write(t.Context(), tree, &store.Metadata{PodName: name, Manifest: []byte(manifest)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,7 +184,7 @@ func TestOutcomes(t *testing.T) {
 	contains(t, stderr, "refused ", "copy: 0 copied, ")
 	migrate(t, 10, "list", "etcd://"+host+"/strict")
 
-	if err := tree.Delete(t.Context(), "large"); err != nil {
+	if err := store.Do(t.Context(), tree, "large", store.Delete{}); err != nil {
 		t.Fatal(err)
 	}
 	write("small", "2")

@@ -60,7 +60,7 @@ func makeBase(t testing.TB, dir string) *base {
 	}
 	r := &values{rand.New(rand.NewPCG(21, 0)), 0}
 	write := func(m *store.Metadata) {
-		do(func(s store.MetadataStore) error { return s.Write(ctx, m) })
+		do(func(s store.MetadataStore) error { return store.Write(ctx, s, m) })
 	}
 	write(&store.Metadata{PodName: lastChanged, Peers: []store.Peer{{PodName: "before"}}})
 	for i := range 22 {
@@ -88,20 +88,22 @@ func makeBase(t testing.TB, dir string) *base {
 	}
 	b.old = read()
 	for i := range 4 {
-		do(func(s store.MetadataStore) error { return s.Delete(ctx, fmt.Sprintf("%c-inline-%d", 'a'+3*i, 3*i)) })
+		do(func(s store.MetadataStore) error {
+			return store.Do(ctx, s, fmt.Sprintf("%c-inline-%d", 'a'+3*i, 3*i), store.Delete{})
+		})
 	}
-	do(func(s store.MetadataStore) error { return s.Delete(ctx, "d-overflow-0") })
+	do(func(s store.MetadataStore) error { return store.Do(ctx, s, "d-overflow-0", store.Delete{}) })
 	for i := range 3 {
 		name := fmt.Sprintf("%c-branch-%d", 'e'+3*i, i)
 		manifest := text(r, 3000)
 		do(func(s store.MetadataStore) error {
-			_, err := store.SetActive(ctx, s, name, nil, manifest)
+			err := store.Do(ctx, s, name, store.SetActive{Active: nil, Manifest: manifest})
 			return err
 		})
 	}
 	maps.Copy(b.older, b.pods)
 	do(func(s store.MetadataStore) error {
-		_, err := store.AddPeer(ctx, s, lastChanged, "now")
+		err := store.Do(ctx, s, lastChanged, store.AddPeer{PodName: "now"})
 		return err
 	})
 	if err := s.Close(); err != nil {

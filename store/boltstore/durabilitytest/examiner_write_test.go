@@ -71,11 +71,11 @@ func (w *writes) run(s *boltstore.Store) {
 	}
 	steps := []func(store.MetadataStore) error{
 		func(s store.MetadataStore) error {
-			return s.Write(ctx, &store.Metadata{PodName: "zz new and small"})
+			return store.Write(ctx, s, &store.Metadata{PodName: "zz new and small"})
 		},
 		func(s store.MetadataStore) error {
 			m := &store.Metadata{PodName: "aa new and large", Manifest: manifestOf("n", 9000*w.round)}
-			return s.Write(ctx, m)
+			return store.Write(ctx, s, m)
 		},
 	}
 	// Some of the healthy ones, spread over the file, and others each time.
@@ -84,16 +84,16 @@ func (w *writes) run(s *boltstore.Store) {
 		switch i % 5 {
 		case 0, 1:
 			steps = append(steps, func(s store.MetadataStore) error {
-				_, err := store.AddPeer(ctx, s, name, strings.Repeat("new peer", 4*w.round))
+				err := store.Do(ctx, s, name, store.AddPeer{PodName: strings.Repeat("new peer", 4*w.round)})
 				return err
 			})
 		case 2:
 			steps = append(steps, func(s store.MetadataStore) error {
-				_, err := store.SetActive(ctx, s, name, nil, manifestOf("m", 3000*w.round))
+				err := store.Do(ctx, s, name, store.SetActive{Active: nil, Manifest: manifestOf("m", 3000*w.round)})
 				return err
 			})
 		case 3:
-			steps = append(steps, func(s store.MetadataStore) error { return s.Delete(ctx, name) })
+			steps = append(steps, func(s store.MetadataStore) error { return store.Do(ctx, s, name, store.Delete{}) })
 		case 4:
 			steps = append(steps, func(s store.MetadataStore) error {
 				_, err := store.UpdatePods(ctx, s, []string{name, healthy[0]}, func(pods []*store.Metadata) error {
@@ -116,9 +116,9 @@ func (w *writes) run(s *boltstore.Store) {
 	for _, name := range damaged {
 		healed := func(s store.MetadataStore) error {
 			if len(name)%2 == 0 {
-				return s.Delete(ctx, name)
+				return store.Do(ctx, s, name, store.Delete{})
 			}
-			return s.Write(ctx, w.x.sound[name])
+			return store.Write(ctx, s, w.x.sound[name])
 		}
 		if !w.do(s, healed, name) {
 			return

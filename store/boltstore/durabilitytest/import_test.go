@@ -65,7 +65,7 @@ func writeTree(t testing.TB, root string, pods model) {
 		t.Fatal(err)
 	}
 	for _, m := range pods {
-		if err := d.Write(context.Background(), m); err != nil {
+		if err := store.Write(context.Background(), d, m); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,10 +21,10 @@ func useAgain(path string) error {
 	}
 	before, err := readAll(s)
 	if err == nil {
-		_, err = store.AddPeer(ctx, s, "after the crash", "peer")
+		err = store.Do(ctx, s, "after the crash", store.AddPeer{PodName: "peer"})
 	}
 	if err == nil {
-		err = s.Delete(ctx, "after the crash")
+		err = store.Do(ctx, s, "after the crash", store.Delete{})
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
 		return fmt.Errorf("use after the crash: %w", err)

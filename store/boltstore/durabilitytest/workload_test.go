@@ -58,7 +58,7 @@ func (w workload) run(ctx context.Context, s store.MetadataStore, g, i int) erro
 func (w workload) op(ctx context.Context, s store.MetadataStore, g, i int) error {
 	r := &values{rand.New(rand.NewPCG(w.Seed, uint64(g)<<32|uint64(i))), w.Large}
 	if i < sharedPods {
-		_, err := store.AddPeer(ctx, s, sharedPod(i), prefix(g)+"was here")
+		err := store.Do(ctx, s, sharedPod(i), store.AddPeer{PodName: prefix(g) + "was here"})
 		return err
 	}
 	own := func() string { return ownPod(g, r.IntN(ownPods)) }
@@ -71,17 +71,17 @@ func (w workload) op(ctx context.Context, s store.MetadataStore, g, i int) error
 	var err error
 	switch (i*7 + g*3 + int(w.Seed)) % 16 { // all of them in any 16 in a row
 	case 0, 1, 2:
-		_, err = store.SetActive(ctx, s, a, r.active(), r.manifest())
+		err = store.Do(ctx, s, a, store.SetActive{Active: r.active(), Manifest: r.manifest()})
 	case 3:
-		_, err = store.SetChildren(ctx, s, a, r.children())
+		err = store.Do(ctx, s, a, store.SetChildren{Children: r.children()})
 	case 4:
-		_, err = store.SetPeers(ctx, s, a, []store.Peer{{PodName: peer()}, {PodName: peer()}, {PodName: peer()}})
+		err = store.Do(ctx, s, a, store.SetPeers{Peers: []store.Peer{{PodName: peer()}, {PodName: peer()}, {PodName: peer()}}})
 	case 5, 6:
-		_, err = store.AddPeer(ctx, s, a, peer())
+		err = store.Do(ctx, s, a, store.AddPeer{PodName: peer()})
 	case 7:
-		_, err = store.RemovePeer(ctx, s, a, peer())
+		err = store.Do(ctx, s, a, store.RemovePeer{PodName: peer()})
 	case 8:
-		_, err = store.Reclaim(ctx, s, a, []store.ReclaimedChild{{PodName: "child-1", ScopeDelegated: r.rules()}, {PodName: "child-9"}})
+		err = store.Do(ctx, s, a, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "child-1", ScopeDelegated: r.rules()}, {PodName: "child-9"}}})
 	case 9:
 		err = store.LinkPeers(ctx, s, a, b)
 	case 10:
@@ -91,9 +91,9 @@ func (w workload) op(ctx context.Context, s store.MetadataStore, g, i int) error
 	case 12:
 		err = store.UnlinkPeers(ctx, s, a, sharedPod(r.IntN(sharedPods)))
 	case 13:
-		err = s.Write(ctx, r.metadata(a))
+		err = store.Write(ctx, s, r.metadata(a))
 	case 14:
-		err = s.Delete(ctx, a)
+		err = store.Do(ctx, s, a, store.Delete{})
 	case 15:
 		err = w.threePods(ctx, s, r, g)
 	}

@@ -140,8 +140,8 @@ func unusable(s store.MetadataStore, first error) string {
 	calls := map[string]func() error{
 		"Read":   func() error { _, err := s.Read(ctx, sharedPod(0)); return err },
 		"List":   func() error { _, err := s.List(ctx); return err },
-		"Write":  func() error { return s.Write(ctx, &store.Metadata{PodName: "after"}) },
-		"Delete": func() error { return s.Delete(ctx, sharedPod(0)) },
+		"Write":  func() error { return store.Write(ctx, s, &store.Metadata{PodName: "after"}) },
+		"Delete": func() error { return store.Do(ctx, s, sharedPod(0), store.Delete{}) },
 		"Update": func() error { _, err := s.Update(ctx, "after", edit); return err },
 		"UpdatePods": func() error {
 			_, err := store.UpdatePods(ctx, s, []string{"after", "all"}, func([]*store.Metadata) error { return nil })
@@ -205,10 +205,10 @@ func (s halfEdits) UpdatePods(ctx context.Context, names []string, edit func([]*
 	for i, m := range pods {
 		var err error
 		if m == nil {
-			err = s.Delete(ctx, names[i])
+			err = store.Do(ctx, s, names[i], store.Delete{})
 		} else {
 			m.PodName = names[i]
-			err = s.Write(ctx, m)
+			err = store.Write(ctx, s, m)
 		}
 		if err != nil {
 			return nil, err

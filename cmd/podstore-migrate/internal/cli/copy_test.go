@@ -42,7 +42,7 @@ func TestCopyReadsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"changed", "removed", "cut", "kept"} {
-		if err := from.Write(context.Background(), &store.Metadata{PodName: name, Manifest: []byte("1")}); err != nil {
+		if err := store.Write(context.Background(), from, &store.Metadata{PodName: name, Manifest: []byte("1")}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,13 +41,13 @@ func busySupervisor() {
 	}
 	// More than a socket's buffers hold, so that a slow client is slow.
 	big := &store.Metadata{PodName: "big", Manifest: []byte(`"` + strings.Repeat("x", 4<<20) + `"`)}
-	if err := s.Write(ctx, big); err != nil {
+	if err := store.Write(ctx, s, big); err != nil {
 		log.Fatal(err)
 	}
 	for i := range pairs {
 		left, right := pair(i)
 		for _, name := range []string{left, right} {
-			if _, err := store.SetActive(ctx, s, name, store.PendingSegment(store.NewSessionID()), []byte(`{"a":1}`)); err != nil {
+			if err := store.Do(ctx, s, name, store.SetActive{Active: store.PendingSegment(store.NewSessionID()), Manifest: []byte(`{"a":1}`)}); err != nil {
 				log.Fatal(err)
 			}
 		}

@@ -21,7 +21,7 @@ func TestRemoveUnused(t *testing.T) {
 	}{
 		"nothing came": {func(_ string, s *boltstore.Store) error { return s.Close() }, true},
 		"a Pod came": {func(_ string, s *boltstore.Store) error {
-			if err := s.Write(t.Context(), pod); err != nil {
+			if err := store.Write(t.Context(), s, pod); err != nil {
 				return err
 			}
 			return s.Close()

@@ -91,7 +91,7 @@ func pods(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		first, count, many := strings.Cut(name, "*")
 		if !many {
-			ts.Check(dir.Write(context.Background(), m))
+			ts.Check(store.Write(context.Background(), dir, m))
 			continue
 		}
 		n, err := strconv.Atoi(count) // NAME*N: that many

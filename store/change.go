@@ -1,0 +1,290 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Change is one operation on one Pod, as a plain value: it can be sent, logged,
+// judged and made again. [MetadataStore] Apply makes changes.
+type Change struct {
+	Pod string
+	// Op is what is done. Without one the change is its condition alone.
+	Op Op
+	// If says when it may be done. The zero Condition is always met.
+	If Condition
+}
+
+// Op is what a change does to its Pod. The set is closed: [Put], [Delete],
+// [Remove], [SetActive], [SetSegment], [SetChildren], [AddChild], [RemoveChild],
+// [SetPeers], [AddPeer], [RemovePeer], [Reclaim], [TrimReclaimed], [SetField] and
+// [ClearField]. All but Delete, Remove and the condition [SkipMissing] create a
+// missing Pod. An operation leaves every field that it does not name alone.
+type Op interface {
+	// Name is the operation's name, as in its JSON: "add_peer".
+	Name() string
+	// Touches are the fields that Apply reads or changes. Reclaim and TrimReclaimed
+	// leave FieldReclaimed out: see [Metadata.Reclaim].
+	Touches() FieldSet
+	// Apply is the operation's rule, for backends. It changes m and keeps its
+	// normal form. The operation must come from [Prepare]. What m then shares with
+	// the operation must not be changed. Delete and Remove do nothing here.
+	Apply(m *Metadata)
+
+	// prepare returns the operation in normal form, in memory of its own. It
+	// closes the set, too.
+	prepare(pod string) (Op, error)
+}
+
+// The operations. Names of other Pods inside them are valid Pod names, otherwise
+// the error matches [ErrInvalidName]; strings are UTF-8 and JSON is strict,
+// otherwise it matches [ErrInvalid].
+type (
+	// Put replaces everything that is kept of the Pod, also where that is damaged.
+	// Metadata.PodName is the Pod's. Names inside may be any UTF-8.
+	Put struct {
+		Metadata *Metadata
+		// Created and Changed are the Pod's times at a former place, or zero. Created
+		// counts only where the Pod is new. A time in the future counts as now.
+		Created, Changed time.Time
+	}
+	// Delete deletes the Pod, also a damaged one. A missing Pod is a success.
+	// References to it stay: see [Remove].
+	Delete struct{}
+	// Remove deletes the Pod and every reference to it: it is no one's peer and no
+	// one's spawned child afterwards. Reclaim history stays. A missing Pod is a
+	// success, and its references are removed.
+	Remove struct{}
+	// SetActive sets the active pointer and the manifest together; nil, and for the
+	// manifest JSON null, clears either. To keep the manifest use [SetSegment].
+	SetActive struct {
+		Active   *ActiveSegment
+		Manifest json.RawMessage
+	}
+	// SetSegment sets the active pointer and keeps the manifest; nil clears the
+	// pointer.
+	SetSegment struct{ Active *ActiveSegment }
+	// SetChildren replaces the spawned children. Order and repeated names are kept.
+	SetChildren struct{ Children []SpawnedChild }
+	// AddChild replaces the first spawned child of that name, drops any others of
+	// it, or appends the child.
+	AddChild struct{ Child SpawnedChild }
+	// RemoveChild drops every spawned child of that name, which may be any string.
+	RemoveChild struct{ PodName string }
+	// SetPeers replaces the peers. Order and repeated names are kept.
+	SetPeers struct{ Peers []Peer }
+	// AddPeer adds a peer and sorts the list by name. A peer that is there already
+	// changes nothing.
+	AddPeer struct{ PodName string }
+	// RemovePeer drops every peer of that name, which may be any string.
+	RemovePeer struct{ PodName string }
+	// Reclaim drops every spawned child that is named in Reclaimed, and appends
+	// Reclaimed to the history, also those that were not outstanding.
+	Reclaim struct{ Reclaimed []ReclaimedChild }
+	// TrimReclaimed drops the oldest entries of the history and keeps the newest
+	// Keep, at least 0.
+	TrimReclaimed struct{ Keep int }
+	// SetField sets one top-level field that this version does not know. The name
+	// of a known one is refused with [ErrInvalid].
+	SetField struct {
+		Field string
+		Value json.RawMessage
+	}
+	// ClearField drops one top-level field that this version does not know.
+	ClearField struct{ Field string }
+)
+
+// Condition says when a change may be made: see [Exists], [Missing],
+// [SkipMissing] and [AtRevision]. Conditions can be compared with ==.
+type Condition struct {
+	kind     conditionKind
+	revision Revision
+}
+
+type conditionKind uint8
+
+const (
+	always conditionKind = iota
+	exists
+	missing
+	skipMissing
+	atRevision
+)
+
+// The conditions without an argument. Each is judged in the order of the changes,
+// after those before it.
+var (
+	// Exists is met where the Pod exists. Otherwise nothing is changed and the error
+	// matches [ErrNotFound].
+	Exists = Condition{kind: exists}
+	// Missing is met where there is no such Pod. Otherwise nothing is changed and the
+	// error matches [ErrExists].
+	Missing = Condition{kind: missing}
+	// SkipMissing leaves the change out where there is no such Pod, and the other
+	// changes are made.
+	SkipMissing = Condition{kind: skipMissing}
+)
+
+// AtRevision is met where the Pod had this revision before the first of the
+// changes. Otherwise nothing is changed and the error matches [ErrConflict].
+func AtRevision(r Revision) Condition { return Condition{atRevision, r} }
+
+// String is the condition as in a change's JSON: "exists", "missing",
+// "skip_missing" or a revision, and "" for the zero Condition.
+func (c Condition) String() string {
+	switch c.kind {
+	case exists:
+		return "exists"
+	case missing:
+		return "missing"
+	case skipMissing:
+		return "skip_missing"
+	case atRevision:
+		return c.revision.String()
+	}
+	return ""
+}
+
+// ParseCondition reads what [Condition.String] wrote. Anything else is refused
+// with [ErrInvalid].
+func ParseCondition(s string) (Condition, error) {
+	for _, c := range []Condition{{}, Exists, Missing, SkipMissing} {
+		if c.String() == s {
+			return c, nil
+		}
+	}
+	r, err := ParseRevision(s)
+	if err != nil {
+		return Condition{}, &Error{Kind: ErrInvalid, Err: fmt.Errorf(`%.80q is no condition: expected "exists", "missing", "skip_missing" or a revision`, s)}
+	}
+	return AtRevision(r), nil
+}
+
+// Check judges a condition, for backends: there tells whether the Pod exists now,
+// at is its revision before the first change, zero where it did not exist. It
+// reports false where the change is to be left out.
+func (c Condition) Check(pod string, there bool, at Revision) (do bool, err error) {
+	switch {
+	case c.kind == exists && !there:
+		return false, &Error{Pod: pod, Kind: ErrNotFound, Err: errors.New("there is no such Pod, and the change is to be made only where there is; create it first")}
+	case c.kind == missing && there:
+		return false, &Error{Pod: pod, Kind: ErrExists, Err: errors.New("the Pod exists, and the change is to be made only where it does not")}
+	case c.kind == atRevision && at != c.revision:
+		return false, &Error{Pod: pod, Kind: ErrConflict, Err: errors.New("the Pod is not at the revision that was named; read it and decide again")}
+	case c.kind == skipMissing && !there:
+		return false, nil
+	}
+	return true, nil
+}
+
+// NeedsRevision reports whether judging the condition takes the Pod's revision.
+func (c Condition) NeedsRevision() bool { return c.kind == atRevision }
+
+// ApplyOptions say what else is asked of an Apply. Nil is the zero value.
+type ApplyOptions struct {
+	// Metadata asks for the resulting metadata of each Pod.
+	Metadata bool
+
+	// ID makes the changes once: where they were made under the same ID already, they
+	// are not made again, and the result has the revision that they made. It is
+	// chosen at random for each set of changes ([NewRequestID]). The same ID with
+	// other changes is [ErrInvalid]. The zero ID is none. A store that keeps no IDs
+	// refuses one with [errors.ErrUnsupported].
+	ID RequestID
+	// Resent says that the same changes were sent before, with an unknown result, by
+	// a caller whose highest Revision.Number until then was Seen. Where the store can
+	// no longer tell whether they were made, the error matches [ErrUnknown].
+	Resent bool
+	Seen   uint64
+}
+
+// RequestID identifies one set of changes.
+type RequestID uuid.UUID
+
+// NewRequestID returns a random ID.
+func NewRequestID() RequestID { return RequestID(uuid.New()) }
+
+// String is the ID as a UUID, lower-case with hyphens.
+func (id RequestID) String() string { return uuid.UUID(id).String() }
+
+// Applied is the result of one change.
+type Applied struct {
+	Pod string
+	// Version is the Pod's after all of the changes. Of a Pod that is gone it has only
+	// the number of the revision that deleted it, or is zero where there was none.
+	Version Version
+	// Metadata is the Pod after all of the changes, where ApplyOptions asked for it;
+	// nil where it does not exist. It belongs to the caller; changes of one Pod share
+	// it.
+	Metadata *Metadata
+}
+
+// Do makes operations on one Pod, in order, as one Apply.
+func Do(ctx context.Context, s MetadataStore, pod string, ops ...Op) error {
+	_, err := s.Apply(ctx, changesOf(pod, ops), nil)
+	return err
+}
+
+// DoAndRead is [Do] and returns the Pod as it is after that, at the same moment;
+// nil where it does not exist.
+func DoAndRead(ctx context.Context, s MetadataStore, pod string, ops ...Op) (*Metadata, error) {
+	applied, err := s.Apply(ctx, changesOf(pod, ops), &ApplyOptions{Metadata: true})
+	if err != nil {
+		return nil, err
+	}
+	return applied[len(applied)-1].Metadata, nil
+}
+
+func changesOf(pod string, ops []Op) []Change {
+	changes := make([]Change, len(ops))
+	for i, op := range ops {
+		changes[i] = Change{Pod: pod, Op: op}
+	}
+	return changes
+}
+
+// Write creates the Pod named by m.PodName or replaces everything that is kept of
+// it: a [Put]. It does not change or keep m.
+func Write(ctx context.Context, s MetadataStore, m *Metadata) error {
+	return Do(ctx, s, m.PodName, Put{Metadata: m})
+}
+
+// LinkPeers makes a and b peers of each other, on both Pods or on neither; where
+// both sides are there already it changes nothing. Both Pods must exist, or the
+// error matches [ErrNotFound]; a Pod cannot be its own peer ([ErrInvalid]). A
+// store that cannot change several Pods at once gives [errors.ErrUnsupported].
+func LinkPeers(ctx context.Context, s MetadataStore, a, b string) error {
+	const op = "link peers"
+	if err := validatePair(op, a, b); err != nil {
+		return err
+	}
+	_, err := s.Apply(ctx, []Change{{a, AddPeer{b}, Exists}, {b, AddPeer{a}, Exists}}, nil)
+	return withOp(op, err)
+}
+
+// UnlinkPeers undoes [LinkPeers]. Where a Pod is gone the other side is removed.
+func UnlinkPeers(ctx context.Context, s MetadataStore, a, b string) error {
+	const op = "unlink peers"
+	if err := validatePair(op, a, b); err != nil {
+		return err
+	}
+	_, err := s.Apply(ctx, []Change{{a, RemovePeer{b}, SkipMissing}, {b, RemovePeer{a}, SkipMissing}}, nil)
+	return withOp(op, err)
+}
+
+func validatePair(op, a, b string) error {
+	for _, name := range []string{a, b} {
+		if err := validateOp(op, name); err != nil {
+			return err
+		}
+	}
+	if a == b {
+		return &Error{Op: op, Pod: a, Kind: ErrInvalid, Err: errors.New("a Pod cannot be its own peer")}
+	}
+	return nil
+}

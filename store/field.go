@@ -1,0 +1,45 @@
+package store
+
+import "slices"
+
+// Field is one of the fields of [Metadata] besides the Pod's name, in the byte
+// order of the sub-keys under which engines keep them.
+type Field uint8
+
+// The fields.
+const (
+	FieldActive Field = iota
+	FieldChildren
+	FieldExtra
+	FieldManifest
+	FieldPeers
+	FieldReclaimed
+	NumFields = iota
+)
+
+// FieldSet is a set of fields.
+type FieldSet uint16
+
+// Fields makes a set.
+func Fields(fields ...Field) (set FieldSet) {
+	for _, f := range fields {
+		set |= 1 << f
+	}
+	return set
+}
+
+// Has reports whether f is in the set.
+func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
+
+// AllFields is the set of every field.
+const AllFields FieldSet = 1<<NumFields - 1
+
+// fieldNames are the top-level fields of the JSON layout, which Extra cannot
+// hold.
+var fieldNames = [...]string{
+	"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
+}
+
+// IsFieldName reports whether name is a top-level field of the JSON layout that
+// this version knows, and so can be no key of Extra.
+func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }

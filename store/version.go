@@ -1,0 +1,91 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Revision names one state of one Pod. It is a token: compare it with ==, and use
+// it as a condition ([AtRevision]). Two states of a Pod never share one, also not
+// after an older copy of the store was put back, when numbers repeat.
+//
+// The zero Revision is that of no state.
+type Revision struct {
+	// Number rises with each change for the life of the store. All Pods that one
+	// Apply changed have the same one. It is 0 where the store keeps no numbers, and
+	// for a Pod that was last changed before it did.
+	Number uint64
+	// Digest depends on what the store holds of the Pod.
+	Digest uint64
+}
+
+// IsZero reports whether r is the revision of no state.
+func (r Revision) IsZero() bool { return r == Revision{} }
+
+// String is the token as text: the number in decimal, a hyphen, and the digest as
+// 16 hexadecimal digits. [ParseRevision] reads it.
+func (r Revision) String() string { return fmt.Sprintf("%d-%016x", r.Number, r.Digest) }
+
+// ParseRevision reads what [Revision.String] wrote. Anything else is refused with
+// [ErrInvalid].
+func ParseRevision(s string) (Revision, error) {
+	number, digest, found := strings.Cut(s, "-")
+	n, err := strconv.ParseUint(number, 10, 64)
+	d, err2 := strconv.ParseUint(digest, 16, 64)
+	r := Revision{n, d}
+	if !found || err != nil || err2 != nil || r.String() != s {
+		return Revision{}, &Error{Kind: ErrInvalid,
+			Err: fmt.Errorf("%.80q is no revision: expected a number, a hyphen and 16 hexadecimal digits, as the store gave them", s)}
+	}
+	return r, nil
+}
+
+// Version says which state of a Pod this is, and since when.
+type Version struct {
+	Revision Revision
+	// Created and Changed are in UTC, to the millisecond. They are zero where the
+	// store does not know them.
+	Created, Changed time.Time
+}
+
+// clockTolerance is how far a Pod's changed time may lie ahead of the clock and be
+// kept: a clock that was set back a little does not move it back, one that was far
+// ahead is corrected.
+const clockTolerance = time.Hour
+
+// NextVersion is, for backends, the Version without its Revision that a Pod has
+// after changes at now: was is the Pod before them, nil where it did not exist, its
+// Version zero where its times are unknown.
+func NextVersion(was *Metadata, changes []Change, pod string, now time.Time) Version {
+	now = now.UTC().Truncate(time.Millisecond)
+	v := Version{Changed: now}
+	if was == nil {
+		v.Created = now
+	} else {
+		v.Created = was.Version.Created
+		if ahead := was.Version.Changed; ahead.After(now) && ahead.Sub(now) <= clockTolerance {
+			v.Changed = ahead
+		}
+	}
+	for _, c := range changes {
+		if put, ok := c.Op.(Put); ok && c.Pod == pod {
+			if !put.Changed.IsZero() {
+				v.Changed = earlier(put.Changed.UTC().Truncate(time.Millisecond), now)
+			}
+			if was == nil && !put.Created.IsZero() {
+				v.Created = earlier(put.Created.UTC().Truncate(time.Millisecond), now)
+			}
+		}
+	}
+	v.Created = earlier(v.Created, v.Changed)
+	return v
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
