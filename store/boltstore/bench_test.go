@@ -173,7 +173,7 @@ func BenchmarkDecode(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := p.metadata(m.PodName, false); err != nil {
+				if _, err := p.metadata(nil, m.PodName, store.ReadOptions{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,16 @@ func (f *freshSize) add(b *boltfile.Bucket) {
 	for _, kv := range b.Values {
 		size += element + int64(len(kv.Key)+len(kv.Value))
 	}
+	for _, in := range b.Inner {
+		inner := int64(header)
+		for _, kv := range in.Values {
+			inner += element + int64(len(kv.Key)+len(kv.Value))
+		}
+		f.pages += (inner + pageSize - 1) / pageSize
+		size += element + header
+	}
 	f.tree += element + header + int64(len(b.Name))
-	if size <= pageSize/4 {
+	if size <= pageSize/4 && len(b.Inner) == 0 {
 		f.tree += size
 		return
 	}
@@ -150,9 +159,6 @@ func (c *checker) walk(bf *boltfile.File) error {
 			return nil
 		}
 		_, err := wholePod(b)
-		if b.Nested > 0 {
-			err = errors.Join(err, errors.New("there is a bucket inside the Pod's bucket"))
-		}
 		if err == nil {
 			c.whole++
 		}
@@ -192,26 +198,37 @@ func (c *checker) walk(bf *boltfile.File) error {
 	return nil
 }
 
-// wholePod decodes a Pod from what could be read of its bucket, or says why it is
-// not whole. Of a sub-key that was found more than once, as in a damaged page, it
-// takes the one whose checksum is right; the digest decides whether all is there.
-func wholePod(b *boltfile.Bucket) (*store.Metadata, error) {
-	name := string(b.Name)
-	p := &stored{nameSum: codec.NameSum(b.Name), digest: b.Sequence}
+// wholePod takes a Pod from what could be read of its bucket, or says why it is not
+// whole. Of a sub-key that was found more than once, as in a damaged page, it takes
+// the one whose checksum is right; digest and stamp decide whether all is there.
+func wholePod(b *boltfile.Bucket) (*rawPod, error) {
+	p := &rawPod{stored: stored{key: b.Name, nameSum: codec.NameSum(b.Name), digest: b.Sequence}}
 	for _, kv := range b.Values {
 		i := codec.SubKeyIndex(kv.Key)
 		if i < 0 {
-			return nil, fmt.Errorf("unexpected sub-key %.32q", kv.Key)
+			return nil, p.unknown(kv.Key, kv.Value)
 		}
 		if _, ok := unseal(p.nameSum, i, kv.Value); ok || p.values[i] == nil {
 			p.values[i] = kv.Value
 		}
 	}
-	m, err := p.metadata(name, false)
-	if err == nil && p.digest != digest(p.nameSum, &p.values) {
-		err = errDigest
+	for _, in := range b.Inner {
+		if !bytes.Equal(in.Name, historyKey) || p.chunks {
+			return nil, fmt.Errorf("there is a bucket %.32q inside the Pod's bucket", in.Name)
+		}
+		p.chunks = true
+		for _, kv := range in.Values {
+			p.history = append(p.history, chunk{kv.Key, kv.Value})
+		}
 	}
-	return m, err
+	if b.Nested > 0 {
+		return nil, errors.New("there is a bucket inside the Pod's history")
+	}
+	if err := p.finish(); err != nil {
+		return nil, err
+	}
+	_, err := p.metadata()
+	return p, err
 }
 
 // readBooks reads the bookkeeping bucket.
@@ -228,7 +245,7 @@ func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 			names = kv.Value
 		}
 	}
-	if err := judgeFormat(format); err != nil {
+	if _, err := parseFormat(format); err != nil {
 		return nil, err
 	}
 	return parseRecord(names)

@@ -399,7 +399,7 @@ func TestDamagedPages(t *testing.T) {
 			s := open(t, path, nil)
 			for _, pod := range []string{"a", "b", "c"} {
 				_, err := s.Read(ctx, pod)
-				_, upErr := store.Do(ctx, s, pod, store.AddPeer{PodName: "new"})
+				upErr := store.Do(ctx, s, pod, store.AddPeer{PodName: "new"})
 				if pod == c.pod {
 					if !errors.Is(err, store.ErrCorrupt) || !errors.Is(upErr, store.ErrCorrupt) {
 						t.Errorf("damaged Pod: read %v, update %v", err, upErr)

@@ -31,6 +31,14 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+func panicked(err error) bool {
+	if err == nil {
+		return false
+	}
+	var p *panicError
+	return errors.As(err, &p)
+}
+
 // poison makes the handle unusable because of cause, for good. With abandon,
 // bbolt's own state cannot be trusted either and it is never called again, not
 // even to close.
@@ -41,14 +49,12 @@ func (s *Store) poison(cause error, abandon bool) {
 	if s.cause.CompareAndSwap(nil, &cause) {
 		s.log.Error("podstore: handle is unusable, close it and open the store again", "path", s.path, "cause", cause)
 	}
-	if abandon {
-		s.mu.Lock()
-		if !s.abandoned.Swap(true) {
-			close(s.gone)
-		}
-		s.idle.Broadcast() // Close does not wait for a leader that bbolt may keep for ever
-		s.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if abandon && !s.abandoned.Swap(true) {
+		close(s.gone)
 	}
+	s.idle.Broadcast() // nobody waits for a leader that bbolt may keep for ever
 }
 
 // usable returns ErrUnusable or ErrClosed, or nil.

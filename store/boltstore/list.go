@@ -84,8 +84,8 @@ func (r *nameRecord) compare(found nameRecord) error {
 // One read transaction of All takes as many Pods as this, so that it is short
 // and memory bounded.
 const (
-	chunkPods  = 256
-	chunkBytes = 4 << 20
+	listPods  = 256
+	listBytes = 4 << 20
 )
 
 // All yields every Pod: see [store.Lister]. The names are those of one moment;
@@ -97,7 +97,7 @@ func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*stor
 			m   *store.Metadata
 			err error
 		}
-		chunk := make([]item, 0, chunkPods)
+		chunk := make([]item, 0, listPods)
 		for i := 0; i < len(names); {
 			chunk = chunk[:0]
 			if err := ctx.Err(); err != nil {
@@ -105,23 +105,25 @@ func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*stor
 				return
 			}
 			size := 0
-			for i < len(names) && len(chunk) < chunkPods && size < chunkBytes {
+			for i < len(names) && len(chunk) < listPods && size < listBytes {
 				// A panic in one Pod ends its transaction; the next one goes on
 				// behind it.
 				start := i
 				err := s.view("list", "", func(tx *bolt.Tx) error {
-					for i < len(names) && len(chunk) < chunkPods && size < chunkBytes {
+					for i < len(names) && len(chunk) < listPods && size < listBytes {
 						name := names[i]
 						start = i
 						var p stored
 						err := s.load(tx, name, &p)
 						var m *store.Metadata
 						if err == nil {
-							m, err = p.metadata(name, opts.OmitManifest)
+							m, err = p.metadata(tx, name, opts)
 						}
 						i++
 						switch {
 						case errors.Is(err, errMissing):
+						case errors.Is(err, store.ErrFormat):
+							chunk = append(chunk, item{nil, newer(name, withOp("read", err))})
 						case err != nil:
 							chunk = append(chunk, item{nil, damaged("read", name, err)})
 						default:

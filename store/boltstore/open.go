@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"cmp"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -116,8 +114,9 @@ func (s *Store) open(o *Options) (err error) {
 		return err
 	}
 	if !o.ReadOnly {
-		// Whoever created or renamed the file may have been killed before this.
-		if err := syncNames(filepath.Dir(s.path)); err != nil {
+		// Whoever created or renamed the file, or committed to it, may have been killed
+		// before this: what is read from now on must not be lost with the power.
+		if err := errors.Join(s.file.Sync(), syncNames(filepath.Dir(s.path))); err != nil {
 			return errors.Join(err, s.file.Close())
 		}
 	}
@@ -198,7 +197,13 @@ func (s *Store) openBolt(o *Options) error {
 	}
 	err = guard(func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
-			if err := checkFormat(tx); err != nil {
+			version, err := checkFormat(tx)
+			if err != nil {
+				return err
+			}
+			s.format.Store(version)
+			s.durable.Store(int64(tx.ID()))
+			if s.base, err = readBase(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyBase))); err != nil {
 				return err
 			}
 			record, err := readRecord(tx)
@@ -300,101 +305,44 @@ func (s *Store) checkOwners(bf *boltfile.File) error {
 }
 
 // checkFormat reads the format version.
-func checkFormat(tx *bolt.Tx) error {
+func checkFormat(tx *bolt.Tx) (int64, error) {
 	b := tx.Bucket([]byte(bookkeeping))
 	if b == nil {
-		return &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
+		return 0, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
 	}
-	return judgeFormat(b.Get([]byte(keyFormat)))
+	return parseFormat(b.Get([]byte(keyFormat)))
 }
 
-// judgeFormat decides by its value whether this version can read the file.
-func judgeFormat(value []byte) error {
+// parseFormat reads the format version, and fails where this version cannot read
+// the file.
+func parseFormat(value []byte) (int64, error) {
 	payload, ok := unsealBook(keyFormat, value)
 	if !ok {
-		return &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
+		return 0, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
 	}
 	n, err := codec.DecodeUints(payload, 0)
 	if err != nil {
-		return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
+		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
 	}
-	if n[0] != formatVersion {
-		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads version %d; use a newer podstore", n[0], formatVersion)}
+	if n[0] < oldestFormat || n[0] > formatVersion {
+		return 0, &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads versions %d to %d; use a newer podstore", n[0], oldestFormat, formatVersion)}
 	}
-	return nil
+	return int64(n[0]), nil
 }
 
-// create makes an empty database at path: a temporary file beside it, synced and
-// renamed, so that a crash leaves no half a file under the name. A file that
-// appears at path meanwhile stays. The name is not durable yet.
-func create(path string) error {
-	dir := filepath.Dir(path)
-	if err := makeDir(dir); err != nil {
-		return err
+// readBase reads what revision numbers are counted from.
+func readBase(value []byte) (uint64, error) {
+	if value == nil {
+		return 0, nil
 	}
-	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
-	defer os.Remove(tmp) // gone already when all went well
-	if err := initialize(tmp); err != nil {
-		return err
+	payload, ok := unsealBook(keyBase, value)
+	n := []uint64{0}
+	err := errors.New("its checksum does not match")
+	if ok {
+		n, err = codec.DecodeUints(payload, 0)
 	}
-	if err := renameNoReplace(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
-}
-
-// initialize writes a new database file.
-func initialize(path string) error {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		PageSize: pageSize,
-		Timeout:  time.Second,
-		NoSync:   mutant == "nosync",
-		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			return os.OpenFile(path, flag|os.O_EXCL, mode)
-		},
-	})
 	if err != nil {
-		return err
+		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the base of revision numbers is damaged: %w; %s", err, adviceSalvage)}
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucket([]byte(bookkeeping))
-		if err != nil {
-			return err
-		}
-		e := codec.NewEncoder()
-		if err := b.Put([]byte(keyFormat), sealBook(keyFormat, e.Uint(formatVersion))); err != nil {
-			return err
-		}
-		return b.Put([]byte(keyNames), sealBook(keyNames, e.Uints(0, 0)))
-	})
-	return errors.Join(err, db.Close())
-}
-
-// makeDir creates dir and what is missing above it, durably.
-func makeDir(dir string) error {
-	_, err := os.Stat(dir)
-	parent := filepath.Dir(dir)
-	switch {
-	case err == nil:
-		return syncNames(parent) // whoever created dir may have been killed before this
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := makeDir(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(parent)
-}
-
-// syncNames is syncDir for a directory that others made: one that cannot be opened
-// for reading, or not be synced, is left to them.
-func syncNames(dir string) error {
-	err := syncDir(dir)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
+	return n[0], nil
 }

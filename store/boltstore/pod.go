@@ -18,12 +18,16 @@ type stored struct {
 	nameSum uint32
 	digest  uint64
 	values  [codec.NumSubKeys][]byte
+	bucket  *bolt.Bucket // nil where it was read without bbolt
+	chunks  bool         // the history is a bucket
+	stamp   codec.Stamp  // zero where there is none
 }
 
-// errMissing is returned by load for a name that has no bucket.
-var errMissing = errors.New("no bucket of this name")
-
-var errDigest = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
+var (
+	// errMissing is returned by load for a name that has no bucket.
+	errMissing = errors.New("no bucket of this name")
+	errDigest  = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
+)
 
 // podBucket returns the bucket of a Pod, or errMissing. What stands under the name
 // but is no bucket is damage: bbolt says of it only that there is no bucket.
@@ -38,7 +42,7 @@ func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 }
 
 // load reads the raw values of a Pod into p. An error other than errMissing means
-// damage.
+// damage, or that a newer version wrote the Pod.
 func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 	if err := s.broken[name]; err != nil {
 		return err
@@ -48,105 +52,142 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 	if err != nil {
 		return err
 	}
-	only, err := checkPodPages(tx, b)
-	if err != nil {
-		return err
-	}
-	p.key, p.nameSum, p.digest = key, codec.NameSum(key), b.Sequence()
+	p.key, p.nameSum, p.digest, p.bucket = key, codec.NameSum(key), b.Sequence(), b
 	last := -1
 	put := func(k, v []byte) error {
-		i := codec.SubKeyIndex(k)
-		if i <= last || v == nil {
-			return fmt.Errorf("unexpected sub-key %.32q, or not in its place", k)
+		i, err := p.put(k, v)
+		if err == nil && i <= last {
+			err = fmt.Errorf("sub-key %.32q is not in its place", k)
 		}
-		p.values[i], last = v, i
-		return nil
+		last = i
+		return err
 	}
-	if only != nil && !tx.Writable() {
-		// As it was checked; of a transaction that writes, bbolt has what changed.
-		for i := range only {
-			if err := put(only[i].key(), only[i].value()); err != nil {
-				return err
-			}
+	if tx.Writable() || b.Root() == 0 {
+		// Of a transaction that writes, bbolt has what changed.
+		if err := checkPod(tx, b, func(leaf) error { return nil }); err != nil {
+			return err
 		}
-	} else {
 		c := b.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if err := put(k, v); err != nil {
 				return err
 			}
 		}
+	} else if err := checkPod(tx, b, func(l leaf) error {
+		for i := range l {
+			v := l[i].value()
+			if l[i].flags != 0 {
+				v = nil
+			}
+			if err := put(l[i].key(), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
 	}
+	return p.finish()
+}
+
+// put takes one sub-key. v is nil for a bucket.
+func (p *stored) put(k, v []byte) (sub int, err error) {
+	sub = codec.SubKeyIndex(k)
+	switch {
+	case sub < 0:
+		return sub, p.unknown(k, v)
+	case v != nil:
+		p.values[sub] = v
+	case sub == codec.Reclaimed:
+		p.chunks = true
+	default:
+		return sub, fmt.Errorf("sub-key %.32q is a bucket", k)
+	}
+	return sub, nil
+}
+
+// unknown is the error for a sub-key that this version does not know: one whose
+// checksum is right was written by a newer version.
+func (p *stored) unknown(k, v []byte) error {
+	if _, ok := codec.UnsealKey(p.nameSum, append(bytes.Clone(k), 0), v); ok {
+		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("sub-key %.32q was written by a newer version; use a newer podstore", k)}
+	}
+	return fmt.Errorf("unexpected sub-key %.32q", k)
+}
+
+// finish checks the digest and reads the stamp, when all sub-keys were put.
+func (p *stored) finish() error {
 	if p.digest != digest(p.nameSum, &p.values) {
 		return errDigest
+	}
+	v := p.values[codec.StampKey]
+	if v == nil {
+		if p.chunks {
+			return errors.New("its history is in a bucket, and the stamp that counts it is missing")
+		}
+		return nil
+	}
+	payload, ok := unseal(p.nameSum, codec.StampKey, v)
+	if !ok {
+		return errSum(codec.StampKey)
+	}
+	if err := codec.DecodeStamp(&p.stamp, payload); err != nil {
+		return fmt.Errorf("sub-key %q: %w", codec.SubKeys[codec.StampKey], err)
+	}
+	if p.chunks != (p.stamp.HistoryCount > 0) {
+		return errors.New("its history is not where its stamp says")
 	}
 	return nil
 }
 
-// metadata decodes a Pod. It shares no memory with the file. With omitManifest
-// the manifest is left out and its bytes are not read; that it is there and
-// which it should be is still covered by the digest.
-func (s *stored) metadata(name string, omitManifest bool) (*store.Metadata, error) {
-	var payloads [codec.NumSubKeys][]byte
-	for i, v := range s.values {
-		if v == nil || i == codec.Manifest && omitManifest {
-			continue
-		}
-		var ok bool
-		if payloads[i], ok = unseal(s.nameSum, i, v); !ok {
-			return nil, fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[i])
+func errSum(sub int) error {
+	return fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[sub])
+}
+
+// version is the Pod's.
+func (p *stored) version() store.Version { return p.stamp.Version(p.digest) }
+
+// metadata decodes a Pod. It shares no memory with the file. What opts leave out is
+// not read; that it is there and which it should be is still covered by the digest.
+func (p *stored) metadata(tx *bolt.Tx, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	m := &store.Metadata{PodName: name, Omitted: opts, Version: p.version()}
+	if p.chunks && !opts.OmitReclaimed {
+		var err error
+		if m.Reclaimed, err = p.history(tx); err != nil {
+			return nil, err
 		}
 	}
-	m := &store.Metadata{PodName: name}
-	if err := codec.Decode(m, &payloads); err != nil {
+	if err := p.fields(m, opts); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// damaged is the error for a Pod of which load or metadata said err.
-func damaged(op, name string, err error) error {
-	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
-		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
-}
-
-// unstored is a Pod that does not exist.
-func unstored(name string) *stored {
-	key := []byte(name)
-	return &stored{key: key, nameSum: codec.NameSum(key)}
-}
-
-// diff encodes m, which must be in normal form, and notes the sub-keys in which
-// it differs from old, and the digest afterwards. It reports whether any does.
-func (st *stage) diff(e *codec.Encoder, m *store.Metadata, old *stored) (bool, error) {
-	now, sum := old.values, old.nameSum
-	changed := false
-	for i := range codec.SubKeys {
-		if i == codec.Manifest && codec.SameBinary(codec.Payload(old.values[i]), m.Manifest) {
-			continue // by far the largest, and nearly always unchanged
-		}
-		payload := e.Encode(m, i)
-		if len(payload) > codec.MaxPayload {
-			return false, &store.Error{Pod: m.PodName, Kind: store.ErrInvalid,
-				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", codec.SubKeys[i], len(payload), codec.MaxPayload)}
-		}
-		if bytes.Equal(payload, codec.Payload(old.values[i])) {
+// fields decodes into m the fields that are kept as values.
+func (p *stored) fields(m *store.Metadata, opts store.ReadOptions) error {
+	var payloads [store.NumFields][]byte
+	for i := range payloads {
+		v := p.values[i]
+		if v == nil || i == codec.Manifest && opts.OmitManifest || i == codec.Reclaimed && opts.OmitReclaimed {
 			continue
 		}
-		changed = true
-		st.changes[i].set = true
-		now[i] = nil
-		if payload != nil {
-			st.changes[i].value = codec.Seal(sum, i, payload)
-			now[i] = st.changes[i].value
+		var ok bool
+		if payloads[i], ok = unseal(p.nameSum, i, v); !ok {
+			return errSum(i)
 		}
 	}
-	st.digest = digest(sum, &now)
-	return changed, nil
+	return codec.Decode(m, &payloads)
 }
 
-// change is what happens to one sub-key: nothing, a new value, or deletion.
-type change struct {
-	set   bool
-	value []byte
+// field decodes one field that is kept as a value into m.
+func (p *stored) field(m *store.Metadata, sub int) error {
+	v := p.values[sub]
+	if v == nil {
+		return nil
+	}
+	payload, ok := unseal(p.nameSum, sub, v)
+	if !ok {
+		return errSum(sub)
+	}
+	return codec.DecodeField(m, sub, payload)
 }

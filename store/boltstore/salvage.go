@@ -1,10 +1,10 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"math"
@@ -53,7 +53,7 @@ func Salvage(ctx context.Context, src, dst string, opts *Options, report func(Sa
 	v := &salvager{ctx: ctx, report: report, saved: make(map[string]bool), lost: make(map[string]error)}
 	v.read, v.total = opts.progress()
 	err := withFile(src, opts, func(f *os.File, size int64) error {
-		return writeNew(ctx, dst, v.pods(f, size))
+		return writeNew(ctx, dst, v.pods(f, size), &v.books)
 	})
 	return v.summary, opError("salvage", src, err)
 }
@@ -64,14 +64,15 @@ type salvager struct {
 	saved   map[string]bool
 	lost    map[string]error
 	summary SalvageSummary
+	books   carriedBooks
 
 	read  func() // tells progress
 	total *int
 }
 
 // pods yields every Pod that is whole. An error ends it.
-func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*store.Metadata, error] {
-	return func(yield func(*store.Metadata, error) bool) {
+func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
+	return func(yield func(*rawPod, error) bool) {
 		ok, err := v.state(f, size, false, yield)
 		if err == nil && !ok {
 			_, err = v.state(f, size, true, yield)
@@ -94,7 +95,7 @@ var errStop = errors.New("the receiver wants no more")
 
 // state yields the Pods of one state of the file that were not saved yet, and
 // reports whether there is no sign of damage.
-func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.Metadata, error) bool) (bool, error) {
+func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod, error) bool) (bool, error) {
 	bf, problems, err := boltfile.OpenDamaged(f, size, older)
 	if err != nil {
 		if older {
@@ -102,6 +103,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.M
 		}
 		return false, fileError(err)
 	}
+	v.books.passed(bf.Meta().TxID + 2<<placeBits)
 	var found nameRecord
 	var books *boltfile.Bucket
 	rep, err := bf.Walk(func(b *boltfile.Bucket) error {
@@ -113,13 +115,20 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.M
 		case name == bookkeeping:
 			books = b
 			*v.total = recorded(b)
+			v.books.take(b, bf.Meta().TxID)
 			return nil
 		case v.saved[name] || store.ValidateName(name) != nil:
 			return nil
 		}
 		found.add(b.Name)
 		v.read()
-		m, err := wholePod(b)
+		p, err := wholePod(b)
+		if err == nil {
+			v.books.passed(p.stamp.Number)
+		}
+		if errors.Is(err, store.ErrFormat) {
+			return newer(name, err)
+		}
 		if err != nil {
 			if !older {
 				v.lost[name] = errors.Join(err, b.Err)
@@ -135,7 +144,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*store.M
 			v.summary.Saved++
 		}
 		v.report(Salvaged{Pod: name, Older: old})
-		if !yield(m, nil) {
+		if !yield(p, nil) {
 			return errStop
 		}
 		return nil
@@ -174,39 +183,54 @@ func Compact(ctx context.Context, src, dst string, opts *Options) error {
 		return err
 	}
 	read, total := opts.progress()
+	var books carriedBooks
 	err = s.view("compact", "", func(tx *bolt.Tx) error {
 		record, err := readRecord(tx)
 		if err == nil {
 			*total = int(min(record.count, math.MaxInt32))
 		}
+		books.deletions = bytes.Clone(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)))
+		books.passed(s.base + (uint64(tx.ID())+1)<<placeBits)
 		return err
 	})
 	if err == nil {
-		err = writeNew(ctx, dst, func(yield func(*store.Metadata, error) bool) {
-			for m, err := range s.All(ctx, store.ReadOptions{}) {
-				read()
-				if !yield(m, err) {
-					return
-				}
-			}
-		})
+		err = writeNew(ctx, dst, s.rawPods(ctx, read), &books)
 	}
 	return errors.Join(opError("compact", src, err), s.Close())
 }
 
-// writeNew makes a database at dst that holds the given Pods.
-func writeNew(ctx context.Context, dst string, pods iter.Seq2[*store.Metadata, error]) error {
-	return publish(dst, func(tmp string) error {
-		s, err := Open(tmp, nil)
+// rawPods yields every Pod as it is stored. The first that is damaged ends it.
+func (s *Store) rawPods(ctx context.Context, read func()) iter.Seq2[*rawPod, error] {
+	return func(yield func(*rawPod, error) bool) {
+		names, err := s.List(ctx)
 		if err != nil {
-			return err
+			yield(nil, err)
+			return
 		}
-		sum, err := store.Copy(ctx, s, stopAtError(pods), store.CopyOptions{})
-		if err == nil && sum.Refused+sum.Conflicts > 0 {
-			err = fmt.Errorf("%d Pods were not taken by the new file", sum.Refused+sum.Conflicts)
+		for _, name := range names {
+			var raw *rawPod
+			err := ctx.Err()
+			if err == nil {
+				err = s.view("copy", name, func(tx *bolt.Tx) error {
+					p := &staged{m: &store.Metadata{}}
+					err := s.load(tx, name, &p.stored)
+					if err == nil {
+						err = p.whole(tx)
+					}
+					if err != nil {
+						return s.readErr("copy", name, err)
+					}
+					p.next, p.nextStamp, p.version = p.values, p.stamp, p.stored.version()
+					raw = p.copyRaw()
+					return nil
+				})
+			}
+			read()
+			if !yield(raw, err) || err != nil {
+				return
+			}
 		}
-		return errors.Join(err, s.Close())
-	})
+	}
 }
 
 // publish lets make write a file beside dst, synced, and gives it that name when
@@ -227,20 +251,4 @@ func publish(dst string, make func(tmp string) error) error {
 		return err
 	}
 	return syncDir(filepath.Dir(dst))
-}
-
-// stopAtError ends a sequence at its first error, and keeps that one from being
-// taken for a single Pod's.
-func stopAtError(pods iter.Seq2[*store.Metadata, error]) iter.Seq2[*store.Metadata, error] {
-	return func(yield func(*store.Metadata, error) bool) {
-		for m, err := range pods {
-			if err != nil {
-				yield(nil, &store.Error{Err: fmt.Errorf("nothing was written: %w", err)})
-				return
-			}
-			if !yield(m, nil) {
-				return
-			}
-		}
-	}
 }

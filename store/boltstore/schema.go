@@ -7,34 +7,53 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// The file, format version 1. Names in angle brackets are Pod names.
+// The file, format version 2. Names in angle brackets are Pod names.
 //
 //	(root)
-//	├── "/podstore"                 bookkeeping; no Pod can have this name
-//	│   ├── "format"    value       uint: the format version
-//	│   └── "names"     value       [count uint, sum uint]: the record of Pod names
-//	└── <pod name>                  one bucket a Pod; its sequence is the Pod's digest
-//	    ├── "active"    value       [session bin16, segment bin16 | nil]
-//	    ├── "children"  value       [[name str, socket str, rules, callback str] …]
-//	    ├── "extra"     value       bin: canonical compact JSON object, unknown fields by name
-//	    ├── "manifest"  value       bin: canonical compact JSON
-//	    ├── "peers"     value       [name str …]
-//	    └── "reclaimed" value       [[name str, rules] …]
+//	├── "/podstore"                  bookkeeping; no Pod can have this name
+//	│   ├── "base"       value       uint: what revision numbers are counted from; absent: 0
+//	│   ├── "deletions"  value       [last uint, floor uint, ids bin]: deletions made under IDs; absent: none
+//	│   ├── "format"     value       uint: the format version
+//	│   └── "names"      value       [count uint, sum uint]: the record of Pod names
+//	└── <pod name>                   one bucket a Pod; its sequence is the Pod's digest
+//	    ├── "active"     value       [session bin16, segment bin16 | nil]
+//	    ├── "children"   value       [[name str, socket str, rules, callback str] …]
+//	    ├── "extra"      value       bin: canonical compact JSON object, unknown fields by name
+//	    ├── "manifest"   value       bin: canonical compact JSON
+//	    ├── "peers"      value       [name str …]
+//	    ├── "reclaimed"  value       [[name str, rules] …]: a short history
+//	    │      or        bucket      a longer one, until it is emptied
+//	    │   └── <number u64, big-endian>  value  [[name str, rules] …]: a chunk; numbers rise
+//	    └── "stamp"      value       [number uint, created uint, changed uint,
+//	                                  history's entries uint, history's sum uint, floor uint, ids bin]
 //
 //	rules = [[target str, permission str, recursive bool] …]
+//	ids   = (request ID 16 bytes · checksum of the changes 4 · number 8) …
 //	value = CRC32C (4 bytes, big-endian) · msgpack
 //
-// A sub-key is absent when there is nothing to keep; a Pod with nothing set is
-// an empty bucket. The CRC of a value covers bucket name · 0 · sub-key · 0 ·
-// msgpack, so that a value that turns up elsewhere is noticed. The digest covers
-// which sub-keys a Pod has and their CRCs, the record covers which Pods there
-// are; both are written in the transaction of the change itself.
+// A sub-key is absent when there is nothing to keep; a Pod with nothing set has
+// its stamp alone. The CRC of a value covers bucket name · 0 · sub-key · 0 ·
+// msgpack, and for a chunk its number · 0 before the msgpack, so that a value that
+// turns up elsewhere is noticed. The digest covers which sub-keys a Pod has and
+// their CRCs; the stamp counts and sums up the chunks of a history in a bucket; the
+// record covers which Pods there are. All are written in the transaction of the
+// change itself.
+//
+// A revision's number is base + transaction id × 4096 + the place of the change in
+// its transaction.
+//
+// Format version 1 has no stamps, bases or deletions, and every history is a value.
+// A file of it is read as it is. The first change makes it version 2; a Pod gets a
+// stamp when it is changed.
 const (
-	formatVersion = 1
+	formatVersion = 2
+	oldestFormat  = 1
 
-	bookkeeping = "/podstore"
-	keyFormat   = "format"
-	keyNames    = "names"
+	bookkeeping  = "/podstore"
+	keyBase      = "base"
+	keyDeletions = "deletions"
+	keyFormat    = "format"
+	keyNames     = "names"
 )
 
 // pageSize is the page size of new files. A Pod with a 4 KB manifest and all its

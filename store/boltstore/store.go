@@ -43,6 +43,9 @@ type Store struct {
 	log      *slog.Logger
 	stats    counters
 
+	base   uint64       // what revision numbers are counted from
+	format atomic.Int64 // version of the file's format
+
 	// recordErr is why the record of Pod names did not match when the file was
 	// opened, or nil. It then never will again.
 	recordErr error
@@ -64,12 +67,16 @@ type Store struct {
 	leading   bool
 	lastGroup int
 	views     int // read transactions that are open, or about to be
+	waiting   int // those that wait for a commit to be durable
+
+	durable atomic.Int64 // the last transaction that is
 
 	enc *codec.Encoder // the leader's
 }
 
 var (
 	_ store.MetadataStore = (*Store)(nil)
+	_ store.PartReader    = (*Store)(nil)
 	_ store.Lister        = (*Store)(nil)
 	_ store.PodUpdater    = (*Store)(nil)
 	_ store.Snapshotter   = (*Store)(nil)
@@ -108,14 +115,14 @@ func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) 
 	return s.ReadPart(ctx, name, store.ReadOptions{})
 }
 
-// ReadPart is Read for a caller that does not need everything. A manifest that
-// is omitted is not read from the file, and damage of its bytes not noticed.
+// ReadPart reads a part of one Pod: see [store.PartReader]. What is left out is not
+// read from the file, and damage of its bytes not noticed.
 func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	const op = "read"
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := s.judge(op, name); err != nil {
+	if err := store.ValidateNames(op, []string{name}); err != nil {
 		return nil, err
 	}
 	var m *store.Metadata
@@ -123,7 +130,7 @@ func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOption
 		var p stored
 		err := s.load(tx, name, &p)
 		if err == nil {
-			m, err = p.metadata(name, opts.OmitManifest)
+			m, err = p.metadata(tx, name, opts)
 		}
 		return err
 	})
@@ -143,6 +150,8 @@ func (s *Store) readErr(op, name string, err error) error {
 			return s.maybeLost(op, name)
 		}
 		return &store.Error{Op: op, Pod: name, Kind: store.ErrNotFound}
+	case errors.Is(err, store.ErrFormat):
+		return newer(name, withOp(op, err))
 	case errors.As(err, &e):
 		return err
 	case kindOf(err) == store.ErrClosed:
@@ -158,134 +167,38 @@ func (s *Store) maybeLost(op, name string) error {
 		Err: fmt.Errorf("not found, and the file has lost Pods: %w", s.recordErr)}
 }
 
-// judge is ValidateName with the operation on the error.
-func (s *Store) judge(op, name string) error {
-	if err := store.ValidateName(name); err != nil {
-		return withOp(op, err)
-	}
-	return nil
+// damaged is the error for a Pod that could not be read.
+func damaged(op, name string, err error) error {
+	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
+		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
 }
 
-// Write creates or replaces one Pod: see [store.MetadataStore].
-func (s *Store) Write(ctx context.Context, m *store.Metadata) error {
-	const op = "write"
-	m = m.Clone()
-	if err := m.Normalize(); err != nil {
-		return withOp(op, err)
+// newer names the Pod that a newer version wrote.
+func newer(name string, err error) error {
+	var e *store.Error
+	if errors.As(err, &e) {
+		e.Pod = name
 	}
-	return s.submit(ctx, op, m.PodName, func(g *group, _ *request) error {
-		old := new(stored)
-		was, err := g.load(op, m.PodName, old)
-		if err != nil {
-			return g.heal(op, m)
-		}
-		if was == nil {
-			old = nil
-		}
-		st, err := s.stageOf(old, m)
-		if err != nil || st == nil {
-			return withOp(op, err)
-		}
-		return g.apply([]*stage{st})
-	})
-}
-
-// heal replaces a Pod that is damaged.
-func (g *group) heal(op string, m *store.Metadata) error {
-	if err := g.removable(op, m.PodName); err != nil {
-		return err
-	}
-	st, err := g.s.stageOf(nil, m)
-	if err != nil {
-		return withOp(op, err)
-	}
-	st.remove = true
-	return g.apply([]*stage{st})
-}
-
-// removable makes sure that bbolt can free the pages of a Pod that may be
-// damaged, without taking those of others with them.
-func (g *group) removable(op, name string) error {
-	err := guard(func() error {
-		if err := g.s.broken[name]; err != nil {
-			return err
-		}
-		b, err := podBucket(g.tx, []byte(name))
-		if err != nil {
-			return err
-		}
-		if _, err := checkPodPages(g.tx, b); err != nil {
-			return err
-		}
-		return b.ForEachBucket(func(k []byte) error {
-			return fmt.Errorf("it has a bucket %.32q inside", k)
-		})
-	})
-	if err != nil {
-		return &store.Error{Op: op, Pod: name, Path: g.s.path, Kind: store.ErrCorrupt,
-			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; %s", err, adviceSalvage)}
-	}
-	return nil
-}
-
-// Delete removes one Pod: see [store.MetadataStore].
-func (s *Store) Delete(ctx context.Context, name string) error {
-	const op = "delete"
-	if err := s.judge(op, name); err != nil {
-		return err
-	}
-	return s.submit(ctx, op, name, func(g *group, _ *request) error {
-		err := guard(func() error {
-			if s.broken[name] != nil {
-				return nil
-			}
-			_, err := podBucket(g.tx, []byte(name))
-			return err
-		})
-		switch {
-		case errors.Is(err, errMissing):
-			return nil
-		case err != nil:
-			return damaged(op, name, err)
-		}
-		if err := g.removable(op, name); err != nil {
-			return err
-		}
-		return g.apply([]*stage{{key: []byte(name), remove: true}})
-	})
+	return err
 }
 
 // Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
 // changed are written, and when it changed nothing there is no commit.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
-	pods, err := s.update(ctx, "update", []string{name}, func(pods []*store.Metadata) error {
-		if pods[0] == nil {
-			if s.recordErr != nil {
-				return s.maybeLost("update", name)
-			}
-			pods[0] = &store.Metadata{PodName: name}
-		}
-		return edit(pods[0])
-	})
-	if err != nil {
-		return nil, err
-	}
-	return pods[0], nil
+	return store.UpdateByPods(ctx, s, name, edit)
 }
 
 // UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
 func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	return s.update(ctx, "update", slices.Clone(names), edit)
-}
-
-func (s *Store) update(ctx context.Context, op string, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	if err := s.judgeAll(op, names); err != nil {
+	const op = "update"
+	if err := store.ValidateNames(op, names); err != nil {
 		return nil, err
 	}
+	names = slices.Clone(names)
 	var pods []*store.Metadata
-	err := s.submit(ctx, op, names[0], func(g *group, r *request) (err error) {
-		pods, err = g.update(r, op, names, edit)
-		return err
+	err := s.submit(ctx, op, names[0], func(g *txn, r *request) (err error) {
+		pods, err = g.edit(r, names, edit)
+		return withOp(op, err)
 	})
 	if err != nil {
 		return nil, err
@@ -293,77 +206,70 @@ func (s *Store) update(ctx context.Context, op string, names []string, edit func
 	return pods, nil
 }
 
-func (s *Store) judgeAll(op string, names []string) error {
-	seen := make(map[string]bool, len(names))
-	for _, name := range names {
-		if err := s.judge(op, name); err != nil {
-			return err
-		}
-		if len(names) > 1 && seen[name] {
-			return &store.Error{Op: op, Pod: name, Kind: store.ErrInvalid, Err: errors.New("the Pod is named twice")}
-		}
-		seen[name] = true
-	}
-	if len(names) == 0 {
-		return &store.Error{Op: op, Kind: store.ErrInvalid, Err: errors.New("no Pod is named")}
-	}
-	return nil
-}
-
-// update runs one edit: read, edit, compare, and only then change.
-func (g *group) update(r *request, op string, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+// edit runs one edit: read, edit, compare, and only then change.
+func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(names))
-	was := make([]struct {
-		stored
-		m *store.Metadata // what the edit was given; nil: there is no such Pod
-	}, len(names))
+	given := make([]*store.Metadata, len(names))
+	st := &staging{g: g, pods: make(map[string]*staged, len(names))}
 	for i, name := range names {
-		var err error
-		if pods[i], err = g.load(op, name, &was[i].stored); err != nil {
+		p, err := st.pod(name)
+		switch {
+		case err != nil:
 			return nil, err
+		case p.damage != nil:
+			return nil, p.damage
+		case !p.there && g.s.recordErr != nil:
+			return nil, g.s.maybeLost("", name)
+		case p.there:
+			err := guard(func() (err error) {
+				pods[i], err = p.metadata(g.tx, name, store.ReadOptions{})
+				return err
+			})
+			if err != nil {
+				return nil, damaged("", name, err)
+			}
+			given[i] = pods[i]
 		}
-		was[i].m = pods[i]
 	}
 	if err := r.edit(func() error { return edit(pods) }); err != nil {
 		return nil, err
 	}
-	stages := make([]*stage, 0, len(names))
 	for i, name := range names {
-		old := &was[i].stored
-		if was[i].m == nil {
-			old = nil
+		p := st.pods[name]
+		m := pods[i]
+		if m == nil {
+			p.delete()
+			continue
 		}
-		if m := pods[i]; m != nil {
-			if m != was[i].m {
-				m = m.Clone() // it may stand in another place too
-				pods[i] = m
-			}
-			m.PodName = name
-			if err := normalize(m, old); err != nil {
-				return nil, withOp(op, err)
-			}
+		if m != given[i] {
+			m = m.Clone() // it may stand in another place too
+			pods[i] = m
 		}
-		st, err := g.s.stageOf(old, pods[i])
-		if err != nil {
-			return nil, withOp(op, err)
+		m.PodName = name
+		if err := p.normalize(m); err != nil {
+			return nil, err
 		}
-		if st != nil {
-			stages = append(stages, st)
-		}
+		p.exists, p.m = true, m
+		p.replace(store.AllFields)
 	}
-	if err := g.apply(stages); err != nil {
+	if err := st.commit(nil, codec.MadeID{}, false); err != nil {
 		return nil, err
+	}
+	for i, name := range names {
+		if pods[i] != nil {
+			pods[i].Version = st.pods[name].version
+		}
 	}
 	return pods, nil
 }
 
 // normalize is Metadata.Normalize, which leaves out the manifest when it is the
 // one that is stored: that one was made canonical when it was written.
-func normalize(m *store.Metadata, old *stored) error {
+func (p *staged) normalize(m *store.Metadata) error {
 	if err := m.NormalizeLists(); err != nil {
 		return err
 	}
-	if old == nil || !codec.SameBinary(codec.Payload(old.values[codec.Manifest]), m.Manifest) {
+	if !codec.SameBinary(codec.Payload(p.values[codec.Manifest]), m.Manifest) {
 		if err := m.NormalizeManifest(); err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 		return err
 	})
 	if err == nil {
+		s.waitDurable(int64(tx.ID()))
 		err = guard(func() error { return f(tx) })
 		err = cmp.Or(err, s.endView(tx))
 	}
@@ -31,6 +32,32 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 		return s.unusable(op, pod, *cause)
 	}
 	return err
+}
+
+// waitDurable waits until a transaction that a reader sees is durable. bbolt shows a
+// commit when its meta page is written, before the last sync has returned: a loss of
+// power then would take back what was read.
+func (s *Store) waitDurable(id int64) {
+	if s.durable.Load() >= id || mutant == "nowait" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting++
+	for s.durable.Load() < id && s.cause.Load() == nil {
+		s.idle.Wait()
+	}
+	s.waiting--
+}
+
+// durableNow is called when a commit has returned.
+func (s *Store) durableNow(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable.Store(id)
+	if s.waiting > 0 {
+		s.idle.Broadcast()
+	}
 }
 
 func (s *Store) viewed() {

@@ -85,7 +85,7 @@ func TestNameDamagedWhileOpen(t *testing.T) {
 	m.PodName = "b"
 	for what, err := range map[string]error{
 		"write": store.Write(ctx, s, m), "read": second(s.Read(ctx, "b")),
-		"update": second(store.Do(ctx, s, "b", store.AddPeer{PodName: "x"})), "delete": store.Do(ctx, s, "b", store.Delete{}),
+		"update": store.Do(ctx, s, "b", store.AddPeer{PodName: "x"}), "delete": store.Do(ctx, s, "b", store.Delete{}),
 	} {
 		if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), `"b"`) {
 			t.Errorf("%s: %v", what, err)
@@ -127,7 +127,7 @@ func checkSalvage2(t *testing.T, path string, whole ...string) {
 func many(t *testing.T) (s *Store, pods int) {
 	t.Helper()
 	s = openNew(t)
-	names := make([]string, chunkPods+50)
+	names := make([]string, listPods+50)
 	for i := range names {
 		names[i] = fmt.Sprintf("pod-%04d", i)
 	}

@@ -10,35 +10,28 @@ import (
 	"podstore/store"
 )
 
-// SubKeys are a Pod's sub-keys, sorted by bytes.
-var SubKeys = [...]string{"active", "children", "extra", "manifest", "peers", "reclaimed"}
+// SubKeys are a Pod's sub-keys, sorted by bytes: one for each [store.Field], by its
+// index, and the stamp.
+var SubKeys = [NumSubKeys]string{"active", "children", "extra", "manifest", "peers", "reclaimed", "stamp"}
 
 // Indexes into SubKeys.
 const (
-	Active = iota
-	Children
-	Extra
-	Manifest
-	Peers
-	Reclaimed
-	NumSubKeys
+	Active     = int(store.FieldActive)
+	Children   = int(store.FieldChildren)
+	Extra      = int(store.FieldExtra)
+	Manifest   = int(store.FieldManifest)
+	Peers      = int(store.FieldPeers)
+	Reclaimed  = int(store.FieldReclaimed)
+	StampKey   = store.NumFields
+	NumSubKeys = store.NumFields + 1
 )
 
 // SubKeyIndex is the index of a sub-key, or -1.
 func SubKeyIndex(key []byte) int {
-	switch string(key) {
-	case "active":
-		return Active
-	case "children":
-		return Children
-	case "extra":
-		return Extra
-	case "manifest":
-		return Manifest
-	case "peers":
-		return Peers
-	case "reclaimed":
-		return Reclaimed
+	for i := range SubKeys {
+		if string(key) == SubKeys[i] {
+			return i
+		}
 	}
 	return -1
 }

@@ -68,17 +68,26 @@ func isUint(code byte) bool   { return code <= 0x7f || code >= 0xcc && code <= 0
 
 var errShape = errors.New("value does not have the shape of its sub-key")
 
-// Decode reads the msgpack of the sub-keys that are not nil into m. The result
+// Decode reads the msgpack of the fields that are not nil into m. The result
 // shares no memory with the payloads. They may be anything: the error says which is
 // not what Encoder writes, and the memory used is a small multiple of their size.
-func Decode(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
+// Unknown fields that this version has come to know are promoted to what they are.
+func Decode(m *store.Metadata, payloads *[store.NumFields][]byte) error {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	// One allocation for the strings of all lists.
+	size := 0
+	for sub, payload := range payloads {
+		if fields[sub].text {
+			size += len(payload)
+		}
+	}
 	var b strings.Builder
-	b.Grow(len(payloads[Children]) + len(payloads[Peers]) + len(payloads[Reclaimed]))
-	for _, sub := range [...]int{Children, Peers, Reclaimed} {
-		b.Write(payloads[sub])
+	b.Grow(size)
+	for sub, payload := range payloads {
+		if fields[sub].text {
+			b.Write(payload)
+		}
 	}
 	texts := b.String()
 	for sub, payload := range payloads {
@@ -86,7 +95,7 @@ func Decode(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
 			continue
 		}
 		text := ""
-		if sub == Children || sub == Peers || sub == Reclaimed {
+		if fields[sub].text {
 			text, texts = texts[:len(payload)], texts[len(payload):]
 		}
 		if err := d.decode(m, sub, payload, text); err != nil {
@@ -96,24 +105,34 @@ func Decode(m *store.Metadata, payloads *[NumSubKeys][]byte) error {
 	return nil
 }
 
-// decode reads one sub-key. Of a list, text is the payload as a string.
+// DecodeField reads the msgpack of one field into m, as [Decode] does.
+func DecodeField(m *store.Metadata, sub int, payload []byte) error {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	text := ""
+	if fields[sub].text {
+		text = string(payload)
+	}
+	if err := d.decode(m, sub, payload, text); err != nil {
+		return fmt.Errorf("sub-key %q: %w", SubKeys[sub], err)
+	}
+	return nil
+}
+
+// decode reads one field. Where it has strings, text is the payload as one.
 func (d *decoder) decode(m *store.Metadata, sub int, payload []byte, text string) error {
 	d.reset(payload, text)
-	switch sub {
-	case Active:
-		m.Active = d.active()
-	case Children:
-		m.Children = d.children()
-	case Extra:
-		m.Extra = d.extra()
-	case Manifest:
-		m.Manifest = d.manifest()
-	case Peers:
-		m.Peers = d.peers()
-	case Reclaimed:
-		m.Reclaimed = d.reclaimed()
-	}
+	fields[sub].decode(d, m)
 	return d.end()
+}
+
+// DecodeChunk reads a part of the history and appends it to list.
+func DecodeChunk(list []store.ReclaimedChild, payload []byte) ([]store.ReclaimedChild, error) {
+	var m store.Metadata
+	if err := DecodeField(&m, Reclaimed, payload); err != nil {
+		return list, err
+	}
+	return append(list, m.Reclaimed...), nil
 }
 
 // DecodeUints reads an array of n unsigned integers, or a single one for n = 0.

@@ -32,29 +32,14 @@ func NewEncoder() *Encoder {
 // next.
 const maxKept = 1 << 20
 
-// Encode returns the msgpack of one sub-key of m, nil when there is nothing to
+// Encode returns the msgpack of one field of m, nil when there is nothing to
 // keep. It is valid until the next call. Metadata must be in normal form.
 func (e *Encoder) Encode(m *store.Metadata, sub int) []byte {
 	if e.buf.Cap() > maxKept {
 		e.buf = bytes.Buffer{}
 	}
 	e.buf.Reset()
-	switch sub {
-	case Active:
-		e.active(m.Active)
-	case Children:
-		e.children(m.Children)
-	case Extra:
-		e.extra(m.Extra)
-	case Manifest:
-		if len(m.Manifest) > 0 {
-			e.must(e.enc.EncodeBytes(m.Manifest))
-		}
-	case Peers:
-		e.peers(m.Peers)
-	case Reclaimed:
-		e.reclaimed(m.Reclaimed)
-	}
+	fields[sub].encode(e, m)
 	if e.buf.Len() == 0 {
 		return nil
 	}
@@ -97,6 +82,13 @@ func (e *Encoder) children(children []store.SpawnedChild) {
 		e.rules(c.ScopeDelegated)
 		e.string(c.CallbackAddress)
 	}
+}
+
+// Chunk returns the msgpack of a part of the history, valid until the next call.
+func (e *Encoder) Chunk(reclaimed []store.ReclaimedChild) []byte {
+	e.buf.Reset()
+	e.reclaimed(reclaimed)
+	return e.buf.Bytes()
 }
 
 func (e *Encoder) reclaimed(reclaimed []store.ReclaimedChild) {
@@ -144,6 +136,12 @@ func (e *Encoder) extra(extra map[string]json.RawMessage) {
 		object = append(object, extra[k]...)
 	}
 	e.must(e.enc.EncodeBytes(append(object, '}')))
+}
+
+func (e *Encoder) manifest(manifest json.RawMessage) {
+	if len(manifest) > 0 {
+		e.must(e.enc.EncodeBytes(manifest))
+	}
 }
 
 // SameBinary reports whether payload is the msgpack of b as binary.

@@ -75,8 +75,9 @@ type sharing struct {
 	claims  uint64
 }
 
-// most is how many elements of a page are read.
-const most = 64
+// few is how many elements are read together with the header of a page. A Pod has no
+// more; a page of its history may have.
+const few = 64
 
 // node claims a page, with those that follow it, and what is below it.
 func (s *sharing) node(id uint64, depth int) {
@@ -88,11 +89,31 @@ func (s *sharing) node(id uint64, depth int) {
 		s.buckets[s.me-firstBucket].astray = true
 		return
 	}
-	if !s.claim(id, uint64(h.overflow)+1) || h.flags == leafPage {
+	if !s.claim(id, uint64(h.overflow)+1) {
+		return
+	}
+	if h.flags == leafPage {
+		s.inner(id, buf, int(h.count), depth)
 		return
 	}
 	for i := range int(h.count) {
 		s.node(binary.LittleEndian.Uint64(buf[pageHeaderSize+i*elementSize+8:]), depth+1)
+	}
+}
+
+// inner goes into the buckets that stand in a leaf.
+func (s *sharing) inner(id uint64, buf []byte, count, depth int) {
+	for i := range count {
+		if binary.LittleEndian.Uint32(buf[pageHeaderSize+i*elementSize:])&bucketElement == 0 {
+			continue
+		}
+		start, ksize, _ := span(buf, true, i)
+		var root [8]byte
+		if readFull(s.f.r, root[:], int64(id)*int64(s.f.meta.PageSize)+start+ksize) != nil {
+			s.buckets[s.me-firstBucket].astray = true
+		} else if root := binary.LittleEndian.Uint64(root[:]); root != 0 {
+			s.node(root, depth+1)
+		}
 	}
 }
 
@@ -102,11 +123,18 @@ func (s *sharing) enter(id uint64) (buf []byte, h header, ok bool) {
 	if id < 2 || id >= f.pages {
 		return nil, h, false
 	}
-	buf = make([]byte, min(tableEnd(most), f.size-int64(id)*int64(f.meta.PageSize)))
+	left := f.size - int64(id)*int64(f.meta.PageSize)
+	buf = make([]byte, min(tableEnd(few), left))
 	if len(buf) < pageHeaderSize || f.readAt(buf, id) != nil {
 		return nil, h, false
 	}
 	h = parseHeader(buf)
+	if h.count > few {
+		buf = make([]byte, min(tableEnd(int(h.count)), left))
+		if f.readAt(buf, id) != nil {
+			return nil, h, false
+		}
+	}
 	leaf := h.flags == leafPage
 	if h.id != id || !leaf && h.flags != branchPage || h.count == 0 || tableEnd(int(h.count)) > int64(len(buf)) {
 		return nil, h, false

@@ -23,7 +23,8 @@ type Bucket struct {
 	Name     []byte
 	Sequence uint64
 	Values   []KeyValue // sorted by key, unless Err says otherwise
-	Nested   int        // buckets directly inside; they are checked, not delivered
+	Inner    []*Bucket  // buckets directly inside, with Name and Values
+	Nested   int        // buckets inside those; they are checked, not delivered
 
 	// Free says that the bucket's header stands on a page that is free: it may be
 	// as it was at any time before.
@@ -216,8 +217,18 @@ func (w *walker) topLevel(page uint64, elements []element, depth int) {
 func (w *walker) pairs(page uint64, elements []element, depth int) {
 	b := w.bucket
 	for _, e := range elements {
-		if w.nested(page, e, depth) {
-			b.Nested++
+		in := &Bucket{Name: e.key}
+		if w.nested(page, e, depth, func(page uint64, elements []element, depth int) {
+			for _, e := range elements {
+				if w.nested(page, e, depth, w.inside) {
+					b.Nested++
+					continue
+				}
+				w.report.Stats.Keys++
+				in.Values = append(in.Values, KeyValue{e.key, e.value})
+			}
+		}) {
+			b.Inner = append(b.Inner, in)
 			continue
 		}
 		w.report.Stats.Keys++
@@ -225,18 +236,18 @@ func (w *walker) pairs(page uint64, elements []element, depth int) {
 	}
 }
 
-// inside checks a leaf of a nested bucket.
+// inside checks a leaf of a bucket that nobody asks for.
 func (w *walker) inside(page uint64, elements []element, depth int) {
 	for _, e := range elements {
-		if !w.nested(page, e, depth) {
+		if !w.nested(page, e, depth, w.inside) {
 			w.report.Stats.Keys++
 		}
 	}
 }
 
-// nested checks an element that is a bucket inside a bucket, and reports
-// whether it is one: the flag alone may be the damage.
-func (w *walker) nested(page uint64, e element, depth int) bool {
+// nested reads an element that is a bucket inside a bucket, and reports whether it
+// is one: the flag alone may be the damage.
+func (w *walker) nested(page uint64, e element, depth int, leaf onLeaf) bool {
 	if e.flags&^bucketElement != 0 {
 		w.add(page, "element has flags %#x, expected 0 or a bucket (1)", e.flags)
 	}
@@ -247,7 +258,7 @@ func (w *walker) nested(page uint64, e element, depth int) bool {
 		w.add(page, "buckets are nested more than %d levels deep", maxDepth)
 		return true
 	}
-	if !w.contents(page, e.value, depth+1, w.inside) {
+	if !w.contents(page, e.value, depth+1, leaf) {
 		return false
 	}
 	w.report.Stats.Nested++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"podstore/store"
@@ -18,7 +19,7 @@ import (
 
 // request is one change. Its edit runs exactly once, in the leader's goroutine.
 type request struct {
-	run  func(*group, *request) error
+	run  func(*txn, *request) error
 	wake chan signal // buffered: the leader never waits for a follower
 
 	err    error // result, when done
@@ -57,7 +58,7 @@ func (r *request) edit(f func() error) (err error) {
 
 // submit runs one change in a group and returns when it is committed, or has
 // failed. It panics with what the change's edit panicked with.
-func (s *Store) submit(ctx context.Context, op, pod string, run func(*group, *request) error) error {
+func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *request) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -121,12 +122,17 @@ const (
 	gatherTime   = 250 * time.Microsecond
 )
 
+// maxGroup is how many changes one transaction takes: each has a revision number of
+// its own.
+const maxGroup = 1 << placeBits
+
 // lead runs one group and hands on. The caller's own request is in the queue.
 func (s *Store) lead() {
 	s.gather()
 	s.mu.Lock()
-	g := &group{s: s, requests: s.queue}
-	s.queue = nil
+	n := min(len(s.queue), maxGroup)
+	g := &txn{s: s, requests: s.queue[:n:n]}
+	s.queue = slices.Clone(s.queue[n:])
 	for _, r := range g.requests {
 		r.begun = true
 	}

@@ -1,0 +1,234 @@
+package boltstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"sync"
+
+	"podstore/store"
+	"podstore/store/internal/codec"
+)
+
+// An Apply has three parts. The caller prepares: it encodes and seals what the
+// operations set. The leader stages: it reads what the operations and conditions
+// need, runs the rules, and puts what differs into the transaction. After the commit
+// the caller builds its result.
+
+// Apply makes changes: see [store.MetadataStore]. It reads and writes only what the
+// operations and conditions name; damage of what they do not is not noticed. IDs
+// are kept with the Pods that were changed, the last 16 of each, and of deletions the
+// last 64.
+func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if opts == nil {
+		opts = &store.ApplyOptions{}
+	}
+	a := application{opts: opts}
+	var err error
+	if a.changes, err = store.Prepare(changes); err != nil {
+		return nil, err
+	}
+	if err := a.seal(); err != nil {
+		return nil, err
+	}
+	if err := s.submit(ctx, "apply", changes[0].Pod, a.run); err != nil {
+		return nil, err
+	}
+	return a.results()
+}
+
+// application is one Apply.
+type application struct {
+	changes []store.Change
+	opts    *store.ApplyOptions
+	sum     uint32                     // checksum of the changes, where they have an ID
+	sealed  []*[store.NumFields][]byte // of each change, the values that it sets
+	applied []store.Applied
+	pods    []*rawPod // of each change, where metadata is asked for
+}
+
+var encoders = sync.Pool{New: func() any { return codec.NewEncoder() }}
+
+// seal encodes what the operations set by themselves.
+func (a *application) seal() error {
+	e := encoders.Get().(*codec.Encoder)
+	defer encoders.Put(e)
+	a.sealed = make([]*[store.NumFields][]byte, len(a.changes))
+	for i, c := range a.changes {
+		var m store.Metadata
+		set := &m
+		switch op := c.Op.(type) {
+		case store.Put:
+			set = op.Metadata
+		case store.SetActive, store.SetSegment, store.SetChildren, store.SetPeers:
+			op.Apply(&m)
+		default:
+			continue
+		}
+		fields := c.Op.Touches() &^ store.Fields(store.FieldReclaimed)
+		values := new([store.NumFields][]byte)
+		if err := sealFields(e, set, c.Pod, fields, values); err != nil {
+			return err
+		}
+		a.sealed[i] = values
+	}
+	if a.opts.ID != (store.RequestID{}) {
+		var err error
+		a.sum, err = changesSum(a.changes)
+		return err
+	}
+	return nil
+}
+
+func sealFields(e *codec.Encoder, m *store.Metadata, pod string, fields store.FieldSet, values *[store.NumFields][]byte) error {
+	nameSum := codec.NameSum([]byte(pod))
+	for f := range store.Field(store.NumFields) {
+		if !fields.Has(f) {
+			continue
+		}
+		payload := e.Encode(m, int(f))
+		if len(payload) > codec.MaxPayload {
+			return &store.Error{Op: "apply", Pod: pod, Kind: store.ErrInvalid,
+				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", codec.SubKeys[f], len(payload), codec.MaxPayload)}
+		}
+		values[f] = nil
+		if payload != nil {
+			values[f] = codec.Seal(nameSum, int(f), payload)
+		}
+	}
+	return nil
+}
+
+// changesSum tells changes apart that are sent under one ID.
+func changesSum(changes []store.Change) (uint32, error) {
+	var sum uint32
+	for _, c := range changes {
+		name := ""
+		if c.Op != nil {
+			name = c.Op.Name()
+		}
+		b, err := json.Marshal([]any{c.Pod, name, c.Op, c.If.String()})
+		if err != nil {
+			return 0, &store.Error{Op: "apply", Pod: c.Pod, Kind: store.ErrInvalid, Err: err}
+		}
+		sum = crc32.Update(sum, castagnoli, b)
+	}
+	return sum, nil
+}
+
+// run is the leader's part.
+func (a *application) run(g *txn, _ *request) error {
+	st := &staging{g: g, pods: make(map[string]*staged, len(a.changes))}
+	for _, c := range a.changes {
+		if _, err := st.pod(c.Pod); err != nil {
+			return inOp(c.Op, err)
+		}
+	}
+	if a.opts.ID != (store.RequestID{}) {
+		if made, err := a.madeBefore(g, st); made || err != nil {
+			return err
+		}
+	}
+	for i, c := range a.changes {
+		if err := st.change(c, a.sealed[i]); err != nil {
+			return inOp(c.Op, err)
+		}
+	}
+	if err := st.commit(a.changes, codec.MadeID{ID: a.opts.ID, Changes: a.sum}, a.opts.Metadata); err != nil {
+		return err
+	}
+	a.take(st)
+	return nil
+}
+
+// take notes the results.
+func (a *application) take(st *staging) {
+	a.applied = make([]store.Applied, len(a.changes))
+	if a.opts.Metadata {
+		a.pods = make([]*rawPod, len(a.changes))
+	}
+	for i, c := range a.changes {
+		p := st.pods[c.Pod]
+		a.applied[i] = store.Applied{Pod: c.Pod, Version: p.version}
+		if a.opts.Metadata {
+			a.pods[i] = p.raw
+		}
+	}
+}
+
+// madeBefore looks for the ID among what was made, and gives the results that there
+// were.
+func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
+	deleted, err := g.deleted()
+	if err != nil {
+		return false, err
+	}
+	found := codec.FindID(deleted.ids, a.opts.ID)
+	lost := a.opts.Resent && a.opts.Seen > g.s.base+uint64(g.tx.ID())<<placeBits // an older file was put back
+	lost = lost || a.opts.Resent && deleted.floor > a.opts.Seen
+	for _, p := range st.pods {
+		if id := codec.FindID(p.stamp.IDs, a.opts.ID); id != nil {
+			found = id
+		}
+		lost = lost || a.opts.Resent && (p.there && p.stamp.Floor > a.opts.Seen || !p.there && deleted.last > a.opts.Seen)
+	}
+	switch {
+	case found == nil && lost:
+		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
+			Err: errors.New("the store keeps no request IDs from so far back; read, and decide whether to ask again")}
+	case found == nil:
+		return false, nil
+	case found.Changes != a.sum:
+		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrInvalid, Err: errors.New("other changes were made under the same ID")}
+	}
+	for _, p := range st.pods {
+		if p.there && p.stamp.Number == found.Number {
+			if a.opts.Metadata {
+				err := guard(func() error {
+					err := p.whole(g.tx)
+					if err == nil {
+						p.raw = p.copyRaw()
+					}
+					return err
+				})
+				if err != nil {
+					return false, damaged("apply", string(p.key), err)
+				}
+			}
+		} else {
+			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
+		}
+	}
+	a.take(st)
+	return true, nil
+}
+
+// results builds what Apply returns.
+func (a *application) results() ([]store.Applied, error) {
+	built := make(map[*rawPod]*store.Metadata, len(a.pods))
+	for i, raw := range a.pods {
+		if raw == nil {
+			continue
+		}
+		m := built[raw]
+		if m == nil {
+			var err error
+			if m, err = raw.metadata(); err != nil {
+				return nil, damaged("apply", a.changes[i].Pod, err)
+			}
+			built[raw] = m
+		}
+		a.applied[i].Metadata = m
+	}
+	return a.applied, nil
+}
+
+// inOp puts the operation on an error that has none.
+func inOp(op store.Op, err error) error {
+	if op == nil {
+		return withOp("check", err)
+	}
+	return withOp(op.Name(), err)
+}

@@ -1,0 +1,254 @@
+package boltstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+	"podstore/store/boltstore/internal/boltfile"
+	"podstore/store/internal/codec"
+)
+
+// create makes an empty database at path: a temporary file beside it, synced and
+// renamed, so that a crash leaves no half a file under the name. A file that
+// appears at path meanwhile stays. The name is not durable yet.
+func create(path string) error {
+	dir := filepath.Dir(path)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
+	defer os.Remove(tmp) // gone already when all went well
+	if err := initialize(tmp); err != nil {
+		return err
+	}
+	if err := renameNoReplace(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// initialize writes a new database file.
+func initialize(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		PageSize:        pageSize,
+		Timeout:         time.Second,
+		NoSync:          mutant == "nosync",
+		InitialMmapSize: initialMapping,
+		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
+			return os.OpenFile(path, flag|os.O_EXCL, mode)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket([]byte(bookkeeping))
+		if err != nil {
+			return err
+		}
+		e := codec.NewEncoder()
+		if err := b.Put([]byte(keyFormat), sealBook(keyFormat, e.Uint(formatVersion))); err != nil {
+			return err
+		}
+		return b.Put([]byte(keyNames), sealBook(keyNames, e.Uints(0, 0)))
+	})
+	return errors.Join(err, db.Close())
+}
+
+// carriedBooks is what a copy of a database carries over besides its Pods.
+type carriedBooks struct {
+	base      uint64 // above every revision number of the source
+	deletions []byte // the sealed record, nil where there is none
+}
+
+// passed notes a revision number that the source may have used.
+func (c *carriedBooks) passed(number uint64) { c.base = max(c.base, number) }
+
+// take takes what it can from a bookkeeping bucket, which may be damaged.
+func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64) {
+	for _, kv := range b.Values {
+		switch string(kv.Key) {
+		case keyBase:
+			if base, err := readBase(kv.Value); err == nil {
+				c.passed(base + (txid+2)<<placeBits)
+			}
+		case keyDeletions:
+			if _, ok := unsealBook(keyDeletions, kv.Value); ok {
+				c.deletions = kv.Value
+			}
+		}
+	}
+}
+
+// Of a copy, one transaction takes as many Pods as this.
+const (
+	copyPods  = 1000
+	copyBytes = 32 << 20
+)
+
+// writeNew makes a database at dst that holds the given Pods as they are stored:
+// stamps, request IDs and chunks of histories included. Its revision numbers go on
+// above those of the source. books may be filled in while pods are read.
+func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], books *carriedBooks) error {
+	return publish(dst, func(tmp string) error {
+		if err := initialize(tmp); err != nil {
+			return err
+		}
+		db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, InitialMmapSize: initialMapping})
+		if err != nil {
+			return err
+		}
+		c := &copyWriter{db: db}
+		for p, err2 := range pods {
+			if err = err2; err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				// It must not be taken for the error of one Pod.
+				err = &store.Error{Err: fmt.Errorf("nothing was written: %w", err)}
+				break
+			}
+			if err = c.add(p); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = c.end(books)
+		}
+		if err == nil && mutant != "nosync" {
+			err = db.Sync()
+		}
+		return errors.Join(err, db.Close())
+	})
+}
+
+type copyWriter struct {
+	db     *bolt.DB
+	batch  []*rawPod
+	bytes  int
+	record nameRecord
+}
+
+func (c *copyWriter) add(p *rawPod) error {
+	c.batch = append(c.batch, p)
+	c.bytes += p.size()
+	if len(c.batch) < copyPods && c.bytes < copyBytes {
+		return nil
+	}
+	return c.write(func(*bolt.Tx) error { return nil })
+}
+
+// end writes what is left, and the bookkeeping.
+func (c *copyWriter) end(books *carriedBooks) error {
+	return c.write(func(tx *bolt.Tx) error {
+		e := codec.NewEncoder()
+		b := tx.Bucket([]byte(bookkeeping))
+		if err := b.Put([]byte(keyNames), sealBook(keyNames, e.Uints(c.record.count, c.record.sum))); err != nil {
+			return err
+		}
+		if books.deletions != nil {
+			if err := b.Put([]byte(keyDeletions), books.deletions); err != nil {
+				return err
+			}
+		}
+		return b.Put([]byte(keyBase), sealBook(keyBase, e.Uint(books.base)))
+	})
+}
+
+func (c *copyWriter) write(also func(*bolt.Tx) error) error {
+	if info, err := os.Stat(c.db.Path()); err == nil {
+		c.db.AllocSize = int(min(info.Size(), allocSize))
+	}
+	err := c.db.Update(func(tx *bolt.Tx) error {
+		if len(c.batch) > 0 && c.bytes/len(c.batch) <= inlineSize {
+			tx.Cursor().Bucket().FillPercent = bulkFill
+		}
+		for _, p := range c.batch {
+			if err := p.put(tx); err != nil {
+				return err
+			}
+			c.record.add(p.key)
+		}
+		return also(tx)
+	})
+	c.batch, c.bytes = nil, 0
+	return err
+}
+
+func (p *rawPod) size() (n int) {
+	for _, v := range p.values {
+		n += len(v)
+	}
+	for _, c := range p.history {
+		n += len(c.v)
+	}
+	return n
+}
+
+// put makes the Pod's bucket.
+func (p *rawPod) put(tx *bolt.Tx) error {
+	b, err := tx.CreateBucket(p.key)
+	if err != nil {
+		return err
+	}
+	for i, v := range p.values {
+		if v != nil {
+			if err := b.Put(codec.SubKeyBytes(i), v); err != nil {
+				return err
+			}
+		}
+	}
+	if p.chunks {
+		h, err := b.CreateBucket(historyKey)
+		if err != nil {
+			return err
+		}
+		h.FillPercent = bulkFill
+		for _, c := range p.history {
+			if err := h.Put(c.k, c.v); err != nil {
+				return err
+			}
+		}
+	}
+	return b.SetSequence(p.digest)
+}
+
+// makeDir creates dir and what is missing above it, durably.
+func makeDir(dir string) error {
+	_, err := os.Stat(dir)
+	parent := filepath.Dir(dir)
+	switch {
+	case err == nil:
+		return syncNames(parent) // whoever created dir may have been killed before this
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// syncNames is syncDir for a directory that others made: one that cannot be opened
+// for reading, or not be synced, is left to them.
+func syncNames(dir string) error {
+	err := syncDir(dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,233 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+	"podstore/store/internal/codec"
+)
+
+// The reclaim history of a Pod grows for as long as the Pod lives. As one value,
+// every change of the Pod would rewrite all of it. So beyond a few entries it is a
+// bucket of chunks, of which an append reads and writes the last.
+
+const (
+	inlineHistory = 16 // entries of a history that is a value
+	chunkEntries  = 16
+	chunkBytes    = 4 << 10 // of msgpack, beyond which a chunk takes no more
+)
+
+var historyKey = codec.SubKeyBytes(codec.Reclaimed)
+
+// history reads all chunks of a history that is a bucket.
+func (p *stored) history(tx *bolt.Tx) ([]store.ReclaimedChild, error) {
+	b := p.bucket.Bucket(historyKey)
+	if b == nil {
+		return nil, errors.New("its history is not a bucket")
+	}
+	if err := checkHistory(tx, b, false); err != nil {
+		return nil, fmt.Errorf("its history: %w", err)
+	}
+	h := historyReader{nameSum: p.nameSum}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := h.chunk(k, v); err != nil {
+			return nil, err
+		}
+	}
+	return h.list, h.end(&p.stamp)
+}
+
+// historyReader takes the chunks of a history in order.
+type historyReader struct {
+	nameSum uint32
+	list    []store.ReclaimedChild
+	last    []byte
+	sum     uint64
+}
+
+func (h *historyReader) chunk(k, v []byte) error {
+	if h.last != nil && bytes.Compare(h.last, k) >= 0 {
+		return fmt.Errorf("its history: chunk %x is not in its place", k)
+	}
+	h.last = k
+	var err error
+	if h.list, err = openChunk(h.list, h.nameSum, k, v); err != nil {
+		return err
+	}
+	h.sum += codec.ChunkSum(k, v)
+	return nil
+}
+
+func (h *historyReader) end(stamp *codec.Stamp) error {
+	if mutant != "nohistory" && (uint64(len(h.list)) != stamp.HistoryCount || h.sum != stamp.HistorySum) {
+		return fmt.Errorf("its history has %d entries and is not that of %d entries which its stamp counts: a chunk was lost, or is an old one", len(h.list), stamp.HistoryCount)
+	}
+	return nil
+}
+
+// openChunk appends the entries of a chunk to list.
+func openChunk(list []store.ReclaimedChild, nameSum uint32, k, v []byte) ([]store.ReclaimedChild, error) {
+	payload, ok := codec.UnsealChunk(nameSum, k, v)
+	if len(k) != 8 || !ok && (mutant != "nocrc" || payload == nil) {
+		return list, fmt.Errorf("its history: checksum of chunk %x does not match", k)
+	}
+	list, err := codec.DecodeChunk(list, payload)
+	if err != nil {
+		return list, fmt.Errorf("its history: chunk %x: %w", k, err)
+	}
+	return list, nil
+}
+
+// historyPlan is what is to be done to the chunks of a history. It is made before
+// anything of its request is put into the transaction, so that a damaged chunk
+// concerns that request alone.
+type historyPlan struct {
+	p          *stored
+	enc        *codec.Encoder
+	count, sum uint64 // the stamp's, afterwards
+
+	remove  bool // the bucket, before anything else
+	create  bool // the bucket
+	deletes [][]byte
+	puts    []chunk
+}
+
+type chunk struct{ k, v []byte }
+
+func (h *historyPlan) nothing() bool {
+	return !h.remove && !h.create && len(h.deletes)+len(h.puts) == 0
+}
+
+func (h *historyPlan) put(k []byte, entries []store.ReclaimedChild) {
+	v := codec.SealChunk(h.p.nameSum, k, h.enc.Chunk(entries))
+	h.count += uint64(len(entries))
+	h.sum += codec.ChunkSum(k, v)
+	h.puts = append(h.puts, chunk{k, v})
+}
+
+// forget takes a chunk out of count and sum. It is put anew, or deleted.
+func (h *historyPlan) forget(k, v []byte, entries int) {
+	h.count -= uint64(entries)
+	h.sum -= codec.ChunkSum(k, v)
+}
+
+// fill puts entries into new chunks, from number next on.
+func (h *historyPlan) fill(next uint64, entries []store.ReclaimedChild) {
+	for ; len(entries) > 0; next++ {
+		n := fitting(entries)
+		h.put(codec.ChunkKey(next), entries[:n])
+		entries = entries[n:]
+	}
+}
+
+// replace makes list the history.
+func (h *historyPlan) replace(list []store.ReclaimedChild) {
+	h.remove, h.create = h.p.chunks, len(list) > 0
+	h.count, h.sum = 0, 0
+	h.fill(1, list)
+}
+
+// change drops the oldest entries and adds others behind the last chunk, which takes
+// as many as it has room for.
+func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) error {
+	b := h.p.bucket.Bucket(historyKey)
+	if b == nil {
+		return errors.New("its history is not a bucket")
+	}
+	if err := checkHistory(tx, b, drop == 0); err != nil {
+		return fmt.Errorf("its history: %w", err)
+	}
+	if uint64(drop) >= h.count && len(add) == 0 {
+		h.replace(nil)
+		return nil
+	}
+	c := b.Cursor()
+	k, v := c.Last()
+	if k == nil {
+		return errors.New("its history is empty, and its stamp counts entries")
+	}
+	last, err := openChunk(nil, h.p.nameSum, k, v)
+	if err != nil {
+		return err
+	}
+	next := binary.BigEndian.Uint64(k) + 1
+	if room := chunkEntries - len(last); drop == 0 && room > 0 && len(v) < chunkBytes {
+		n := min(room, len(add))
+		h.forget(k, v, len(last))
+		h.put(bytes.Clone(k), append(last, add[:n]...))
+		add = add[n:]
+	}
+	for k, v := c.First(); k != nil && drop > 0; k, v = c.Next() {
+		entries, err := openChunk(nil, h.p.nameSum, k, v)
+		if err != nil {
+			return err
+		}
+		h.forget(k, v, len(entries))
+		if drop < len(entries) {
+			h.put(bytes.Clone(k), entries[drop:])
+			break
+		}
+		h.deletes = append(h.deletes, bytes.Clone(k))
+		drop -= len(entries)
+	}
+	h.fill(next, add)
+	return nil
+}
+
+// carryOut makes the changes. An error is fatal to the transaction.
+func (h *historyPlan) carryOut(pod *bolt.Bucket) error {
+	if h.remove {
+		if err := pod.DeleteBucket(historyKey); err != nil {
+			return err
+		}
+	}
+	if h.create {
+		if _, err := pod.CreateBucket(historyKey); err != nil {
+			return err
+		}
+	}
+	if len(h.deletes)+len(h.puts) == 0 {
+		return nil
+	}
+	b := pod.Bucket(historyKey)
+	for _, k := range h.deletes {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	for _, c := range h.puts {
+		if err := b.Put(c.k, c.v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fitting is how many entries the next chunk takes.
+func fitting(entries []store.ReclaimedChild) int {
+	size := 0
+	for n := range min(chunkEntries, len(entries)) {
+		if n > 0 && size > chunkBytes {
+			return n
+		}
+		size += len(entries[n].PodName)
+		for _, r := range entries[n].ScopeDelegated {
+			size += len(r.Target) + len(r.Permission) + 8
+		}
+	}
+	return min(chunkEntries, len(entries))
+}
+
+// beginsWith reports whether a history begins with another one.
+func beginsWith(now, was []store.ReclaimedChild) bool {
+	return len(was) <= len(now) && slices.EqualFunc(was, now[:len(was)], func(a, b store.ReclaimedChild) bool {
+		return a.PodName == b.PodName && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)
+	})
+}

@@ -1,0 +1,253 @@
+package boltstore
+
+import (
+	"bytes"
+	"fmt"
+	"unsafe"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store/internal/codec"
+)
+
+// bbolt trusts its pages: on a cycle a cursor never comes back, a wrong pointer
+// makes it free or overwrite the pages of another Pod, and nothing else here could
+// stop it. So what it is about to enter is looked at first. What the values hold is
+// left to checksums.
+
+// The start of a bbolt page and of its elements, in the byte order of the machine,
+// as bbolt maps them.
+type (
+	pageHeader struct {
+		id       uint64
+		flags    uint16
+		count    uint16
+		overflow uint32
+	}
+	leafElement struct {
+		flags uint32
+		pos   uint32
+		ksize uint32
+		vsize uint32
+	}
+	branchElement struct {
+		pos   uint32
+		ksize uint32
+		child uint64
+	}
+	bucketHeader struct {
+		root     uint64
+		sequence uint64
+	}
+)
+
+const (
+	headerSize  = uint64(unsafe.Sizeof(pageHeader{}))
+	elementSize = uint64(unsafe.Sizeof(leafElement{}))
+
+	branchFlag = 1 // of a page
+	leafFlag   = 2
+
+	bucketFlag = 1 // of an element
+
+	// A Pod's bucket has few keys and so few leaves. What a page of more holds is for
+	// the digest to judge.
+	maxPodLeaves = 64
+	maxSubKey    = 64 // bytes
+
+	maxTreeDepth = 16
+)
+
+// leaf is the elements of a leaf page that was checked, in the file's mapping.
+type leaf []leafElement
+
+func (e *leafElement) key() []byte   { return bytesAt(unsafe.Pointer(e), e.pos, e.ksize) }
+func (e *leafElement) value() []byte { return bytesAt(unsafe.Pointer(e), e.pos+e.ksize, e.vsize) }
+
+// bytesAt is what an element has pos bytes from where it is.
+func bytesAt(element unsafe.Pointer, pos, size uint32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(element, pos)), size)
+}
+
+// mapped is the file's mapping, which stays in place as long as the transaction.
+type mapped struct {
+	base      unsafe.Pointer
+	pageSize  uint64
+	highWater uint64 // pages
+}
+
+func mapping(tx *bolt.Tx) mapped {
+	info := tx.DB().Info()
+	size := uint64(info.PageSize)
+	return mapped{unsafe.Add(unsafe.Pointer(nil), info.Data), size, uint64(tx.Size()) / size}
+}
+
+// page returns the header of a page.
+func (f mapped) page(id uint64) (*pageHeader, error) {
+	if id < 2 || id >= f.highWater {
+		return nil, fmt.Errorf("page %d is out of bounds (the file has %d)", id, f.highWater)
+	}
+	p := (*pageHeader)(unsafe.Add(f.base, uintptr(id*f.pageSize)))
+	if p.id != id {
+		return nil, fmt.Errorf("page %d says that it is page %d", id, p.id)
+	}
+	return p, nil
+}
+
+// treeCheck looks at the pages of one bucket.
+type treeCheck struct {
+	mapped
+	history  bool   // it is a history: its keys are chunk numbers, and it has no bucket inside
+	lastOnly bool   // only the way to the last key
+	left     uint64 // how many more pages there may be
+	visit    func(leaf) error
+}
+
+// checkPod looks at the pages of a Pod's bucket, and hands each leaf to visit. The
+// pages of its history are not looked at.
+func checkPod(tx *bolt.Tx, b *bolt.Bucket, visit func(leaf) error) error {
+	c := &treeCheck{mapped: mapping(tx), left: maxPodLeaves + 1, visit: visit}
+	_, err := c.tree(uint64(b.Root()), 0)
+	return err
+}
+
+// checkHistory looks at the pages of a history: all of them, or those on the way to
+// the last key, which is where an append goes.
+func checkHistory(tx *bolt.Tx, b *bolt.Bucket, lastOnly bool) error {
+	c := &treeCheck{mapped: mapping(tx), history: true, lastOnly: lastOnly, visit: func(leaf) error { return nil }}
+	c.left = c.highWater
+	_, err := c.tree(uint64(b.Root()), 0)
+	return err
+}
+
+// tree checks what is below page id and returns its first key. Root 0 is a bucket
+// that lies in its parent, or that this transaction created.
+func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
+	if id == 0 && depth == 0 {
+		return nil, nil
+	}
+	if c.left == 0 || depth > maxTreeDepth {
+		return nil, fmt.Errorf("page %d is one of more pages than its bucket can have", id)
+	}
+	c.left--
+	p, err := c.page(id)
+	if err != nil {
+		return nil, err
+	}
+	if p.flags == leafFlag {
+		l, err := c.leaf(p)
+		if err != nil {
+			return nil, err
+		}
+		if len(l) > 0 {
+			first = l[0].key()
+		}
+		return first, c.visit(l)
+	}
+	if p.flags != branchFlag || p.count == 0 || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > c.pageSize {
+		return nil, fmt.Errorf("page %d is no branch of its bucket (flags %#x, %d elements, %d overflow pages)", id, p.flags, p.count, p.overflow)
+	}
+	elements := unsafe.Slice((*branchElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count)
+	var last []byte
+	for i := range elements {
+		e := &elements[i]
+		at := headerSize + elementSize*uint64(i)
+		if at+uint64(e.pos)+uint64(e.ksize) > c.pageSize || e.ksize > maxSubKey {
+			return nil, fmt.Errorf("page %d: element %d is out of bounds", id, i)
+		}
+		// bbolt looks for a key by these, and writes by what it finds.
+		key := bytesAt(unsafe.Pointer(e), e.pos, e.ksize)
+		if i > 0 && bytes.Compare(last, key) >= 0 {
+			return nil, fmt.Errorf("page %d: the keys are not in order at element %d", id, i)
+		}
+		last = key
+		if i == 0 {
+			first = key
+		}
+		if c.lastOnly && i < len(elements)-1 {
+			continue
+		}
+		below, err := c.tree(e.child, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(below, key) {
+			return nil, fmt.Errorf("page %d does not name the first key of page %d", id, e.child)
+		}
+	}
+	return first, nil
+}
+
+// leaf makes sure that p is a leaf end to end as bbolt lays it out, with as many
+// overflow pages as its elements need: bbolt frees as many as the page says.
+func (c *treeCheck) leaf(p *pageHeader) (leaf, error) {
+	room := (c.highWater - p.id) * c.pageSize
+	if headerSize+elementSize*uint64(p.count) > room {
+		return nil, fmt.Errorf("page %d has %d elements, more than the file has room for", p.id, p.count)
+	}
+	l := leaf(unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count))
+	end, err := c.elements(l, room)
+	if err != nil {
+		return nil, fmt.Errorf("page %d: %w", p.id, err)
+	}
+	if pages := (end + c.pageSize - 1) / c.pageSize; uint64(p.overflow)+1 != pages {
+		return nil, fmt.Errorf("page %d claims %d overflow pages, its elements need %d", p.id, p.overflow, pages-1)
+	}
+	return l, nil
+}
+
+// elements checks the elements of a leaf with room for so many bytes, and returns
+// where the last one ends.
+func (c *treeCheck) elements(l leaf, room uint64) (end uint64, err error) {
+	end = headerSize + elementSize*uint64(len(l))
+	for i := range l {
+		e := &l[i]
+		at := headerSize + elementSize*uint64(i)
+		if e.ksize == 0 || e.ksize > maxSubKey || at+uint64(e.pos) != end {
+			return 0, fmt.Errorf("element %d is not in its place", i)
+		}
+		if end += uint64(e.ksize) + uint64(e.vsize); end > room {
+			return 0, fmt.Errorf("element %d goes beyond the end", i)
+		}
+		switch {
+		case e.flags == 0:
+		case e.flags != bucketFlag || c.history || string(e.key()) != codec.SubKeys[codec.Reclaimed]:
+			return 0, fmt.Errorf("element %d is not a value (flags %#x)", i, e.flags)
+		default:
+			if err := c.inner(e.value()); err != nil {
+				return 0, fmt.Errorf("element %d: %w", i, err)
+			}
+		}
+	}
+	return end, nil
+}
+
+// inner checks the header of a history, and the page that a small one has in place.
+func (c *treeCheck) inner(value []byte) error {
+	const size = uint64(unsafe.Sizeof(bucketHeader{}))
+	if uint64(len(value)) < size {
+		return fmt.Errorf("the header of a bucket has %d bytes", len(value))
+	}
+	var h bucketHeader
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&h)), size), value)
+	if h.root != 0 {
+		if uint64(len(value)) != size || h.root < 2 || h.root >= c.highWater {
+			return fmt.Errorf("the bucket is on page %d, which is out of bounds", h.root)
+		}
+		return nil
+	}
+	page := bytes.Clone(value[size:]) // aligned
+	if uint64(len(page)) < headerSize {
+		return fmt.Errorf("the bucket in place has %d bytes", len(page))
+	}
+	p := (*pageHeader)(unsafe.Pointer(unsafe.SliceData(page)))
+	if p.flags != leafFlag || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > uint64(len(page)) {
+		return fmt.Errorf("the bucket in place is no leaf")
+	}
+	in := &treeCheck{mapped: c.mapped, history: true}
+	end, err := in.elements(unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count), uint64(len(page)))
+	if err == nil && end != uint64(len(page)) {
+		err = fmt.Errorf("the bucket in place uses %d of its %d bytes", end, len(page))
+	}
+	return err
+}

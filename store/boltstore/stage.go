@@ -1,0 +1,628 @@
+package boltstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+	"podstore/store/internal/codec"
+)
+
+// staging is what one request wants done. Nothing of it is in the transaction before
+// all of it is known.
+type staging struct {
+	g     *txn
+	pods  map[string]*staged
+	order []*staged
+}
+
+// staged is one Pod of a request.
+type staged struct {
+	stored
+	there  bool  // in the transaction
+	damage error // why it cannot be read
+
+	exists   bool // after the changes so far
+	anew     bool // it was deleted by them
+	m        *store.Metadata
+	have     store.FieldSet          // fields of m that are known
+	dirty    store.FieldSet          // fields that the changes touched
+	sealed   [store.NumFields][]byte // values of dirty fields
+	isSealed store.FieldSet          // for which sealed is known
+	drop     int                     // of a history in chunks, the oldest entries
+	add      []store.ReclaimedChild  // to a history in chunks
+
+	// How it is to be afterwards. Before plan, as it is.
+	next      [codec.NumSubKeys][]byte
+	nextStamp codec.Stamp
+	history   historyPlan
+	version   store.Version
+	raw       *rawPod // where it is asked for
+}
+
+// pod stages a Pod as it is.
+func (st *staging) pod(name string) (*staged, error) {
+	if p := st.pods[name]; p != nil {
+		return p, nil
+	}
+	p := &staged{m: &store.Metadata{PodName: name}}
+	err := guard(func() error { return st.g.s.load(st.g.tx, name, &p.stored) })
+	switch {
+	case err == nil:
+		p.there, p.exists = true, true
+		p.version = p.stored.version()
+		p.next, p.nextStamp = p.values, p.stamp
+	case errors.Is(err, errMissing):
+		p.stored = stored{key: []byte(name), nameSum: codec.NameSum([]byte(name))}
+	case errors.Is(err, store.ErrFormat):
+		return nil, newer(name, err)
+	default:
+		p.stored = stored{key: []byte(name), nameSum: codec.NameSum([]byte(name))}
+		p.there, p.exists = true, true
+		p.damage = damaged("", name, err)
+	}
+	st.pods[name] = p
+	st.order = append(st.order, p)
+	return p, nil
+}
+
+// change makes one change to what is staged.
+func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte) error {
+	p := st.pods[c.Pod]
+	if !replaces(c) {
+		if p.damage != nil && p.dirty != store.AllFields {
+			return p.damage
+		}
+		if !p.exists && !p.anew && st.g.s.recordErr != nil {
+			return st.g.s.maybeLost("", c.Pod)
+		}
+	}
+	do, err := c.If.Check(c.Pod, p.exists, p.atStart())
+	if err != nil || !do {
+		return err
+	}
+	switch op := c.Op.(type) {
+	case nil:
+		return nil
+	case store.Delete:
+		p.delete()
+		return nil
+	case store.Remove:
+		p.delete()
+		return st.forget(c.Pod)
+	default:
+		err = guard(func() error { return p.do(op, sealed) })
+	}
+	if err != nil {
+		return damaged("", c.Pod, err)
+	}
+	return nil
+}
+
+// replaces reports whether a change needs nothing of what was there.
+func replaces(c store.Change) bool {
+	if c.If.NeedsRevision() {
+		return false
+	}
+	switch c.Op.(type) {
+	case store.Put, store.Delete, store.Remove:
+		return true
+	}
+	return false
+}
+
+// atStart is the Pod's revision before the changes.
+func (p *staged) atStart() store.Revision {
+	if !p.there {
+		return store.Revision{}
+	}
+	return p.stored.version().Revision
+}
+
+func (p *staged) delete() {
+	p.exists, p.anew = false, p.there
+	p.m = &store.Metadata{PodName: string(p.key)}
+	p.replace(store.AllFields)
+	p.add, p.drop = nil, 0
+}
+
+// replace notes that fields of m are set whatever they were.
+func (p *staged) replace(fields store.FieldSet) {
+	p.have |= fields
+	p.dirty |= fields
+	p.isSealed &^= fields
+}
+
+// do makes one operation. An error means that what it needs is damaged.
+func (p *staged) do(op store.Op, sealed *[store.NumFields][]byte) error {
+	p.exists = true
+	history := p.chunks && !p.have.Has(store.FieldReclaimed) // kept apart, and not replaced
+	fields := op.Touches()
+	switch op := op.(type) {
+	case store.Put:
+		p.m = op.Metadata
+		p.replace(fields)
+		p.add, p.drop = nil, 0
+	case store.SetActive, store.SetSegment, store.SetChildren, store.SetPeers:
+		p.replace(fields)
+		op.Apply(p.m)
+	case store.TrimReclaimed:
+		if history {
+			if over := int(p.stamp.HistoryCount) - p.drop + len(p.add) - op.Keep; over > 0 {
+				old := min(over, int(p.stamp.HistoryCount)-p.drop)
+				p.drop += old
+				p.add = p.add[over-old:]
+			}
+			return nil
+		}
+		return p.edit(op, store.Fields(store.FieldReclaimed))
+	case store.Reclaim:
+		if !history {
+			return p.edit(op, fields|store.Fields(store.FieldReclaimed))
+		}
+		p.m.Reclaimed = p.add
+		err := p.edit(op, fields)
+		p.add, p.m.Reclaimed = p.m.Reclaimed, nil
+		return err
+	default:
+		return p.edit(op, fields)
+	}
+	if sealed != nil {
+		sealedFields := fields &^ store.Fields(store.FieldReclaimed)
+		for f := range store.Field(store.NumFields) {
+			if sealedFields.Has(f) {
+				p.sealed[f] = sealed[f]
+			}
+		}
+		p.isSealed |= sealedFields
+	}
+	return nil
+}
+
+// edit runs a rule on fields that it reads.
+func (p *staged) edit(op store.Op, fields store.FieldSet) error {
+	if err := p.know(fields); err != nil {
+		return err
+	}
+	op.Apply(p.m)
+	p.replace(fields)
+	return nil
+}
+
+// know decodes fields that are not known yet.
+func (p *staged) know(fields store.FieldSet) error {
+	for f := range store.Field(store.NumFields) {
+		if fields.Has(f) && !p.have.Has(f) {
+			if err := p.field(p.m, int(f)); err != nil {
+				return err
+			}
+			p.have |= store.Fields(f)
+		}
+	}
+	return nil
+}
+
+// plan finds what differs from what is stored, and reports whether anything does.
+func (p *staged) plan(g *txn) (bool, error) {
+	p.history = historyPlan{p: &p.stored, enc: g.s.enc, count: p.stamp.HistoryCount, sum: p.stamp.HistorySum}
+	if p.damage != nil {
+		p.history.count, p.history.sum = 0, 0
+	}
+	changed := false
+	var fresh [store.NumFields][]byte
+	for f := range store.Field(store.NumFields) {
+		switch {
+		case !p.dirty.Has(f) || f == store.FieldReclaimed:
+			continue
+		case p.isSealed.Has(f):
+			fresh[f] = p.sealed[f]
+		case f == store.FieldManifest && codec.SameBinary(codec.Payload(p.values[f]), p.m.Manifest):
+			continue // by far the largest, and nearly always unchanged
+		default:
+			if err := sealFields(g.s.enc, p.m, string(p.key), store.Fields(f), &fresh); err != nil {
+				return false, err
+			}
+		}
+		if !bytes.Equal(fresh[f], p.values[f]) {
+			p.next[f], changed = fresh[f], true
+		}
+	}
+	if err := p.planHistory(g); err != nil {
+		return false, err
+	}
+	return changed || !p.history.nothing() || !bytes.Equal(p.next[codec.Reclaimed], p.values[codec.Reclaimed]), nil
+}
+
+// planHistory decides what becomes of the history, as a value or in chunks.
+func (p *staged) planHistory(g *txn) error {
+	h := &p.history
+	if !p.dirty.Has(store.FieldReclaimed) {
+		if p.drop > 0 || len(p.add) > 0 {
+			return h.change(g.tx, p.drop, p.add)
+		}
+		return nil
+	}
+	list := p.m.Reclaimed
+	if p.chunks && p.damage == nil {
+		was, err := p.stored.history(g.tx)
+		switch {
+		case err != nil:
+			return damaged("", string(p.key), err)
+		case len(was) == len(list) && beginsWith(list, was):
+			return nil
+		case len(was) > 0 && beginsWith(list, was):
+			return h.change(g.tx, 0, list[len(was):])
+		}
+	}
+	if len(list) <= inlineHistory || !p.chunks && p.values[codec.Reclaimed] != nil {
+		var fresh [store.NumFields][]byte
+		if err := sealFields(g.s.enc, p.m, string(p.key), store.Fields(store.FieldReclaimed), &fresh); err != nil {
+			return err
+		}
+		if bytes.Equal(fresh[codec.Reclaimed], p.values[codec.Reclaimed]) && !p.chunks {
+			return nil
+		}
+		if len(list) <= inlineHistory {
+			h.replace(nil)
+			p.next[codec.Reclaimed] = fresh[codec.Reclaimed]
+			return nil
+		}
+	}
+	p.next[codec.Reclaimed] = nil
+	h.replace(list)
+	return nil
+}
+
+// whole makes sure that what the changes did not touch can be read too.
+func (p *staged) whole(tx *bolt.Tx) error {
+	for f := range store.Field(store.NumFields) {
+		if v := p.values[f]; v != nil && !p.have.Has(f) {
+			if _, ok := unseal(p.nameSum, int(f), v); !ok {
+				return errSum(int(f))
+			}
+		}
+	}
+	if p.chunks && !p.have.Has(store.FieldReclaimed) {
+		_, err := p.stored.history(tx)
+		return err
+	}
+	return nil
+}
+
+// commit puts everything into the transaction. An error concerns this request
+// alone, but for errFatal, which says that the transaction is lost.
+func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool) error {
+	var todo []*staged
+	var err error
+	names := false
+	for _, p := range st.order {
+		changed := false
+		if err := guard(func() (err error) { changed, err = p.prepare(st.g, metadata); return err }); err != nil {
+			return err
+		}
+		if changed {
+			todo = append(todo, p)
+			names = names || p.there != p.exists
+		}
+	}
+	if names {
+		if _, err = st.g.names(); err == nil {
+			_, err = st.g.deleted()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	id.Number = st.g.number()
+	now := time.Now()
+	for _, p := range todo {
+		p.stampNext(st.g, changes, id, now)
+	}
+	err = guard(func() error {
+		if len(todo) > 0 {
+			st.g.changed = true
+			st.g.bulk(todo)
+		}
+		for _, p := range todo {
+			if err := p.put(st.g, id); err != nil {
+				return err
+			}
+		}
+		for _, p := range st.order {
+			if metadata && p.exists {
+				p.raw = p.copyRaw()
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		st.g.fail(err)
+		return errFatal
+	}
+	return nil
+}
+
+// prepare decides what to do with a Pod, and reports whether it is anything. After
+// it nothing can fail but bbolt itself.
+func (p *staged) prepare(g *txn, metadata bool) (changed bool, err error) {
+	name := string(p.key)
+	switch {
+	case !p.exists && !p.there:
+		return false, nil
+	case !p.exists:
+		return true, g.removable(name)
+	case p.damage != nil && p.dirty != store.AllFields:
+		return false, nil // its change was left out
+	}
+	if changed, err = p.plan(g); err != nil {
+		return false, asDamage(name, err)
+	}
+	if p.damage != nil || p.history.remove {
+		if err := g.removable(name); err != nil {
+			return false, err
+		}
+	}
+	if metadata && p.damage == nil {
+		if err := p.whole(g.tx); err != nil {
+			return false, asDamage(name, err)
+		}
+	}
+	return changed || !p.there || p.anew || p.damage != nil, nil
+}
+
+// asDamage is the error for a Pod of which something could not be read, or the
+// error itself where it says what it is.
+func asDamage(name string, err error) error {
+	if errors.As(err, new(*store.Error)) {
+		return err
+	}
+	return damaged("", name, err)
+}
+
+// stampNext makes the Pod's new stamp.
+func (p *staged) stampNext(g *txn, changes []store.Change, id codec.MadeID, now time.Time) {
+	if !p.exists {
+		p.version = store.Version{Revision: store.Revision{Number: id.Number}}
+		return
+	}
+	var was *store.Metadata
+	p.nextStamp = codec.Stamp{}
+	switch {
+	case !p.there:
+		p.nextStamp.Floor = g.deletions.last
+	case p.anew || p.damage != nil:
+		p.nextStamp.Floor = id.Number - 1
+	default:
+		was = &store.Metadata{Version: p.stored.version()}
+		p.nextStamp = p.stamp
+	}
+	s := &p.nextStamp
+	s.Number = id.Number
+	s.SetTimes(store.NextVersion(was, changes, string(p.key), now))
+	s.HistoryCount, s.HistorySum = p.history.count, p.history.sum
+	if id.ID != (store.RequestID{}) {
+		s.IDs = codec.AddID(s.IDs, &s.Floor, id, codec.MaxIDs)
+	}
+	p.next[codec.StampKey] = codec.Seal(p.nameSum, codec.StampKey, g.s.enc.Stamp(s))
+	p.version = s.Version(digest(p.nameSum, &p.next))
+}
+
+// put puts a Pod into the transaction.
+func (p *staged) put(g *txn, id codec.MadeID) error {
+	if p.there && (!p.exists || p.damage != nil) {
+		if err := g.tx.DeleteBucket(p.key); err != nil {
+			return err
+		}
+	}
+	if !p.exists {
+		g.record.remove(p.key)
+		g.deletions.note(id)
+		return nil
+	}
+	var err error
+	switch {
+	case !p.there:
+		g.record.add(p.key)
+		p.bucket, err = g.tx.CreateBucket(p.key)
+	case p.damage != nil:
+		p.bucket, err = g.tx.CreateBucket(p.key)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range p.next {
+		switch {
+		case p.next[i] != nil && bytes.Equal(p.next[i], p.values[i]), p.next[i] == nil && p.values[i] == nil:
+			continue
+		case p.next[i] == nil:
+			err = p.bucket.Delete(codec.SubKeyBytes(i))
+		default:
+			if i == codec.Reclaimed {
+				// The history in chunks has the same key.
+				if err = p.history.carryOut(p.bucket); err != nil {
+					return err
+				}
+				p.history = historyPlan{}
+			}
+			err = p.bucket.Put(codec.SubKeyBytes(i), p.next[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := p.history.carryOut(p.bucket); err != nil {
+		return err
+	}
+	return p.bucket.SetSequence(digest(p.nameSum, &p.next))
+}
+
+// size is how many bytes the values have that are put.
+func (p *staged) size() (n int) {
+	for i := range p.next {
+		n += len(p.next[i])
+	}
+	return n
+}
+
+// A transaction that creates many Pods is an import: names come in order, and where
+// the Pods are so small that bbolt keeps them in the tree of names, full pages halve
+// the file. A larger Pod has a page of its own, beside which that tree is small; it is
+// left half full, since every later commit reads and writes whole leaves of it
+// (BenchmarkAddPeer: 4 % for a lone writer).
+const (
+	bulkCreates = 64
+	bulkFill    = 0.95
+	inlineSize  = pageSize / 4 // what bbolt takes for small
+)
+
+func (g *txn) bulk(todo []*staged) {
+	creating, size := 0, 0
+	for _, p := range todo {
+		if !p.there {
+			creating++
+			size += p.size()
+		}
+	}
+	if creating >= bulkCreates && size/creating <= inlineSize {
+		g.tx.Cursor().Bucket().FillPercent = bulkFill
+	}
+}
+
+// removable makes sure that bbolt can free the pages of a Pod that may be
+// damaged, without taking those of others with them.
+func (g *txn) removable(name string) error {
+	err := guard(func() error {
+		if err := g.s.broken[name]; err != nil {
+			return err
+		}
+		b, err := podBucket(g.tx, []byte(name))
+		if err != nil {
+			return err
+		}
+		if err := checkPod(g.tx, b, func(leaf) error { return nil }); err != nil {
+			return err
+		}
+		return b.ForEachBucket(func(k []byte) error {
+			if !bytes.Equal(k, historyKey) {
+				return fmt.Errorf("it has a bucket %.32q inside", k)
+			}
+			return checkHistory(g.tx, b.Bucket(k), false)
+		})
+	})
+	if err != nil {
+		return &store.Error{Pod: name, Path: g.s.path, Kind: store.ErrCorrupt,
+			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; %s", err, adviceSalvage)}
+	}
+	return nil
+}
+
+// rawPod is a Pod's values, copied out of a transaction.
+type rawPod struct {
+	stored
+	history []chunk
+}
+
+func (p *staged) copyRaw() *rawPod {
+	raw := &rawPod{stored: p.stored}
+	raw.bucket, raw.stamp, raw.digest = nil, p.nextStamp, p.version.Revision.Digest
+	for i, v := range p.next {
+		raw.values[i] = bytes.Clone(v)
+	}
+	raw.chunks = p.nextStamp.HistoryCount > 0
+	if raw.chunks {
+		c := p.bucket.Bucket(historyKey).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			raw.history = append(raw.history, chunk{bytes.Clone(k), bytes.Clone(v)})
+		}
+	}
+	return raw
+}
+
+// metadata decodes it.
+func (p *rawPod) metadata() (*store.Metadata, error) {
+	m := &store.Metadata{PodName: string(p.key), Version: p.version()}
+	h := historyReader{nameSum: p.nameSum}
+	for _, c := range p.history {
+		if err := h.chunk(c.k, c.v); err != nil {
+			return nil, err
+		}
+	}
+	m.Reclaimed = h.list
+	return m, p.fields(m, store.ReadOptions{})
+}
+
+// note notes a deletion.
+func (d *deletions) note(id codec.MadeID) {
+	d.last, d.changed = id.Number, true
+	if id.ID != (store.RequestID{}) && codec.FindID(d.ids, id.ID) == nil {
+		d.ids = codec.AddID(d.ids, &d.floor, id, maxDeletionIDs)
+	}
+}
+
+// forget drops every reference to a Pod that is removed.
+func (st *staging) forget(name string) error {
+	names, err := st.g.referrers(name)
+	if err != nil {
+		return err
+	}
+	for _, referrer := range names {
+		p, err := st.pod(referrer)
+		if err != nil {
+			return err
+		}
+		if p.damage != nil {
+			continue // it is damaged for whoever asks for it
+		}
+		err = guard(func() error { return p.know(store.Fields(store.FieldChildren, store.FieldPeers)) })
+		if err != nil {
+			return damaged("", referrer, err)
+		}
+		if p.exists && p.m.RefersTo(name) {
+			p.m.RemovePeer(name)
+			p.m.RemoveChild(name)
+			p.replace(store.Fields(store.FieldChildren, store.FieldPeers))
+		}
+	}
+	// Those that the changes before this one made.
+	for _, p := range st.order {
+		if p.exists && p.damage == nil && p.m.RefersTo(name) {
+			p.m.RemovePeer(name)
+			p.m.RemoveChild(name)
+			p.replace(store.Fields(store.FieldChildren, store.FieldPeers))
+		}
+	}
+	return nil
+}
+
+// referrers are the Pods that may refer to a name: those whose children or peers
+// have its bytes.
+func (g *txn) referrers(name string) (names []string, err error) {
+	needle := []byte(name)
+	err = guard(func() error {
+		c := g.tx.Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if v != nil || string(k) == bookkeeping || bytes.Equal(k, needle) || g.s.broken[string(k)] != nil {
+				continue
+			}
+			b := g.tx.Bucket(k)
+			if checkPod(g.tx, b, func(leaf) error { return nil }) != nil {
+				continue
+			}
+			for _, sub := range [...]int{codec.Children, codec.Peers} {
+				if bytes.Contains(b.Get(codec.SubKeyBytes(sub)), needle) {
+					names = append(names, string(k))
+					break
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, &store.Error{Pod: name, Path: g.s.path, Kind: store.ErrCorrupt, Err: err}
+	}
+	return names, nil
+}

@@ -1,0 +1,267 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+	"podstore/store/internal/codec"
+)
+
+// txn is one bbolt transaction and the requests that share it. It is used by one
+// goroutine at a time.
+type txn struct {
+	s        *Store
+	requests []*request // the leader's own first
+	next     int        // the request to run
+	finished bool
+
+	tx        *bolt.Tx
+	record    *nameRecord // nil before the first change of names
+	deletions *deletions  // nil before they are asked for
+	changed   bool        // something was put into tx
+	fatal     error       // why tx cannot be committed
+	poisoned  bool        // fatal came from inside bbolt
+}
+
+// placeBits are the bits of a revision's number that tell the changes of one
+// transaction apart.
+const placeBits = 12
+
+// number is the revision number of the request that runs.
+func (g *txn) number() uint64 {
+	place := uint64(g.next)
+	if mutant == "onenumber" {
+		place = 0
+	}
+	return g.s.base + uint64(g.tx.ID())<<placeBits + place
+}
+
+// run begins the transaction, runs the requests and commits.
+func (g *txn) run() {
+	defer func() {
+		if !g.finished {
+			// An edit ended this goroutine. The group must not die with it.
+			g.requests[g.next].err = errGoexit
+			g.next++
+			go g.run()
+		}
+	}()
+	if g.tx == nil {
+		g.begin()
+	}
+	for g.next < len(g.requests) {
+		r := g.requests[g.next]
+		if g.fatal == nil {
+			r.err = r.run(g, r)
+		}
+		g.next++
+	}
+	g.end()
+	g.finished = true
+	g.s.handOver(len(g.requests))
+	for _, r := range g.requests[1:] {
+		r.wake <- done
+	}
+}
+
+// fail makes the transaction one that cannot be committed. A panic of bbolt
+// while it was changing something leaves nothing in it to be trusted.
+func (g *txn) fail(err error) {
+	if g.fatal == nil {
+		g.fatal = err
+		var p *panicError
+		g.poisoned = errors.As(err, &p)
+	}
+}
+
+func (g *txn) begin() {
+	if err := g.s.usable("commit", ""); err != nil {
+		g.fail(err)
+		return
+	}
+	err := g.s.transact(func() (err error) {
+		g.tx, err = g.s.db.Begin(true)
+		return err
+	})
+	if err != nil {
+		g.fail(err)
+		g.poisoned = true
+	}
+}
+
+// end commits, or rolls back when nothing changed or something failed, and gives
+// the result to the requests that have none of their own.
+func (g *txn) end() {
+	s := g.s
+	if g.fatal == nil && g.changed {
+		if err := g.writeBooks(); err != nil {
+			g.fail(err)
+		}
+	}
+	if cause := s.cause.Load(); g.fatal == nil && cause != nil {
+		g.fail(*cause) // a reader met it meanwhile
+		g.poisoned = true
+	}
+	if g.fatal == nil && g.changed {
+		if err := s.inPlace(); err != nil {
+			g.fail(err)
+			g.poisoned = true
+		}
+	}
+	switch {
+	case g.tx == nil:
+	case g.fatal == nil && g.changed:
+		g.commit()
+	case !panicked(g.fatal):
+		if err := guard(g.tx.Rollback); err != nil {
+			g.fail(err)
+			g.poisoned = true
+		}
+	}
+	if g.fatal == nil {
+		return
+	}
+	err := g.fatal
+	if g.poisoned {
+		s.poison(err, panicked(err))
+		err = s.unusable("commit", "", err)
+		if kind := kindOf(g.fatal); kind != nil {
+			err = &store.Error{Op: "commit", Path: s.path, Kind: kind, Err: err}
+		}
+	}
+	for _, r := range g.requests {
+		if (r.err == nil || r.err == errFatal) && r.thrown == nil {
+			r.err = err
+		}
+	}
+}
+
+// commit makes the transaction durable, and only then visible: see [Store.view].
+func (g *txn) commit() {
+	s, id := g.s, int64(g.tx.ID())
+	start := time.Now()
+	s.early.commits(g.tx)
+	if err := guard(g.tx.Commit); err != nil && mutant != "noerror" {
+		g.fail(err)
+		g.poisoned = true
+		return
+	}
+	s.stats.committed(len(g.requests), time.Since(start), int64(s.db.Stats().FreeAlloc))
+	s.durableNow(id)
+	if s.format.Swap(formatVersion) != formatVersion {
+		s.log.Warn("podstore: the file now has a format that older programs cannot open", "path", s.path, "format", formatVersion)
+	}
+}
+
+// inPlace checks that the file is still what its path names: a commit into a file
+// that was removed or replaced would be lost with the handle. It also sets the
+// step by which this commit may make the file grow.
+func (s *Store) inPlace() error {
+	size, same, err := sizeInPlace(s.absPath, s.identity)
+	if err == nil && same {
+		s.db.AllocSize = int(min(size, allocSize))
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the database file cannot be looked at any more: %w", err)
+	}
+	return errors.New("the database file was moved, removed or replaced while it was open")
+}
+
+// errFatal is what a request returns when the group has failed. It gets the group's
+// error instead.
+var errFatal = errors.New("the transaction cannot be committed")
+
+// writeBooks writes what changed of the bookkeeping.
+func (g *txn) writeBooks() error {
+	return guard(func() error {
+		b := g.tx.Bucket([]byte(bookkeeping))
+		put := func(key string, payload []byte) error { return b.Put([]byte(key), sealBook(key, payload)) }
+		if g.s.format.Load() != formatVersion {
+			if err := put(keyFormat, g.s.enc.Uint(formatVersion)); err != nil {
+				return err
+			}
+		}
+		if d := g.deletions; d != nil && d.changed {
+			if err := put(keyDeletions, g.s.enc.Deletions(d.last, d.floor, d.ids)); err != nil {
+				return err
+			}
+		}
+		if g.record == nil || mutant == "norecord" {
+			return nil
+		}
+		return put(keyNames, g.s.enc.Uints(g.record.count, g.record.sum))
+	})
+}
+
+// names is the record of Pod names, which the transaction may change. An error
+// concerns those requests alone that create or delete.
+func (g *txn) names() (*nameRecord, error) {
+	if g.record == nil {
+		record, err := readRecord(g.tx)
+		if err != nil {
+			return nil, err
+		}
+		g.record = record
+	}
+	return g.record, nil
+}
+
+// readRecord reads the record of names.
+func readRecord(tx *bolt.Tx) (*nameRecord, error) {
+	var value []byte
+	if b := tx.Bucket([]byte(bookkeeping)); b != nil {
+		value = b.Get([]byte(keyNames))
+	}
+	return parseRecord(value)
+}
+
+// parseRecord reads the value of the record of names.
+func parseRecord(value []byte) (*nameRecord, error) {
+	payload, ok := unsealBook(keyNames, value)
+	if !ok {
+		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; " + adviceSalvage)}
+	}
+	n, err := codec.DecodeUints(payload, 2)
+	if err != nil {
+		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of Pod names: %w", err)}
+	}
+	return &nameRecord{count: n[0], sum: n[1]}, nil
+}
+
+// deletions are those that were made under a request ID, which no Pod's stamp can
+// keep.
+type deletions struct {
+	last    uint64 // number of the last deletion of any Pod
+	floor   uint64 // highest number of which the ID was dropped
+	ids     []codec.MadeID
+	changed bool
+}
+
+// maxDeletionIDs is how many IDs of deletions a file keeps.
+const maxDeletionIDs = 64
+
+// deleted are the deletions, which the transaction may change.
+func (g *txn) deleted() (*deletions, error) {
+	if g.deletions != nil {
+		return g.deletions, nil
+	}
+	d := &deletions{}
+	if value := g.tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)); value != nil {
+		payload, ok := unsealBook(keyDeletions, value)
+		err := errors.New("its checksum does not match")
+		if ok {
+			d.last, d.floor, d.ids, err = codec.DecodeDeletions(payload)
+		}
+		if err != nil {
+			return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of deletions is damaged: %w; %s", err, adviceSalvage)}
+		}
+	}
+	g.deletions = d
+	return d, nil
+}

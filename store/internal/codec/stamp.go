@@ -1,0 +1,189 @@
+package codec
+
+import (
+	"encoding/binary"
+	"time"
+
+	"podstore/store"
+)
+
+// Stamp is what an engine keeps of a Pod besides its fields, under the sub-key
+// "stamp": which state this is, and what was made under request IDs. As msgpack it
+// is an array: number, created, changed, history's count, history's sum, floor,
+// binary of the IDs.
+type Stamp struct {
+	Number           uint64 // of the change that made this state
+	Created, Changed int64  // Unix milliseconds, 0 where unknown
+
+	// HistoryCount and HistorySum say what the chunks of a history that is kept apart
+	// are: how many entries, and the sum of what [ChunkSum] gives. Both are 0 where
+	// there are none.
+	HistoryCount, HistorySum uint64
+
+	// Floor is the highest number of a change of which the ID may have been dropped.
+	Floor uint64
+	// IDs are the last that changed the Pod, the oldest first.
+	IDs []MadeID
+}
+
+// MadeID is a request ID and what was made under it.
+type MadeID struct {
+	ID      store.RequestID
+	Changes uint32 // checksum of the changes
+	Number  uint64
+}
+
+// MaxIDs is how many request IDs a Pod keeps.
+const MaxIDs = 16
+
+const madeIDSize = 16 + 4 + 8
+
+// Version is the stamp as a caller sees it. digest is the engine's, of the Pod.
+func (s *Stamp) Version(digest uint64) store.Version {
+	return store.Version{Revision: store.Revision{Number: s.Number, Digest: digest}, Created: fromMillis(s.Created), Changed: fromMillis(s.Changed)}
+}
+
+// SetTimes takes over the times of v.
+func (s *Stamp) SetTimes(v store.Version) {
+	s.Created, s.Changed = millis(v.Created), millis(v.Changed)
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// AddID notes an ID, and drops the oldest beyond max.
+func AddID(ids []MadeID, floor *uint64, id MadeID, max int) []MadeID {
+	ids = append(ids, id)
+	for len(ids) > max {
+		*floor = ids[0].Number
+		ids = ids[1:]
+	}
+	return ids
+}
+
+// FindID looks for an ID.
+func FindID(ids []MadeID, id store.RequestID) *MadeID {
+	for i := range ids {
+		if ids[i].ID == id {
+			return &ids[i]
+		}
+	}
+	return nil
+}
+
+// Stamp returns the msgpack of a stamp, valid until the next call.
+func (e *Encoder) Stamp(s *Stamp) []byte {
+	e.buf.Reset()
+	e.array(7)
+	for _, n := range [...]uint64{s.Number, uint64(s.Created), uint64(s.Changed), s.HistoryCount, s.HistorySum, s.Floor} {
+		e.must(e.enc.EncodeUint(n))
+	}
+	e.ids(s.IDs)
+	return e.buf.Bytes()
+}
+
+// Deletions returns the msgpack of a record of deletions, valid until the next
+// call.
+func (e *Encoder) Deletions(last, floor uint64, ids []MadeID) []byte {
+	e.buf.Reset()
+	e.array(3)
+	e.must(e.enc.EncodeUint(last))
+	e.must(e.enc.EncodeUint(floor))
+	e.ids(ids)
+	return e.buf.Bytes()
+}
+
+func (e *Encoder) ids(ids []MadeID) {
+	b := make([]byte, 0, len(ids)*madeIDSize)
+	for _, id := range ids {
+		b = append(b, id.ID[:]...)
+		b = binary.BigEndian.AppendUint32(b, id.Changes)
+		b = binary.BigEndian.AppendUint64(b, id.Number)
+	}
+	e.must(e.enc.EncodeBytes(b))
+}
+
+// DecodeStamp reads the msgpack of a stamp.
+func DecodeStamp(s *Stamp, payload []byte) error {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.reset(payload, "")
+	d.arrayOf(7)
+	s.Number = d.uint()
+	s.Created, s.Changed = int64(d.uint()), int64(d.uint())
+	s.HistoryCount, s.HistorySum = d.uint(), d.uint()
+	s.Floor = d.uint()
+	s.IDs = d.ids()
+	return d.end()
+}
+
+// DecodeDeletions reads what [Encoder.Deletions] wrote.
+func DecodeDeletions(payload []byte) (last, floor uint64, ids []MadeID, err error) {
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	d.reset(payload, "")
+	d.arrayOf(3)
+	last, floor = d.uint(), d.uint()
+	ids = d.ids()
+	return last, floor, ids, d.end()
+}
+
+func (d *decoder) ids() []MadeID {
+	start, end := d.span(true)
+	b := d.in.b[start:end]
+	if len(b)%madeIDSize != 0 {
+		d.err = errShape
+	}
+	if d.err != nil || len(b) == 0 {
+		return nil
+	}
+	ids := make([]MadeID, len(b)/madeIDSize)
+	for i := range ids {
+		e := b[i*madeIDSize:]
+		copy(ids[i].ID[:], e)
+		ids[i].Changes = binary.BigEndian.Uint32(e[16:])
+		ids[i].Number = binary.BigEndian.Uint64(e[20:])
+	}
+	return ids
+}
+
+// A chunk of a history is sealed under its own key, so that one in another's place
+// is noticed.
+
+// ChunkKey is the key of chunk n.
+func ChunkKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// sealedChunkKey is what the checksum of a chunk takes of its key.
+func sealedChunkKey(key []byte) []byte {
+	return append(append(make([]byte, 0, len(KeySums[Reclaimed])+len(key)+1), KeySums[Reclaimed]...), append(key, 0)...)
+}
+
+// SealChunk is [Seal] for a chunk.
+func SealChunk(pod uint32, key, payload []byte) []byte {
+	return SealKey(pod, sealedChunkKey(key), payload)
+}
+
+// UnsealChunk is [Unseal] for a chunk.
+func UnsealChunk(pod uint32, key, value []byte) ([]byte, bool) {
+	return UnsealKey(pod, sealedChunkKey(key), value)
+}
+
+// ChunkSum is what a chunk adds to HistorySum: its checksum and key, spread over 64
+// bits.
+func ChunkSum(key, value []byte) uint64 {
+	h := binary.BigEndian.Uint64(key)*0x9e3779b97f4a7c15 ^ uint64(binary.BigEndian.Uint32(value))
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
