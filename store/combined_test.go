@@ -10,9 +10,8 @@ import (
 	"testing"
 
 	"podstore/store"
-	"podstore/store/boltstore"
-	"podstore/store/jsonexport"
 	"podstore/store/jsonlstore"
+	"podstore/store/memstore"
 	"podstore/store/storetest"
 )
 
@@ -25,37 +24,18 @@ func openLogs(t testing.TB) *jsonlstore.Store {
 	return s
 }
 
-func openDir(t testing.TB) *jsonexport.Dir {
-	t.Helper()
-	d, err := jsonexport.OpenDir(filepath.Join(t.TempDir(), "pods"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func openPodsDB(t testing.TB) *boltstore.Store {
-	t.Helper()
-	s, err := boltstore.Open(filepath.Join(t.TempDir(), "pods.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
 // The session half keeps its promises through the handle. The tests of the
 // metadata backends show the same of the other half.
 func TestCombinedConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Sessions(t, func(t *testing.T) store.SessionLog { return store.NewCombined(openLogs(t), openPodsDB(t)) })
+	storetest.Sessions(t, func(t *testing.T) store.SessionLog { return store.NewCombined(openLogs(t), memstore.New()) })
 }
 
 // Each half is where it was told to be, and a Pod's pointer leads from one to
 // the other.
 func TestCombinedDelegates(t *testing.T) {
 	ctx := t.Context()
-	logs, pods := openLogs(t), openDir(t)
+	logs, pods := openLogs(t), memstore.New()
 	c := store.NewCombined(logs, pods)
 	session, segment := store.NewSessionID(), store.NewSegmentID()
 	if err := c.Append(ctx, session, segment, json.RawMessage(`{"n":1}`)); err != nil {
@@ -79,36 +59,32 @@ func TestCombinedDelegates(t *testing.T) {
 	}
 }
 
-// bare hides every optional ability of a store.
-type bare struct{ store.MetadataStore }
-
 func TestCombinedForwardsAbilities(t *testing.T) {
 	ctx := t.Context()
-	dir := openDir(t)
-	onDir := store.NewCombined(openLogs(t), dir)
-	if got := store.RootDir(onDir); got == "" || got != dir.RootDir() {
-		t.Errorf("RootDir is %q, want %q", got, dir.RootDir())
+	bare := store.NewCombined(openLogs(t), rooted{batched{onePod{memstore.New()}}})
+	if got := store.RootDir(bare); got != "/srv/pods" {
+		t.Errorf("RootDir is %q", got)
 	}
-	if errs := onDir.WriteBatch(ctx, []*store.Metadata{{PodName: "a"}, {PodName: ""}, {PodName: "b"}}); len(errs) != 3 ||
+	if errs := bare.WriteBatch(ctx, []*store.Metadata{{PodName: "a"}, {PodName: ""}, {PodName: "b"}}); len(errs) != 3 ||
 		errs[0] != nil || !errors.Is(errs[1], store.ErrInvalidName) || errs[2] != nil {
 		t.Errorf("WriteBatch gave %v", errs)
 	}
 
-	onBolt := store.NewCombined(openLogs(t), openPodsDB(t))
+	able := store.NewCombined(openLogs(t), memstore.New())
 	for _, name := range []string{"a", "b"} {
-		if err := store.Write(ctx, onBolt, &store.Metadata{PodName: name, Manifest: json.RawMessage(`{}`)}); err != nil {
+		if err := store.Write(ctx, able, &store.Metadata{PodName: name, Manifest: json.RawMessage(`{}`)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := store.LinkPeers(ctx, onBolt, "a", "b"); err != nil {
+	if err := store.LinkPeers(ctx, able, "a", "b"); err != nil {
 		t.Error(err)
 	}
-	frozen, closer, err := onBolt.Snapshot(ctx)
+	frozen, closer, err := able.Snapshot(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closer.Close()
-	if err := store.Do(ctx, onBolt, "a", store.Delete{}); err != nil {
+	if err := store.Do(ctx, able, "a", store.Delete{}); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := frozen.Read(ctx, "a"); err != nil || !m.HasPeer("b") {
@@ -117,7 +93,7 @@ func TestCombinedForwardsAbilities(t *testing.T) {
 	if err := store.Do(ctx, frozen, "b", store.Delete{}); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("the snapshot was changed: %v", err)
 	}
-	for m, err := range store.All(ctx, onBolt, store.ReadOptions{OmitManifest: true}) {
+	for m, err := range store.All(ctx, able, store.ReadOptions{OmitManifest: true}) {
 		if err != nil || m.PodName != "b" || m.Manifest != nil {
 			t.Errorf("All yields %+v, %v", m, err)
 		}
@@ -126,7 +102,7 @@ func TestCombinedForwardsAbilities(t *testing.T) {
 
 func TestCombinedWithoutAbilities(t *testing.T) {
 	ctx := t.Context()
-	c := store.NewCombined(openLogs(t), bare{openDir(t)})
+	c := store.NewCombined(openLogs(t), onePod{memstore.New()})
 	if got := store.RootDir(c); got != "" {
 		t.Errorf("RootDir is %q", got)
 	}
@@ -189,15 +165,8 @@ func TestCombinedCloses(t *testing.T) {
 			t.Errorf("%v: Close gave %v", errs, err)
 		}
 	}
-	if err := store.NewCombined(openLogs(t), openDir(t)).Close(); err != nil {
+	if err := store.NewCombined(openLogs(t), memstore.New()).Close(); err != nil {
 		t.Errorf("halves that need no closing: %v", err)
-	}
-	bolt := openPodsDB(t)
-	if err := store.NewCombined(openLogs(t), bolt).Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := bolt.List(context.Background()); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("the closed half gave %v", err)
 	}
 }
 
@@ -214,9 +183,8 @@ func ExampleCombined() {
 	defer os.RemoveAll(root)
 	logs, err := jsonlstore.Open(filepath.Join(root, "sessions"), nil)
 	check(err)
-	pods, err := boltstore.Open(filepath.Join(root, "pods.db"), nil)
-	check(err)
-	state := store.NewCombined(logs, pods)
+	// A supervisor opens a boltstore, which outlives it.
+	state := store.NewCombined(logs, memstore.New())
 	defer state.Close()
 
 	// A Pod begins a session: the log first, then the pointer to it.

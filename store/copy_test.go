@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
-	"path/filepath"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"podstore/store"
-	"podstore/store/boltstore"
-	"podstore/store/jsonexport"
+	"podstore/store/memstore"
 )
 
 // item is one thing that a source yields.
@@ -47,62 +45,34 @@ func unreadable(name string) item {
 
 // targets are stores with and without the ability to edit several Pods at once.
 // spoil damages one Pod.
-var targets = map[string]func(t *testing.T) (s store.MetadataStore, spoil func(pod string) store.MetadataStore){
-	"transactions": func(t *testing.T) (store.MetadataStore, func(string) store.MetadataStore) {
-		s, err := boltstore.Open(filepath.Join(t.TempDir(), "pods.db"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s, func(pod string) store.MetadataStore { return &damaging{Store: s, pod: pod} }
+var targets = map[string]func(t *testing.T) (s store.MetadataStore, spoil func(pod string)){
+	"transactions": func(*testing.T) (store.MetadataStore, func(string)) {
+		s := memstore.New()
+		return &counting{Store: s, limit: math.MaxInt}, func(pod string) { s.Damage(pod) }
 	},
-	"one by one": func(t *testing.T) (store.MetadataStore, func(string) store.MetadataStore) {
-		root := t.TempDir()
-		d, err := jsonexport.OpenDir(root, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d, func(pod string) store.MetadataStore {
-			writeFile(t, filepath.Join(root, pod, "metadata.json"), "{")
-			return d
-		}
+	"one by one": func(*testing.T) (store.MetadataStore, func(string)) {
+		s := memstore.New()
+		return onePod{s}, func(pod string) { s.Damage(pod) }
+	},
+	"in batches": func(*testing.T) (store.MetadataStore, func(string)) {
+		s := memstore.New()
+		return batched{onePod{s}}, func(pod string) { s.Damage(pod) }
 	},
 }
 
-// damaging is a store that finds one Pod damaged until it is written.
-type damaging struct {
-	*boltstore.Store
-	pod   string
-	edits int
+// counting is a store that takes only so many Pods in one edit.
+type counting struct {
+	*memstore.Store
+	limit int
+	edits []int // how many Pods each edit that was taken had
 }
 
-func (s *damaging) damage() error {
-	return &store.Error{Op: "update", Pod: s.pod, Kind: store.ErrCorrupt, Err: errors.New("checksum")}
-}
-
-func (s *damaging) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	s.edits++
-	if slices.Contains(names, s.pod) {
-		return nil, s.damage()
+func (s *counting) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	if len(names) > s.limit {
+		return nil, &store.Error{Op: "update", Kind: store.ErrTooLarge, Err: fmt.Errorf("%d Pods", len(names))}
 	}
+	s.edits = append(s.edits, len(names))
 	return s.Store.UpdatePods(ctx, names, edit)
-}
-
-func (s *damaging) Write(ctx context.Context, m *store.Metadata) error {
-	if err := store.Write(ctx, s.Store, m); err != nil {
-		return err
-	}
-	if m.PodName == s.pod {
-		s.pod = ""
-	}
-	return nil
-}
-
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // copyAll copies and returns the outcomes in order, as "pod outcome".
@@ -179,11 +149,11 @@ func TestCopyOutcomes(t *testing.T) {
 func TestCopyAroundDamage(t *testing.T) {
 	for name, open := range targets {
 		t.Run(name, func(t *testing.T) {
-			s, spoil := open(t)
-			if err := store.Write(t.Context(), s, &store.Metadata{PodName: "m"}); err != nil {
+			dst, spoil := open(t)
+			if err := store.Write(t.Context(), dst, &store.Metadata{PodName: "m"}); err != nil {
 				t.Fatal(err)
 			}
-			dst := spoil("m")
+			spoil("m")
 			items := []item{unreadable("a"), pod("b", ""), pod("m", "1"), pod("x", ""), pod("y", "")}
 			got, results, _, err := copyAll(t, dst, source(items...), store.CopyOptions{})
 			if want := []string{"a refused", "b written", "m refused", "x written", "y written"}; err != nil || !reflect.DeepEqual(got, want) {
@@ -192,8 +162,8 @@ func TestCopyAroundDamage(t *testing.T) {
 			if !errors.Is(results[2].Err, store.ErrCorrupt) {
 				t.Errorf("refused %+v", results[2])
 			}
-			if d, ok := dst.(*damaging); ok && d.edits > 4 {
-				t.Errorf("%d edits for one batch", d.edits)
+			if d, ok := dst.(*counting); ok && len(d.edits) > 4 {
+				t.Errorf("%d edits for one batch", len(d.edits))
 			}
 			for _, dry := range []bool{true, false} {
 				got, _, _, err = copyAll(t, dst, source(items...), store.CopyOptions{Overwrite: true, DryRun: dry})
@@ -222,10 +192,14 @@ func TestCopyRefusesWhatTargetDoesNotTake(t *testing.T) {
 }
 
 func TestCopyAtomic(t *testing.T) {
-	dst, spoil := targets["transactions"](t)
-	if err := store.Write(t.Context(), dst, pod("c", "2").m); err != nil {
-		t.Fatal(err)
+	dst, _ := targets["transactions"](t)
+	spoiled, spoil := targets["transactions"](t)
+	for _, s := range []store.MetadataStore{dst, spoiled} {
+		if err := store.Write(t.Context(), s, pod("c", "2").m); err != nil {
+			t.Fatal(err)
+		}
 	}
+	spoil("c")
 	for name, c := range map[string]struct {
 		dst   store.MetadataStore
 		items []item
@@ -235,15 +209,15 @@ func TestCopyAtomic(t *testing.T) {
 	}{
 		"refused":    {dst, []item{pod("a", ""), unreadable("b")}, store.CopyOptions{}, []string{"b refused"}, 1},
 		"conflict":   {dst, []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{}, []string{"c conflict"}, 1},
-		"damaged":    {spoil("c"), []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{Overwrite: true}, []string{"c refused"}, 1},
+		"damaged":    {spoiled, []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{Overwrite: true}, []string{"c refused"}, 1},
 		"dry":        {dst, []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{Overwrite: true, DryRun: true}, []string{"a written", "c written"}, 1},
 		"no Pods":    {dst, nil, store.CopyOptions{}, nil, 1},
 		"only wrong": {dst, []item{unreadable("x")}, store.CopyOptions{}, []string{"x refused"}, 1},
 	} {
 		c.opts.Atomic = true
 		got, _, _, err := copyAll(t, c.dst, source(c.items...), c.opts)
-		if err != nil || !reflect.DeepEqual(got, c.want) || len(list(t, dst)) != c.names {
-			t.Errorf("%s: got %q, %v, stored %q", name, got, err, list(t, dst))
+		if err != nil || !reflect.DeepEqual(got, c.want) || len(list(t, c.dst)) != c.names {
+			t.Errorf("%s: got %q, %v, stored %q", name, got, err, list(t, c.dst))
 		}
 	}
 	var many []item
@@ -267,7 +241,9 @@ type failing struct {
 }
 
 func (s failing) Read(context.Context, string) (*store.Metadata, error) { return nil, s.err }
-func (s failing) Write(context.Context, *store.Metadata) error          { return s.err }
+func (s failing) Apply(context.Context, []store.Change, *store.ApplyOptions) ([]store.Applied, error) {
+	return nil, s.err
+}
 
 // writing is a store that can be read but not written.
 type writing struct{ failing }
@@ -295,13 +271,16 @@ func TestCopyStops(t *testing.T) {
 			t.Errorf("%T: got %q, %v", s, got, err)
 		}
 	}
-	closed, _ := targets["transactions"](t)
-	if err := closed.(*boltstore.Store).Close(); err != nil {
-		t.Fatal(err)
+	if _, _, _, err := copyAll(t, failingEdits{failing{dst, store.ErrClosed}}, source(pod("a", "")), store.CopyOptions{}); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a store that edits several Pods: %v", err)
 	}
-	if _, _, _, err := copyAll(t, closed, source(pod("a", "")), store.CopyOptions{}); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("closed: %v", err)
-	}
+}
+
+// failingEdits is a failing store that edits several Pods at once.
+type failingEdits struct{ failing }
+
+func (s failingEdits) UpdatePods(context.Context, []string, func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	return nil, s.err
 }
 
 // TestCopyCancelled: the source is left, what was reported is stored, and the
@@ -363,26 +342,12 @@ func TestCopyBoundsBatches(t *testing.T) {
 	}
 }
 
-// narrow is a store that takes few Pods in one edit.
-type narrow struct {
-	*boltstore.Store
-	limit int
-	edits []int // how many Pods each edit that was taken had
-}
-
-func (s *narrow) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	if len(names) > s.limit {
-		return nil, &store.Error{Op: "update", Kind: store.ErrTooLarge, Err: fmt.Errorf("%d Pods", len(names))}
-	}
-	s.edits = append(s.edits, len(names))
-	return s.Store.UpdatePods(ctx, names, edit)
-}
-
 // TestCopyHalvesWhatIsTooLarge: a target with narrow limits gets smaller batches,
 // in order, unless the copy must be one change.
 func TestCopyHalvesWhatIsTooLarge(t *testing.T) {
 	dst, _ := targets["transactions"](t)
-	s := &narrow{Store: dst.(*boltstore.Store), limit: 3}
+	s := dst.(*counting)
+	s.limit = 3
 	var items []item
 	var want []string
 	for i := range 10 {

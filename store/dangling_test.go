@@ -11,6 +11,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonlstore"
+	"podstore/store/memstore"
 )
 
 // danglingPods gathers what DanglingActive yields, in its order.
@@ -33,7 +34,7 @@ func TestDanglingActive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := openDir(t)
+	pods := memstore.New()
 	session, segment := store.NewSessionID(), store.NewSegmentID()
 	if err := logs.CreateSegment(ctx, session, segment, nil); err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ func TestDanglingActive(t *testing.T) {
 		"h traces make no segments": store.ActiveIn(session, traced),
 	}
 	for name, a := range active {
-		if err := store.Write(ctx, dir, &store.Metadata{PodName: name, Active: a}); err != nil {
+		if err := store.Write(ctx, pods, &store.Metadata{PodName: name, Active: a}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,7 +75,7 @@ func TestDanglingActive(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", what, got, want)
 		}
 	}
-	got, errs := danglingPods(t, dir, logs)
+	got, errs := danglingPods(t, pods, logs)
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -82,17 +83,15 @@ func TestDanglingActive(t *testing.T) {
 
 	// A Pod that cannot be read is named and hides nothing, as is one whose
 	// session cannot be looked into.
-	if err := os.WriteFile(filepath.Join(dir.RootDir(), "b good", "metadata.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	pods.Damage("b good")
 	odd := store.NewSessionID()
-	if err := store.Write(ctx, dir, &store.Metadata{PodName: "z odd", Active: store.ActiveIn(odd, segment)}); err != nil {
+	if err := store.Write(ctx, pods, &store.Metadata{PodName: "z odd", Active: store.ActiveIn(odd, segment)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("/", filepath.Join(root, odd.String())); err != nil {
 		t.Fatal(err)
 	}
-	got, errs = danglingPods(t, dir, logs)
+	got, errs = danglingPods(t, pods, logs)
 	check("beside damage", got)
 	for i, want := range []struct {
 		pod  string
@@ -105,11 +104,11 @@ func TestDanglingActive(t *testing.T) {
 	}
 
 	// The loop may end early, and a store that fails is an error.
-	for range store.DanglingActive(ctx, dir, logs) {
+	for range store.DanglingActive(ctx, pods, logs) {
 		break
 	}
 	n := 0
-	for d, err := range store.DanglingActive(ctx, dir, logs) {
+	for d, err := range store.DanglingActive(ctx, pods, logs) {
 		if n++; err == nil && d.Pod != "" {
 			break
 		}
@@ -117,7 +116,7 @@ func TestDanglingActive(t *testing.T) {
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	n = 0
-	for _, err := range store.DanglingActive(canceled, dir, logs) {
+	for _, err := range store.DanglingActive(canceled, pods, logs) {
 		if n++; !errors.Is(err, context.Canceled) {
 			t.Errorf("with a canceled context: %v", err)
 		}
@@ -128,7 +127,7 @@ func TestDanglingActive(t *testing.T) {
 	if err := os.RemoveAll(root); err != nil {
 		t.Fatal(err)
 	}
-	got, errs = danglingPods(t, dir, logs)
+	got, errs = danglingPods(t, pods, logs)
 	if len(got) != 0 || len(errs) == 0 || !errors.Is(errs[len(errs)-1], store.ErrNotFound) {
 		t.Errorf("without a root: %v, %v", got, errs)
 	}
@@ -150,11 +149,11 @@ func (r *racing) Exists(ctx context.Context, session store.SessionID, segment st
 }
 
 func TestDanglingActiveBesideASupervisor(t *testing.T) {
-	dir := openDir(t)
-	if err := store.Write(t.Context(), dir, &store.Metadata{PodName: "a", Active: store.ActiveIn(store.NewSessionID(), store.NewSegmentID())}); err != nil {
+	pods := memstore.New()
+	if err := store.Write(t.Context(), pods, &store.Metadata{PodName: "a", Active: store.ActiveIn(store.NewSessionID(), store.NewSegmentID())}); err != nil {
 		t.Fatal(err)
 	}
-	if got, errs := danglingPods(t, dir, &racing{SessionLog: openLogs(t)}); len(got) != 0 || len(errs) != 0 {
+	if got, errs := danglingPods(t, pods, &racing{SessionLog: openLogs(t)}); len(got) != 0 || len(errs) != 0 {
 		t.Errorf("got %+v, %v", got, errs)
 	}
 }

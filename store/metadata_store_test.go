@@ -3,38 +3,58 @@ package store_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
+	"podstore/store/memstore"
 )
 
-// plainStore hides every optional ability of a store.
-type plainStore struct{ store.MetadataStore }
+// onePod is a store without abilities that changes one Pod at a time.
+type onePod struct{ store.MetadataStore }
 
-// dirWith is a directory store with Pods that are whole but for their names.
-func dirWith(t *testing.T, names ...string) *jsonexport.Dir {
-	t.Helper()
-	d, err := jsonexport.OpenDir(filepath.Join(t.TempDir(), "pods"), nil)
-	if err != nil {
-		t.Fatal(err)
+func (s onePod) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	for _, c := range changes {
+		if c.Pod != changes[0].Pod {
+			return nil, &store.Error{Op: "apply", Err: errors.ErrUnsupported}
+		}
 	}
+	return s.MetadataStore.Apply(ctx, changes, opts)
+}
+
+// batched is one that writes many for less.
+type batched struct{ onePod }
+
+func (s batched) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
+	errs := make([]error, len(pods))
+	for i, m := range pods {
+		errs[i] = store.Write(ctx, s, m)
+	}
+	return errs
+}
+
+// rooted is one that is kept in a directory.
+type rooted struct{ batched }
+
+func (rooted) RootDir() string { return "/srv/pods" }
+
+// storeWith is a store with Pods that are whole but for their names.
+func storeWith(t *testing.T, names ...string) *memstore.Store {
+	t.Helper()
+	s := memstore.New()
 	for _, name := range names {
 		m := whole()
 		m.PodName = name
-		if err := store.Write(context.Background(), d, m); err != nil {
+		if err := store.Write(context.Background(), s, m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return d
+	return s
 }
 
 func TestAllReadsEachPod(t *testing.T) {
-	d := dirWith(t, "c", "a", "b")
-	for _, s := range []store.MetadataStore{d, plainStore{d}} {
+	d := storeWith(t, "c", "a", "b")
+	for _, s := range []store.MetadataStore{d, onePod{d}} {
 		for _, omit := range []bool{false, true} {
 			var names []string
 			for m, err := range store.All(context.Background(), s, store.ReadOptions{OmitManifest: omit}) {
@@ -59,7 +79,7 @@ func TestAllReadsEachPod(t *testing.T) {
 
 func TestAllWithoutListerLeavesOutWhatIsDeletedMeanwhile(t *testing.T) {
 	ctx := context.Background()
-	s := plainStore{dirWith(t, "a", "b", "c")}
+	s := onePod{storeWith(t, "a", "b", "c")}
 	var names []string
 	for m, err := range store.All(ctx, s, store.ReadOptions{}) {
 		if err != nil {
@@ -76,12 +96,10 @@ func TestAllWithoutListerLeavesOutWhatIsDeletedMeanwhile(t *testing.T) {
 }
 
 func TestAllWithoutListerGoesOnAfterDamage(t *testing.T) {
-	d := dirWith(t, "a", "b", "c")
-	if err := os.WriteFile(filepath.Join(d.RootDir(), "b", "metadata.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	d := storeWith(t, "a", "b", "c")
+	d.Damage("b")
 	var got []string
-	for m, err := range store.All(context.Background(), plainStore{d}, store.ReadOptions{OmitManifest: true}) {
+	for m, err := range store.All(context.Background(), onePod{d}, store.ReadOptions{OmitManifest: true}) {
 		var e *store.Error
 		switch {
 		case err == nil:
@@ -107,7 +125,7 @@ func (p partlyListed) List(ctx context.Context) ([]string, error) {
 
 func TestAllWithoutListerYieldsTheErrorOfListLast(t *testing.T) {
 	var got []string
-	for m, err := range store.All(context.Background(), partlyListed{dirWith(t, "a", "b")}, store.ReadOptions{}) {
+	for m, err := range store.All(context.Background(), partlyListed{storeWith(t, "a", "b")}, store.ReadOptions{}) {
 		switch {
 		case err == nil:
 			got = append(got, m.PodName)
@@ -123,7 +141,7 @@ func TestAllWithoutListerYieldsTheErrorOfListLast(t *testing.T) {
 }
 
 func TestAllWithoutListerEnds(t *testing.T) {
-	s := plainStore{dirWith(t, "a", "b", "c")}
+	s := onePod{storeWith(t, "a", "b", "c")}
 	n := 0
 	for range store.All(context.Background(), s, store.ReadOptions{}) {
 		n++
@@ -157,11 +175,10 @@ func TestAllWithoutListerEnds(t *testing.T) {
 
 func TestAbsentAbilities(t *testing.T) {
 	ctx := context.Background()
-	d := dirWith(t, "a", "b")
-	if got := store.RootDir(d); got != d.RootDir() || got == "" {
-		t.Errorf("RootDir: got %q, want %q", got, d.RootDir())
+	s := onePod{storeWith(t, "a", "b")}
+	if got := store.RootDir(rooted{batched{s}}); got != "/srv/pods" {
+		t.Errorf("RootDir: got %q", got)
 	}
-	s := plainStore{d}
 	if got := store.RootDir(s); got != "" {
 		t.Errorf("RootDir of a store without one: %q", got)
 	}

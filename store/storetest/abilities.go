@@ -191,14 +191,16 @@ var snapshotTests = skipping("the store takes no snapshots", func(s *subject) bo
 		snap := s.mustSnapshot()
 		s.unchanged("a change of a snapshot", func() {
 			snap.unchanged("a change of a snapshot", func() {
-				pod := func(_ *store.Metadata, err error) error { return err }
+				edit := func(m *store.Metadata) error { return m.AddPeer("new") }
 				changes := map[string]error{
-					"Write":         store.Write(background, snap, minimal("agent")),
-					"Write new":     store.Write(background, snap, minimal("new")),
-					"Delete":        store.Do(background, snap, "agent", store.Delete{}),
-					"Update":        pod(store.Do(background, snap.MetadataStore, "agent", store.AddPeer{PodName: "new"})),
-					"Update of new": pod(store.Do(background, snap.MetadataStore, "new", store.AddPeer{PodName: "new"})),
+					"Write":          store.Write(background, snap, minimal("agent")),
+					"Write new":      store.Write(background, snap, minimal("new")),
+					"Delete":         store.Do(background, snap, "agent", store.Delete{}),
+					"AddPeer":        store.Do(background, snap, "agent", store.AddPeer{PodName: "new"}),
+					"AddPeer to new": store.Do(background, snap, "new", store.AddPeer{PodName: "new"}),
 				}
+				_, changes["Update"] = snap.Update(background, "agent", edit)
+				_, changes["Update of new"] = snap.Update(background, "new", edit)
 				if u, ok := snap.MetadataStore.(store.PodUpdater); ok {
 					_, changes["UpdatePods"] = u.UpdatePods(background, []string{"agent", "a"}, func(pods []*store.Metadata) error {
 						clear(pods)

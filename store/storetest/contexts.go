@@ -28,26 +28,13 @@ func (s *subject) byName() map[string]func(ctx context.Context, name string) err
 			return store.Write(ctx, s, &store.Metadata{PodName: name, Peers: []store.Peer{{PodName: "new"}}})
 		},
 		"Read":   func(ctx context.Context, name string) error { return pod(s.Read(ctx, name)) },
-		"Delete": s.Delete,
 		"Update": func(ctx context.Context, name string) error { return pod(s.Update(ctx, name, untouched)) },
-		"SetActive": func(ctx context.Context, name string) error {
-			return pod(store.Do(ctx, s.MetadataStore, name, store.SetActive{Active: nil, Manifest: nil}))
-		},
-		"SetChildren": func(ctx context.Context, name string) error {
-			return pod(store.Do(ctx, s.MetadataStore, name, store.SetChildren{Children: nil}))
-		},
-		"SetPeers": func(ctx context.Context, name string) error {
-			return pod(store.Do(ctx, s.MetadataStore, name, store.SetPeers{Peers: nil}))
-		},
-		"AddPeer": func(ctx context.Context, name string) error {
-			return pod(store.Do(ctx, s.MetadataStore, name, store.AddPeer{PodName: "new"}))
-		},
-		"RemovePeer": func(ctx context.Context, name string) error {
-			return pod(store.Do(ctx, s.MetadataStore, name, store.RemovePeer{PodName: "peer-a"}))
-		},
-		"Reclaim": func(ctx context.Context, name string) error {
-			return pod(store.Do(ctx, s.MetadataStore, name, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}}}))
-		},
+	}
+	for _, op := range []store.Op{
+		store.Delete{}, store.SetActive{}, store.SetChildren{}, store.SetPeers{},
+		store.AddPeer{PodName: "new"}, store.RemovePeer{PodName: "peer-a"}, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}}},
+	} {
+		calls[op.Name()] = func(ctx context.Context, name string) error { return store.Do(ctx, s, name, op) }
 	}
 	if s.updatesPods() {
 		for _, names := range []func(string) []string{

@@ -2,8 +2,10 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
+	"slices"
 
 	"podstore/store"
 )
@@ -11,6 +13,7 @@ import (
 // faultyStore is a good store but for what is set.
 type faultyStore struct {
 	ableStore
+	apply      func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error)
 	write      func(ctx context.Context, m *store.Metadata) error
 	read       func(ctx context.Context, name string) (*store.Metadata, error)
 	list       func(ctx context.Context) ([]string, error)
@@ -21,13 +24,6 @@ type faultyStore struct {
 	all        func(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error]
 	snapshot   func(ctx context.Context) (store.MetadataStore, io.Closer, error)
 	root       string
-}
-
-func (f *faultyStore) Write(ctx context.Context, m *store.Metadata) error {
-	if f.write != nil {
-		return f.write(ctx, m)
-	}
-	return store.Write(ctx, f.ableStore, m)
 }
 
 func (f *faultyStore) Read(ctx context.Context, name string) (*store.Metadata, error) {
@@ -44,11 +40,87 @@ func (f *faultyStore) List(ctx context.Context) ([]string, error) {
 	return f.ableStore.List(ctx)
 }
 
-func (f *faultyStore) Delete(ctx context.Context, name string) error {
-	if f.delete != nil {
-		return f.delete(ctx, name)
+// Apply gives what one of the other faults is about to it: a Put to write, a
+// Delete to delete, another operation to update, and changes of several Pods to
+// updatePods, as the edits that do the same.
+func (f *faultyStore) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if f.apply != nil {
+		return f.apply(ctx, changes, opts)
 	}
-	return store.Do(ctx, f.ableStore, name, store.Delete{})
+	prepared, err := store.Prepare(changes)
+	if len(changes) == 1 && changes[0].If == (store.Condition{}) {
+		c := changes[0]
+		switch op := c.Op.(type) {
+		case nil, store.Remove:
+		case store.Put:
+			if f.write != nil && op.Metadata != nil {
+				return f.applied(ctx, changes, opts, f.write(ctx, op.Metadata))
+			}
+		case store.Delete:
+			if f.delete != nil {
+				return f.applied(ctx, changes, opts, f.delete(ctx, c.Pod))
+			}
+		default:
+			if f.update != nil && err == nil {
+				_, err = f.update(ctx, c.Pod, func(m *store.Metadata) error { prepared[0].Op.Apply(m); return nil })
+				return f.applied(ctx, changes, opts, err)
+			}
+		}
+	}
+	var names []string
+	for _, c := range changes {
+		if !slices.Contains(names, c.Pod) {
+			names = append(names, c.Pod)
+		}
+	}
+	if len(names) > 1 && f.updatePods != nil && err == nil {
+		_, err := f.updatePods(ctx, names, func(pods []*store.Metadata) error { return edit(names, pods, prepared) })
+		return f.applied(ctx, changes, opts, err)
+	}
+	return f.ableStore.Apply(ctx, changes, opts)
+}
+
+// edit makes changes to the Pods that an edit was given.
+func edit(names []string, pods []*store.Metadata, changes []store.Change) error {
+	for _, c := range changes {
+		m := &pods[slices.Index(names, c.Pod)]
+		do, err := c.If.Check(c.Pod, *m != nil, store.Revision{})
+		switch {
+		case err != nil:
+			return err
+		case !do || c.Op == nil:
+		case c.Op == store.Op(store.Delete{}):
+			*m = nil
+		default:
+			if *m == nil {
+				*m = minimal(c.Pod)
+			}
+			c.Op.Apply(*m)
+		}
+	}
+	return nil
+}
+
+// applied is the result of changes that a fault has made, or its error.
+func (f *faultyStore) applied(ctx context.Context, changes []store.Change, opts *store.ApplyOptions, err error) ([]store.Applied, error) {
+	if err != nil {
+		return nil, err
+	}
+	applied := make([]store.Applied, len(changes))
+	for i, c := range changes {
+		applied[i].Pod = c.Pod
+		m, err := f.ableStore.Read(context.WithoutCancel(ctx), c.Pod)
+		switch {
+		case err == nil:
+			applied[i].Version = m.Version
+			if opts != nil && opts.Metadata {
+				applied[i].Metadata = m
+			}
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, err
+		}
+	}
+	return applied, nil
 }
 
 func (f *faultyStore) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {

@@ -2,36 +2,61 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"iter"
 	"maps"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"podstore/store"
+	"podstore/store/memstore"
 )
 
-// bareStore is the least a backend can be: a lock round the model.
+// bareStore is the least a backend can be, a lock round store.Evaluate: it changes
+// one Pod at a time, keeps no numbers, times or request IDs, and has no ability.
 type bareStore struct {
-	mu      chan struct{} // holds an element while locked, so that waiting can end with a context
-	pods    model
-	damaged map[string]bool
+	mu        chan struct{} // holds an element while locked, so that waiting can end with a context
+	impatient bool          // a long wait for the lock ends with errStuck, and then so does every later one
+	stuck     atomic.Bool
+	able      bool // numbers, times, and several Pods at once
+
+	pods    map[string]*store.Metadata
+	damaged map[string]error
+	number  uint64
 	written int
 }
 
 func newBareStore() *bareStore {
-	return &bareStore{mu: make(chan struct{}, 1), pods: model{}, damaged: map[string]bool{}}
+	return &bareStore{mu: make(chan struct{}, 1), pods: map[string]*store.Metadata{}, damaged: map[string]error{}}
 }
+
+var errStuck = errors.New("the lock is never released")
 
 func (b *bareStore) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if b.stuck.Load() {
+		return errStuck
+	}
+	var stuck <-chan time.Time
+	if b.impatient {
+		stuck = time.After(patience)
 	}
 	select {
 	case b.mu <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-stuck:
+		b.stuck.Store(true)
+		return errStuck
 	}
 }
 
@@ -45,46 +70,105 @@ func (b *bareStore) locked(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// whole is the error for a Pod that is damaged.
-func (b *bareStore) whole(name string) error {
-	if b.damaged[name] {
-		return &store.Error{Op: "read", Pod: name, Kind: store.ErrCorrupt}
+// stored is one Pod, as it is kept.
+func (b *bareStore) stored(name string) (*store.Metadata, error) {
+	switch {
+	case store.ValidateName(name) != nil:
+		return nil, store.ValidateName(name)
+	case b.damaged[name] != nil:
+		return nil, b.damaged[name]
+	case b.pods[name] == nil:
+		return nil, &store.Error{Op: "read", Pod: name, Kind: store.ErrNotFound}
 	}
-	return nil
-}
-
-func (b *bareStore) Write(ctx context.Context, m *store.Metadata) error {
-	return b.locked(ctx, func() error {
-		err := b.pods.write(m)
-		if err == nil {
-			delete(b.damaged, m.PodName)
-			b.written++
-		}
-		return err
-	})
+	return b.pods[name], nil
 }
 
 func (b *bareStore) Read(ctx context.Context, name string) (m *store.Metadata, err error) {
 	err = b.locked(ctx, func() error {
-		if err := b.whole(name); err != nil {
-			return err
+		if m, err = b.stored(name); err == nil {
+			m = m.Clone()
 		}
-		m, err = b.pods.read(name)
 		return err
 	})
 	return m, err
 }
 
 func (b *bareStore) List(ctx context.Context) (names []string, err error) {
-	err = b.locked(ctx, func() error { names = b.pods.list(); return nil })
+	err = b.locked(ctx, func() error { names = slices.Sorted(maps.Keys(b.pods)); return nil })
 	return names, err
 }
 
-func (b *bareStore) Delete(ctx context.Context, name string) error {
-	return b.locked(ctx, func() error {
-		delete(b.damaged, name)
-		return b.pods.delete(name)
+func (b *bareStore) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) (applied []store.Applied, err error) {
+	if changes, err = store.Prepare(changes); err != nil {
+		return nil, err
+	}
+	if opts == nil {
+		opts = &store.ApplyOptions{}
+	}
+	several := slices.ContainsFunc(changes, func(c store.Change) bool { return c.Pod != changes[0].Pod || c.Op == store.Remove{} })
+	if !b.able && several || opts.ID != (store.RequestID{}) {
+		return nil, &store.Error{Op: "apply", Err: errors.ErrUnsupported}
+	}
+	err = b.locked(ctx, func() error {
+		applied, err = b.apply(changes, opts.Metadata)
+		return err
 	})
+	return applied, err
+}
+
+// apply makes changes that are prepared, under the lock.
+func (b *bareStore) apply(changes []store.Change, metadata bool) ([]store.Applied, error) {
+	after, err := store.Evaluate(changes, b.pods, b.damaged)
+	if err != nil {
+		return nil, err
+	}
+	number, written := b.number+1, b.written+1
+	gone := map[string]bool{}
+	for name, m := range after {
+		was := b.pods[name]
+		switch {
+		case m == was, m != nil && was != nil && b.damaged[name] == nil && m.Equal(was):
+			continue
+		case m == nil:
+			delete(b.pods, name)
+			gone[name] = true
+		default:
+			b.pods[name] = m
+			b.stamp(m, was, number, changes)
+		}
+		delete(b.damaged, name)
+		b.number, b.written = number, written
+	}
+	applied := make([]store.Applied, len(changes))
+	for i, c := range changes {
+		applied[i].Pod = c.Pod
+		switch m := b.pods[c.Pod]; {
+		case m != nil:
+			applied[i].Version = m.Version
+			if metadata {
+				applied[i].Metadata = m.Clone()
+			}
+		case gone[c.Pod] && b.able:
+			applied[i].Version.Revision.Number = number
+		}
+	}
+	return applied, nil
+}
+
+// stamp gives a Pod that was changed its version.
+func (b *bareStore) stamp(m, was *store.Metadata, number uint64, changes []store.Change) {
+	m.Version = store.Version{}
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write(text)
+	if b.able {
+		m.Version = store.NextVersion(was, changes, m.PodName, time.Now())
+		m.Version.Revision.Number = number
+	}
+	m.Version.Revision.Digest = hash.Sum64()
 }
 
 func (b *bareStore) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
@@ -101,26 +185,54 @@ func (b *bareStore) Update(ctx context.Context, name string, edit func(*store.Me
 }
 
 func (b *bareStore) updatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) (pods []*store.Metadata, err error) {
+	if err := store.ValidateNames("update", names); err != nil {
+		return nil, err
+	}
+	pods = make([]*store.Metadata, len(names))
 	err = b.locked(ctx, func() error {
-		for _, name := range names {
-			if err := b.whole(name); err != nil {
+		for i, name := range names {
+			m, err := b.stored(name)
+			switch {
+			case err == nil:
+				pods[i] = m.Clone()
+			case !errors.Is(err, store.ErrNotFound):
 				return err
 			}
 		}
-		before := b.pods.clone()
-		pods, err = b.pods.updatePods(names, edit)
-		if err == nil && !maps.EqualFunc(before, b.pods, (*store.Metadata).Equal) {
-			b.written++
+		if err := edit(pods); err != nil {
+			return err
+		}
+		changes := make([]store.Change, len(names))
+		for i, name := range names {
+			changes[i] = store.Change{Pod: name, Op: store.Delete{}}
+			if pods[i] != nil {
+				m := *pods[i]
+				m.PodName = name
+				changes[i].Op = store.Put{Metadata: &m}
+			}
+		}
+		changes, err := store.Prepare(changes)
+		if err != nil {
+			return err
+		}
+		applied, err := b.apply(changes, true)
+		pods = make([]*store.Metadata, len(applied))
+		for i, a := range applied {
+			pods[i] = a.Metadata
 		}
 		return err
 	})
 	return pods, err
 }
 
-// ableStore has every optional ability as well.
+// ableStore has numbers, times, request IDs and every optional ability as well.
 type ableStore struct{ *bareStore }
 
-func newAbleStore() ableStore { return ableStore{newBareStore()} }
+func newAbleStore() ableStore {
+	b := newBareStore()
+	b.able = true
+	return ableStore{b}
+}
 
 func (a ableStore) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	return a.updatePods(ctx, names, edit)
@@ -148,7 +260,7 @@ func (a ableStore) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*s
 func (a ableStore) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 	frozen := frozenStore{newBareStore()}
 	err := a.locked(ctx, func() error {
-		frozen.pods, frozen.damaged = a.pods.clone(), maps.Clone(a.damaged)
+		frozen.pods, frozen.damaged = maps.Clone(a.pods), maps.Clone(a.damaged)
 		return nil
 	})
 	return frozen, io.NopCloser(nil), err
@@ -159,9 +271,9 @@ type frozenStore struct{ *bareStore }
 
 var errFrozen = &store.Error{Op: "change", Kind: store.ErrReadOnly}
 
-func (frozenStore) Write(context.Context, *store.Metadata) error { return errFrozen }
-
-func (frozenStore) Delete(context.Context, string) error { return errFrozen }
+func (frozenStore) Apply(context.Context, []store.Change, *store.ApplyOptions) ([]store.Applied, error) {
+	return nil, errFrozen
+}
 
 func (frozenStore) Update(context.Context, string, func(*store.Metadata) error) (*store.Metadata, error) {
 	return nil, errFrozen
@@ -173,7 +285,7 @@ func inMemory[S store.MetadataStore](open func() S, bare func(S) *bareStore) Bac
 		Open:   func(*testing.T) store.MetadataStore { return open() },
 		Reopen: func(_ *testing.T, s store.MetadataStore) store.MetadataStore { return s },
 		Damage: func(_ *testing.T, s store.MetadataStore, pod string) store.MetadataStore {
-			bare(s.(S)).damaged[pod] = true
+			bare(s.(S)).damaged[pod] = &store.Error{Op: "read", Pod: pod, Kind: store.ErrCorrupt}
 			return s
 		},
 		Written: func(_ *testing.T, s store.MetadataStore) string { return fmt.Sprint(bare(s.(S)).written) },
@@ -191,7 +303,7 @@ func TestMetadataAbleStore(t *testing.T) {
 func TestMetadataCombinedStore(t *testing.T) {
 	for name, open := range map[string]func() store.MetadataStore{
 		"bare": func() store.MetadataStore { return newBareStore() },
-		"able": func() store.MetadataStore { return newAbleStore() },
+		"able": func() store.MetadataStore { return memstore.New() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			Metadata(t, Backend{Open: func(*testing.T) store.MetadataStore { return store.NewCombined(nil, open()) }})

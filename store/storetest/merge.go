@@ -10,70 +10,42 @@ import (
 
 // merge is one merge operation with an argument, and what it does to one field.
 type merge struct {
-	name  string
-	apply func(s store.MetadataStore, pod string) (*store.Metadata, error)
-	want  func(m *store.Metadata)
+	name string
+	op   store.Op
+	want func(m *store.Metadata)
 }
 
 var merges = []merge{
-	{"SetActive with a segment and a manifest", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetActive{Active: store.ActiveIn(store.SessionID{7}, store.SegmentID{8}), Manifest: json.RawMessage(` {"b":1,"a":2} `)})
-	}, func(m *store.Metadata) {
+	{"SetActive with a segment and a manifest", store.SetActive{Active: store.ActiveIn(store.SessionID{7}, store.SegmentID{8}), Manifest: json.RawMessage(` {"b":1,"a":2} `)}, func(m *store.Metadata) {
 		m.Active, m.Manifest = store.ActiveIn(store.SessionID{7}, store.SegmentID{8}), json.RawMessage(`{"a":2,"b":1}`)
 	}},
-	{"SetActive without a segment", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetActive{Active: store.PendingSegment(store.SessionID{7}), Manifest: json.RawMessage(`1`)})
-	}, func(m *store.Metadata) {
+	{"SetActive without a segment", store.SetActive{Active: store.PendingSegment(store.SessionID{7}), Manifest: json.RawMessage(`1`)}, func(m *store.Metadata) {
 		m.Active, m.Manifest = store.PendingSegment(store.SessionID{7}), json.RawMessage(`1`)
 	}},
-	{"SetActive without a manifest clears it", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetActive{Active: store.PendingSegment(store.SessionID{7}), Manifest: nil})
-	}, func(m *store.Metadata) { m.Active, m.Manifest = store.PendingSegment(store.SessionID{7}), nil }},
-	{"SetActive with nothing but a manifest", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetActive{Active: nil, Manifest: json.RawMessage(`"m"`)})
-	}, func(m *store.Metadata) { m.Active, m.Manifest = nil, json.RawMessage(`"m"`) }},
-	{"SetActive with nothing clears both", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetActive{Active: nil, Manifest: json.RawMessage("null")})
-	}, func(m *store.Metadata) { m.Active, m.Manifest = nil, nil }},
-	{"SetChildren keeps order and repeated names", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetChildren{Children: newChildren()})
-	}, func(m *store.Metadata) { m.Children = newChildren() }},
-	{"SetChildren with none clears them", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetChildren{Children: []store.SpawnedChild{}})
-	}, func(m *store.Metadata) { m.Children = nil }},
-	{"SetPeers keeps order and repeated names", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetPeers{Peers: peers("z", "a", "z", "m")})
-	}, func(m *store.Metadata) { m.Peers = peers("z", "a", "z", "m") }},
-	{"SetPeers with none clears them", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.SetPeers{Peers: nil})
-	}, func(m *store.Metadata) { m.Peers = nil }},
-	{"AddPeer inserts and sorts by name", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.AddPeer{PodName: "peer-b"})
-	}, func(m *store.Metadata) {
+	{"SetActive without a manifest clears it", store.SetActive{Active: store.PendingSegment(store.SessionID{7}), Manifest: nil}, func(m *store.Metadata) { m.Active, m.Manifest = store.PendingSegment(store.SessionID{7}), nil }},
+	{"SetActive with nothing but a manifest", store.SetActive{Active: nil, Manifest: json.RawMessage(`"m"`)}, func(m *store.Metadata) { m.Active, m.Manifest = nil, json.RawMessage(`"m"`) }},
+	{"SetActive with nothing clears both", store.SetActive{Active: nil, Manifest: json.RawMessage("null")}, func(m *store.Metadata) { m.Active, m.Manifest = nil, nil }},
+	{"SetChildren keeps order and repeated names", store.SetChildren{Children: newChildren()}, func(m *store.Metadata) { m.Children = newChildren() }},
+	{"SetChildren with none clears them", store.SetChildren{Children: []store.SpawnedChild{}}, func(m *store.Metadata) { m.Children = nil }},
+	{"SetPeers keeps order and repeated names", store.SetPeers{Peers: peers("z", "a", "z", "m")}, func(m *store.Metadata) { m.Peers = peers("z", "a", "z", "m") }},
+	{"SetPeers with none clears them", store.SetPeers{Peers: nil}, func(m *store.Metadata) { m.Peers = nil }},
+	{"AddPeer inserts and sorts by name", store.AddPeer{PodName: "peer-b"}, func(m *store.Metadata) {
 		m.Peers = append(m.Peers, store.Peer{PodName: "peer-b"})
 		slices.SortFunc(m.Peers, func(a, b store.Peer) int { return strings.Compare(a.PodName, b.PodName) })
 	}},
-	{"RemovePeer removes every peer of the name", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.RemovePeer{PodName: "peer-c"})
-	}, func(m *store.Metadata) {
+	{"RemovePeer removes every peer of the name", store.RemovePeer{PodName: "peer-c"}, func(m *store.Metadata) {
 		if len(m.Peers) > 0 {
 			m.Peers = peers("peer-a")
 		}
 	}},
-	{"RemovePeer of what is not listed changes nothing", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.RemovePeer{PodName: "peer"})
-	}, func(*store.Metadata) {}},
-	{"Reclaim drops by name and appends to the history", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.Reclaim{Reclaimed: reclaimed()})
-	}, func(m *store.Metadata) {
+	{"RemovePeer of what is not listed changes nothing", store.RemovePeer{PodName: "peer"}, func(*store.Metadata) {}},
+	{"Reclaim drops by name and appends to the history", store.Reclaim{Reclaimed: reclaimed()}, func(m *store.Metadata) {
 		if len(m.Children) > 0 {
 			m.Children = m.Children[1:2] // "auditor" alone is not reclaimed
 		}
 		m.Reclaimed = append(m.Reclaimed, reclaimed()...)
 	}},
-	{"Reclaim of nothing changes nothing", func(s store.MetadataStore, pod string) (*store.Metadata, error) {
-		return store.Do(background, s, pod, store.Reclaim{Reclaimed: nil})
-	}, func(*store.Metadata) {}},
+	{"Reclaim of nothing changes nothing", store.Reclaim{Reclaimed: nil}, func(*store.Metadata) {}},
 }
 
 func peers(names ...string) (list []store.Peer) {
@@ -167,20 +139,14 @@ var mergeTests = append([]test{
 	}},
 	{"a life of a Pod", func(s *subject) {
 		// What a supervisor does: start, spawn, meet, resume, reclaim.
-		must := func(_ *store.Metadata, err error) {
-			s.Helper()
-			if err != nil {
-				s.Fatal(err)
-			}
-		}
 		session, segment := store.NewSessionID(), store.NewSegmentID()
 		manifest := json.RawMessage(`{"pod":{"name":"agent"},"profile":{"source":{"kind":"path","path":"/profiles/coder.lua"}}}`)
-		must(store.Do(background, s.MetadataStore, "agent", store.SetActive{Active: store.PendingSegment(session), Manifest: manifest}))
-		must(store.Do(background, s.MetadataStore, "agent", store.SetChildren{Children: full("").Children}))
-		must(store.Do(background, s.MetadataStore, "agent", store.AddPeer{PodName: "peer"}))
-		must(store.Do(background, s.MetadataStore, "agent", store.SetActive{Active: store.ActiveIn(session, segment), Manifest: manifest}))
-		must(store.Do(background, s.MetadataStore, "agent", store.Reclaim{Reclaimed: reclaimed()[:1]}))
-		must(store.Do(background, s.MetadataStore, "agent", store.Reclaim{Reclaimed: reclaimed()[:1]}))
+		s.do("agent", store.SetActive{Active: store.PendingSegment(session), Manifest: manifest})
+		s.do("agent", store.SetChildren{Children: full("").Children})
+		s.do("agent", store.AddPeer{PodName: "peer"})
+		s.do("agent", store.SetActive{Active: store.ActiveIn(session, segment), Manifest: manifest})
+		s.do("agent", store.Reclaim{Reclaimed: reclaimed()[:1]})
+		s.do("agent", store.Reclaim{Reclaimed: reclaimed()[:1]})
 		want := minimal("agent")
 		want.Active, want.Manifest = store.ActiveIn(session, segment), manifest
 		want.Children = full("").Children[1:2]
@@ -199,7 +165,7 @@ func eachMerge() (tests []test) {
 			for _, before := range []*store.Metadata{full("agent"), minimal("bare"), minimal("missing")} {
 				want := before.Clone()
 				op.want(want)
-				got, err := op.apply(s.MetadataStore, before.PodName)
+				got, err := store.DoAndRead(background, s.MetadataStore, before.PodName, op.op)
 				if err != nil {
 					s.Fatal(err)
 				}

@@ -151,6 +151,22 @@ func (s *subject) put(pods ...*store.Metadata) {
 	}
 }
 
+// do makes operations on one Pod that must succeed.
+func (s *subject) do(pod string, ops ...store.Op) {
+	s.Helper()
+	if err := store.Do(background, s.MetadataStore, pod, ops...); err != nil {
+		s.Fatalf("%s of %.80q: %v", opNames(ops), pod, err)
+	}
+}
+
+func opNames(ops []store.Op) string {
+	names := make([]string, len(ops))
+	for i, op := range ops {
+		names[i] = op.Name()
+	}
+	return strings.Join(names, ", ")
+}
+
 // get reads a Pod that exists.
 func (s *subject) get(name string) *store.Metadata {
 	s.Helper()
@@ -267,13 +283,22 @@ func (s *subject) unchanged(what string, f func()) {
 	}
 }
 
-// mismatch says where got is not, to the last nil, what it should be.
+// mismatch says where got is not, to the last nil, what it should be. Versions
+// are compared elsewhere.
 func mismatch(got, want *store.Metadata) string {
-	switch {
-	case reflect.DeepEqual(got, want):
-		return ""
-	case got == nil || want == nil:
+	if got == nil || want == nil {
+		if got == want {
+			return ""
+		}
 		return fmt.Sprintf("got %v, want %v", got, want)
+	}
+	plain := *got
+	plain.Version = want.Version
+	switch {
+	case reflect.DeepEqual(&plain, want):
+		return ""
+	case got.Omitted != want.Omitted:
+		return fmt.Sprintf("omitted differs: got %+v, want %+v", got.Omitted, want.Omitted)
 	case got.Equal(want):
 		return fmt.Sprintf("not in normal form: got %.1000s, want %.1000s", fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want))
 	}

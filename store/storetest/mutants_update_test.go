@@ -13,10 +13,10 @@ import (
 type editFunc = func(*store.Metadata) error
 
 var updateMutants = []mutant{
-	{"update loses concurrent ones", "Concurrency/no peer is lost", false, func(f *faultyStore) { f.update = racingUpdate(f) }},
-	{"update lets others between", "Concurrency/no change of a Pod falls between another", false, func(f *faultyStore) { f.update = racingUpdate(f) }},
-	{"update loses concurrent merges", "Concurrency/different merge operations on one Pod all last", false, func(f *faultyStore) { f.update = racingUpdate(f) }},
-	{"update loses some of what is cancelled", "Contexts/ending at any time tells what was changed", false, func(f *faultyStore) {
+	{"update loses concurrent ones", "Concurrency/no peer is lost", func(f *faultyStore) { f.update = racingUpdate(f) }},
+	{"update lets others between", "Concurrency/no change of a Pod falls between another", func(f *faultyStore) { f.update = racingUpdate(f) }},
+	{"update loses concurrent merges", "Concurrency/different merge operations on one Pod all last", func(f *faultyStore) { f.update = racingUpdate(f) }},
+	{"update loses some of what is cancelled", "Contexts/ending at any time tells what was changed", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Update(background, name, edit)
 			if ctx.Err() != nil {
@@ -25,7 +25,7 @@ var updateMutants = []mutant{
 			return m, err
 		}
 	}},
-	{"update gives the context's error although it was made", "Contexts/one that ends in the edit gives the change's own result", false, func(f *faultyStore) {
+	{"update gives the context's error although it was made", "Contexts/one that ends in the edit gives the change's own result", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Update(ctx, name, edit)
 			if ctx.Err() != nil {
@@ -34,7 +34,7 @@ var updateMutants = []mutant{
 			return m, err
 		}
 	}},
-	{"update does not look at the context while it waits", "Contexts/is honoured while waiting for another change", false, func(f *faultyStore) {
+	{"update does not look at the context while it waits", "Contexts/is honoured while waiting for another change", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -42,7 +42,7 @@ var updateMutants = []mutant{
 			return f.ableStore.Update(background, name, edit)
 		}
 	}},
-	{"write does not look at the context while it waits", "Contexts/is honoured by every method while another change goes on", false, func(f *faultyStore) {
+	{"write does not look at the context while it waits", "Contexts/is honoured by every method while another change goes on", func(f *faultyStore) {
 		f.write = func(ctx context.Context, m *store.Metadata) error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -50,16 +50,23 @@ var updateMutants = []mutant{
 			return store.Write(background, f.ableStore, m)
 		}
 	}},
-	{"delete is made although its context ended while it waited", "Contexts/is honoured by every method while another change goes on", false, func(f *faultyStore) {
+	{"delete is made although its context ended while it waited", "Contexts/is honoured by every method while another change goes on", func(f *faultyStore) {
+		var late atomic.Pointer[string]
 		f.delete = func(ctx context.Context, name string) error {
 			err := store.Do(ctx, f.ableStore, name, store.Delete{})
 			if errors.Is(err, context.DeadlineExceeded) {
-				go func() { _ = store.Do(background, f.ableStore, name, store.Delete{}) }()
+				late.Store(&name)
 			}
 			return err
 		}
+		f.read = func(ctx context.Context, name string) (*store.Metadata, error) {
+			if name := late.Load(); name != nil && ctx == background {
+				_ = store.Do(ctx, f.ableStore, *name, store.Delete{})
+			}
+			return f.ableStore.Read(ctx, name)
+		}
 	}},
-	{"update creates although the context has ended", "Contexts/one that has ended creates nothing", false, func(f *faultyStore) {
+	{"update creates although the context has ended", "Contexts/one that has ended creates nothing", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, errors.Join(err, store.Write(background, f.ableStore, minimal(name)))
@@ -67,7 +74,7 @@ var updateMutants = []mutant{
 			return f.ableStore.Update(ctx, name, edit)
 		}
 	}},
-	{"update calls edit for a bad name", "Names/a bad one is refused by every method", false, func(f *faultyStore) {
+	{"update calls edit for a bad name", "Names/a bad one is refused by every method", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			if err := store.ValidateName(name); err != nil {
 				return nil, errors.Join(edit(minimal(name)), err)
@@ -75,7 +82,7 @@ var updateMutants = []mutant{
 			return f.ableStore.Update(ctx, name, edit)
 		}
 	}},
-	{"update gives edit no manifest", "Update/gives edit what is stored", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update gives edit no manifest", "Update/gives edit what is stored", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		manifest := m.Manifest
 		m.Manifest = nil
 		err := edit(m)
@@ -84,11 +91,11 @@ var updateMutants = []mutant{
 		}
 		return err
 	})},
-	{"update forgets unknown fields", "Merge/AddPeer inserts and sorts by name", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update forgets unknown fields", "Merge/AddPeer inserts and sorts by name", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		m.Extra = nil
 		return edit(m)
 	})},
-	{"update does not clear the manifest", "Merge/SetActive without a manifest clears it", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update does not clear the manifest", "Merge/SetActive without a manifest clears it", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		manifest := m.Manifest
 		err := edit(m)
 		if m.Manifest == nil {
@@ -96,13 +103,13 @@ var updateMutants = []mutant{
 		}
 		return err
 	})},
-	{"update forgets reclaimed children", "Merge/a life of a Pod", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update forgets reclaimed children", "Merge/a life of a Pod", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		before := m.Reclaimed
 		err := edit(m)
 		m.Reclaimed = m.Reclaimed[min(len(before), len(m.Reclaimed)):]
 		return err
 	})},
-	{"update drops repeated peers", "Merge/SetPeers keeps order and repeated names", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update drops repeated peers", "Merge/SetPeers keeps order and repeated names", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		err := edit(m)
 		seen := map[string]bool{}
 		var once []store.Peer
@@ -115,11 +122,11 @@ var updateMutants = []mutant{
 		m.Peers = once
 		return err
 	})},
-	{"update gives a missing Pod without its name", "Update/gives a missing Pod as nothing but its name and creates it", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update gives a missing Pod without its name", "Update/gives a missing Pod as nothing but its name and creates it", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		m.PodName = ""
 		return edit(m)
 	})},
-	{"update goes on after the edit's error", "Update/returns the edit's error and changes nothing", false, func(f *faultyStore) {
+	{"update goes on after the edit's error", "Update/returns the edit's error and changes nothing", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			var own error
 			m, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
@@ -130,13 +137,13 @@ var updateMutants = []mutant{
 			return m, errors.Join(own, err)
 		}
 	}},
-	{"update replaces the edit's error", "Update/returns the edit's error and changes nothing", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update replaces the edit's error", "Update/returns the edit's error and changes nothing", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		if edit(m) != nil {
 			return errors.New("the edit failed")
 		}
 		return nil
 	})},
-	{"update catches panics", "Update/lets a panic in edit reach its caller and changes nothing", false, wrapEdit(func(m *store.Metadata, edit editFunc) (err error) {
+	{"update catches panics", "Update/lets a panic in edit reach its caller and changes nothing", wrapEdit(func(m *store.Metadata, edit editFunc) (err error) {
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("panic: %v", p)
@@ -144,7 +151,7 @@ var updateMutants = []mutant{
 		}()
 		return edit(m)
 	})},
-	{"update edits in place", "Update/lets a panic in edit reach its caller and changes nothing", false, func(f *faultyStore) {
+	{"update edits in place", "Update/lets a panic in edit reach its caller and changes nothing", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			return f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
 				if f.pods[name] != nil {
@@ -154,7 +161,7 @@ var updateMutants = []mutant{
 			})
 		}
 	}},
-	{"update keeps its lock after a panic", "Update/works on after errors and panics", true, func(f *faultyStore) {
+	{"update keeps its lock after a panic", "Update/works on after errors and panics", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Read(ctx, name)
 			if err != nil {
@@ -171,7 +178,7 @@ var updateMutants = []mutant{
 			return m, store.Write(ctx, f.ableStore, m)
 		}
 	}},
-	{"update moves the Pod to another name", "Update/cannot change the name", false, func(f *faultyStore) {
+	{"update moves the Pod to another name", "Update/cannot change the name", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			other := name
 			m, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
@@ -186,7 +193,7 @@ var updateMutants = []mutant{
 			return m, err
 		}
 	}},
-	{"update that changes nothing does not create", "Update/that changes nothing creates a missing Pod", false, func(f *faultyStore) {
+	{"update that changes nothing does not create", "Update/that changes nothing creates a missing Pod", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Update(ctx, name, edit)
 			if err == nil && m.Equal(minimal(name)) {
@@ -195,16 +202,14 @@ var updateMutants = []mutant{
 			return m, err
 		}
 	}},
-	{"update that changes nothing writes", "Update/that changes nothing writes nothing", false, func(f *faultyStore) {
+	{"update that changes nothing writes", "Update/that changes nothing writes nothing", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			m, err := f.ableStore.Update(ctx, name, edit)
-			if err == nil {
-				err = store.Write(ctx, f.ableStore, m)
-			}
+			f.written++
 			return m, err
 		}
 	}},
-	{"update returns what was before", "Update/writes what edit made and returns it", false, func(f *faultyStore) {
+	{"update returns what was before", "Update/writes what edit made and returns it", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			before, err := f.ableStore.Read(ctx, name)
 			after, updateErr := f.ableStore.Update(ctx, name, edit)
@@ -214,7 +219,7 @@ var updateMutants = []mutant{
 			return before, updateErr
 		}
 	}},
-	{"update returns its own memory", "Memory/what Update returned is the caller's", false, func(f *faultyStore) {
+	{"update returns its own memory", "Memory/what Update returned is the caller's", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			if _, err := f.ableStore.Update(ctx, name, edit); err != nil {
 				return nil, err
@@ -222,7 +227,7 @@ var updateMutants = []mutant{
 			return f.pods[name], nil
 		}
 	}},
-	{"update keeps what edit set", "Memory/what edit set is not kept by the store", false, func(f *faultyStore) {
+	{"update keeps what edit set", "Memory/what edit set is not kept by the store", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			var set store.Metadata
 			m, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
@@ -236,7 +241,7 @@ var updateMutants = []mutant{
 			return m, err
 		}
 	}},
-	{"update returns what is no normal form", "Values/are returned in normal form", false, func(f *faultyStore) {
+	{"update returns what is no normal form", "Values/are returned in normal form", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			var set *store.Metadata
 			_, err := f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
@@ -247,7 +252,7 @@ var updateMutants = []mutant{
 			return set, err
 		}
 	}},
-	{"an edit that fails changes a Pod that others write", "Concurrency/failing and panicking edits do not touch others", false, func(f *faultyStore) {
+	{"an edit that fails changes a Pod that others write", "Concurrency/failing and panicking edits do not touch others", func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 			return f.ableStore.Update(ctx, name, func(m *store.Metadata) error {
 				err := edit(m)
@@ -258,7 +263,7 @@ var updateMutants = []mutant{
 			})
 		}
 	}},
-	{"update now and then does nothing", "Random/operations agree with the model", false, wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update now and then does nothing", "Random/operations agree with the model", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		before := m.Clone()
 		if err := edit(m); err != nil {
 			return err
@@ -268,7 +273,7 @@ var updateMutants = []mutant{
 		}
 		return nil
 	})},
-	{"write tears Pods", "Concurrency/readers see whole Pods while they are written and deleted", false, func(f *faultyStore) {
+	{"write tears Pods", "Concurrency/readers see whole Pods while they are written and deleted", func(f *faultyStore) {
 		var reads atomic.Int32
 		f.read = func(ctx context.Context, name string) (*store.Metadata, error) {
 			reads.Add(1)

@@ -8,10 +8,11 @@ import (
 	"strings"
 
 	"podstore/store"
+	"podstore/store/memstore"
 )
 
 var randomTests = []test{{"operations agree with the model", func(s *subject) {
-	r := &random{subject: s, generator: generator{newRandom(s.T)}, model: model{}, several: s.updatesPods()}
+	r := &random{subject: s, generator: generator{newRandom(s.T)}, model: memstore.New(), several: s.updatesPods()}
 	defer func() {
 		if s.Failed() {
 			s.Logf("the last operations were:\n%s", strings.Join(r.log, "\n"))
@@ -22,11 +23,11 @@ var randomTests = []test{{"operations agree with the model", func(s *subject) {
 		r.log = r.log[max(0, len(r.log)-30):]
 		r.step()
 		if step%25 == 24 {
-			r.compare("the store", s)
+			r.compare("the store", s, r.model)
 		}
 	}
 	if !s.Failed() {
-		r.compare("the store", s)
+		r.compare("the store", s, r.model)
 		r.endSnapshot()
 	}
 }}}
@@ -35,13 +36,13 @@ var randomTests = []test{{"operations agree with the model", func(s *subject) {
 type random struct {
 	*subject
 	generator
-	model   model
+	model   *memstore.Store
 	several bool // the store can edit several Pods at once
 	log     []string
 
 	snap      *subject // nil while there is none
 	snapClose io.Closer
-	snapModel model
+	snapModel store.MetadataStore
 }
 
 func (r *random) say(format string, args ...any) {
@@ -55,20 +56,20 @@ func (r *random) step() {
 	case n < 20:
 		m := r.metadata(name)
 		r.say("Write %.20q %s", name, r.perhapsSpoil(m))
-		r.agree(store.Write(background, r, m), r.model.write(m))
+		r.agree(store.Write(background, r, m), store.Write(background, r.model, m))
 	case n < 50:
 		r.update(name)
 	case n < 58:
 		r.say("Delete %.20q", name)
-		r.agree(store.Do(background, r, name, store.Delete{}), r.model.delete(name))
+		r.agree(store.Do(background, r, name, store.Delete{}), store.Do(background, r.model, name, store.Delete{}))
 	case n < 66:
 		r.say("Read %.20q", name)
 		got, err := r.Read(background, name)
-		want, wantErr := r.model.read(name)
+		want, wantErr := r.model.Read(background, name)
 		r.agreeOn(got, err, want, wantErr)
 	case n < 68:
 		r.say("List")
-		if got, want := r.list(), r.model.list(); !slices.Equal(got, want) {
+		if got, want := r.list(), names(r.model); !slices.Equal(got, want) {
 			r.Errorf("List: got %.500q, want %.500q", got, want)
 		}
 	case n < 78:
@@ -85,7 +86,7 @@ func (r *random) step() {
 		r.reopen()
 	default:
 		r.say("Read %.20q by All", name)
-		if why := mismatch(r.all(store.ReadOptions{})[name], r.model[name]); why != "" {
+		if why := mismatch(r.all(store.ReadOptions{})[name], stored(r.model, name)); why != "" {
 			r.Errorf("All, %.80q: %s", name, why)
 		}
 	}
@@ -95,8 +96,8 @@ func (r *random) step() {
 func (r *random) update(name string) {
 	if op := r.IntN(2 * len(merges)); op < len(merges) {
 		r.say("%s on %.20q", merges[op].name, name)
-		got, err := merges[op].apply(r.MetadataStore, name)
-		want, wantErr := merges[op].apply(modelStore{r.model}, name)
+		got, err := store.DoAndRead(background, r.MetadataStore, name, merges[op].op)
+		want, wantErr := store.DoAndRead(background, r.model, name, merges[op].op)
 		r.agreeOn(got, err, want, wantErr)
 		return
 	}
@@ -105,7 +106,7 @@ func (r *random) update(name string) {
 	var got, want *store.Metadata
 	var err, wantErr error
 	panicked := recovered(func() { got, err = r.Update(background, name, edit) })
-	wantPanic := recovered(func() { want, wantErr = r.model.update(name, edit) })
+	wantPanic := recovered(func() { want, wantErr = r.model.Update(background, name, edit) })
 	if panicked != wantPanic {
 		r.Errorf("Update panicked with %v, want %v", panicked, wantPanic)
 	}
@@ -135,7 +136,7 @@ func (r *random) updateSeveral() {
 	var got, want []*store.Metadata
 	var err, wantErr error
 	panicked := recovered(func() { got, err = store.UpdatePods(background, r.MetadataStore, names, edit) })
-	wantPanic := recovered(func() { want, wantErr = r.model.updatePods(names, edit) })
+	wantPanic := recovered(func() { want, wantErr = r.model.UpdatePods(background, names, edit) })
 	if panicked != wantPanic {
 		r.Errorf("UpdatePods panicked with %v, want %v", panicked, wantPanic)
 	}
@@ -161,7 +162,7 @@ func (r *random) linkTwo() {
 	}
 	r.say("link or unlink %.20q, %.20q", a, b)
 	if r.several {
-		r.agree(change(background, r.MetadataStore, a, b), change(background, modelStore{r.model}, a, b))
+		r.agree(change(background, r.MetadataStore, a, b), change(background, r.model, a, b))
 	}
 }
 
@@ -181,7 +182,7 @@ func (r *random) writeMany() {
 		r.Fatalf("WriteBatch of %d Pods returned %d errors", len(pods), len(errs))
 	}
 	for i, m := range pods {
-		r.agree(errs[i], r.model.write(m))
+		r.agree(errs[i], store.Write(background, r.model, m))
 	}
 }
 
@@ -198,39 +199,57 @@ func (r *random) snapshotAgain() {
 		r.Fatalf("Snapshot: %v", err)
 	}
 	r.snap = &subject{T: r.T, MetadataStore: snap, b: r.b}
-	r.snapClose, r.snapModel = closer, r.model.clone()
+	r.snapClose = closer
+	if r.snapModel, _, err = r.model.Snapshot(background); err != nil {
+		r.Fatal(err)
+	}
 }
 
 func (r *random) endSnapshot() {
 	if r.snap == nil {
 		return
 	}
-	now := r.model
-	r.model = r.snapModel
-	r.compare("the snapshot", r.snap)
-	r.model = now
+	r.compare("the snapshot", r.snap, r.snapModel)
 	if err := r.snapClose.Close(); err != nil {
 		r.Errorf("closing a snapshot: %v", err)
 	}
 	r.snap = nil
 }
 
-// compare compares everything with the model.
-func (r *random) compare(what string, s *subject) {
+// compare compares everything with a model.
+func (r *random) compare(what string, s *subject, model store.MetadataStore) {
 	r.Helper()
-	if got, want := s.list(), r.model.list(); !slices.Equal(got, want) {
+	want := names(model)
+	if got := s.list(); !slices.Equal(got, want) {
 		r.Errorf("%s has Pods %.500q, want %.500q", what, got, want)
+		return
 	}
-	for name, m := range s.all(store.ReadOptions{}) {
-		if why := mismatch(m, r.model[name]); why != "" {
-			r.Errorf("%s, %.80q: %s", what, name, why)
+	all := s.all(store.ReadOptions{})
+	for _, name := range want {
+		for how, got := range map[string]*store.Metadata{"All": all[name], "Read": s.get(name)} {
+			if why := mismatch(got, stored(model, name)); why != "" {
+				r.Errorf("%s, %s of %.80q: %s", what, how, name, why)
+			}
 		}
 	}
-	for name, want := range r.model {
-		if why := mismatch(s.get(name), want); why != "" {
-			r.Errorf("%s, %.80q: %s", what, name, why)
-		}
+}
+
+// names are those of the model's Pods.
+func names(model store.MetadataStore) []string {
+	list, err := model.List(background)
+	if err != nil {
+		panic(err)
 	}
+	return list
+}
+
+// stored is what the model has of a Pod, nil for none.
+func stored(model store.MetadataStore, name string) *store.Metadata {
+	m, err := model.Read(background, name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrInvalidName) {
+		panic(err)
+	}
+	return m
 }
 
 // agree compares the kinds of two errors.

@@ -279,10 +279,26 @@ var linkTests = skipping("the store cannot edit several Pods at once", (*subject
 		s.put(full("a"))
 		s.unchanged("a link to a missing Pod", func() {
 			for _, pair := range [][2]string{{"a", "missing"}, {"missing", "a"}, {"gone", "missing"}} {
-				s.is("LinkPeers", store.LinkPeers(background, s.MetadataStore, pair[0], pair[1]), store.ErrNotFound)
-				s.is("UnlinkPeers", store.UnlinkPeers(background, s.MetadataStore, pair[0], pair[1]), store.ErrNotFound)
+				s.is("LinkPeers", store.LinkPeers(background, s, pair[0], pair[1]), store.ErrNotFound)
 			}
 		})
+	}},
+	{"of which one Pod is gone are removed from the other", func(s *subject) {
+		for _, pair := range [][2]string{{"a", "gone"}, {"gone", "a"}} {
+			s.put(full("a"))
+			s.do("a", store.AddPeer{PodName: "gone"})
+			if err := store.UnlinkPeers(background, s, pair[0], pair[1]); err != nil {
+				s.Fatal(err)
+			}
+			want := full("a")
+			want.Peers = peers("peer-a", "peer-c", "peer-c")
+			s.expect(want)
+			s.expectNames("a")
+		}
+		if err := store.UnlinkPeers(background, s, "gone", "lost"); err != nil {
+			s.Errorf("UnlinkPeers of two that are gone: %v", err)
+		}
+		s.expectNames("a")
 	}},
 	{"never join a Pod to itself", func(s *subject) {
 		s.put(full("a"))
