@@ -43,3 +43,6 @@ var fieldNames = [...]string{
 // IsFieldName reports whether name is a top-level field of the JSON layout that
 // this version knows, and so can be no key of Extra.
 func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }
+
+// FieldNames are the names for which [IsFieldName] holds. They must not be changed.
+func FieldNames() []string { return fieldNames[:] }

@@ -159,6 +159,14 @@ func (c *checker) walk(bf *boltfile.File) error {
 			return nil
 		}
 		_, err := wholePod(b)
+		for _, in := range b.Inner {
+			if !bytes.Equal(in.Name, historyKey) {
+				err = errors.Join(err, fmt.Errorf("there is a bucket %.32q inside the Pod's bucket", in.Name))
+			}
+		}
+		if b.Nested > 0 {
+			err = errors.Join(err, errors.New("there is a bucket inside the Pod's history"))
+		}
 		if err == nil {
 			c.whole++
 		}
@@ -213,16 +221,13 @@ func wholePod(b *boltfile.Bucket) (*rawPod, error) {
 		}
 	}
 	for _, in := range b.Inner {
-		if !bytes.Equal(in.Name, historyKey) || p.chunks {
-			return nil, fmt.Errorf("there is a bucket %.32q inside the Pod's bucket", in.Name)
+		if !bytes.Equal(in.Name, historyKey) {
+			continue
 		}
 		p.chunks = true
 		for _, kv := range in.Values {
 			p.history = append(p.history, chunk{kv.Key, kv.Value})
 		}
-	}
-	if b.Nested > 0 {
-		return nil, errors.New("there is a bucket inside the Pod's history")
 	}
 	if err := p.finish(); err != nil {
 		return nil, err

@@ -41,10 +41,9 @@ func create(path string) error {
 // initialize writes a new database file.
 func initialize(path string) error {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		PageSize:        pageSize,
-		Timeout:         time.Second,
-		NoSync:          mutant == "nosync",
-		InitialMmapSize: initialMapping,
+		PageSize: pageSize,
+		Timeout:  time.Second,
+		NoSync:   mutant == "nosync",
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
 			return os.OpenFile(path, flag|os.O_EXCL, mode)
 		},

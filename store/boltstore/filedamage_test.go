@@ -283,7 +283,7 @@ func TestValueOfTheWrongShape(t *testing.T) {
 // A file of a newer version is nothing to find faults with, nor to salvage.
 func TestNewerVersionIsLeftAlone(t *testing.T) {
 	path := spoiled(t, func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(2)))
+		return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion+1)))
 	})
 	dst := filepath.Join(t.TempDir(), "new.db")
 	_, checkErr := Check(context.Background(), path, nil, func(f Finding) { t.Errorf("%+v", f) })

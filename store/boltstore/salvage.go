@@ -243,6 +243,9 @@ func publish(dst string, make func(tmp string) error) error {
 	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
 	defer os.Remove(tmp) // gone already when all went well
 	if err := make(tmp); err != nil {
+		if !errors.As(err, new(*store.Error)) {
+			err = &store.Error{Path: tmp, Kind: kindOf(err), Err: err}
+		}
 		return renamed(err, tmp, dst)
 	}
 	if err := renameNoReplace(tmp, dst); errors.Is(err, os.ErrExist) {

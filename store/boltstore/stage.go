@@ -50,7 +50,12 @@ func (st *staging) pod(name string) (*staged, error) {
 		return p, nil
 	}
 	p := &staged{m: &store.Metadata{PodName: name}}
-	err := guard(func() error { return st.g.s.load(st.g.tx, name, &p.stored) })
+	err := guard(func() error {
+		if err := st.g.s.load(st.g.tx, name, &p.stored); err != nil {
+			return err
+		}
+		return p.promote()
+	})
 	switch {
 	case err == nil:
 		p.there, p.exists = true, true
@@ -191,6 +196,21 @@ func (p *staged) edit(op store.Op, fields store.FieldSet) error {
 	op.Apply(p.m)
 	p.replace(fields)
 	return nil
+}
+
+// promote takes the fields that this version knows out of the unknown ones.
+func (p *staged) promote() error {
+	v := p.values[codec.Extra]
+	if v == nil || !codec.Promotes(v) {
+		return nil
+	}
+	payload, ok := unseal(p.nameSum, codec.Extra, v)
+	if !ok {
+		return errSum(codec.Extra)
+	}
+	fields, err := codec.DecodeExtra(p.m, payload, func(sub int) bool { return p.values[sub] != nil || sub == codec.Reclaimed && p.chunks })
+	p.replace(fields)
+	return err
 }
 
 // know decodes fields that are not known yet.

@@ -185,7 +185,19 @@ func newer(name string, err error) error {
 // Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
 // changed are written, and when it changed nothing there is no commit.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
-	return store.UpdateByPods(ctx, s, name, edit)
+	pods, err := s.UpdatePods(ctx, []string{name}, func(pods []*store.Metadata) error {
+		if pods[0] == nil {
+			if s.recordErr != nil {
+				return s.maybeLost("update", name)
+			}
+			pods[0] = &store.Metadata{PodName: name}
+		}
+		return edit(pods[0])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pods[0], nil
 }
 
 // UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
@@ -218,8 +230,6 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 			return nil, err
 		case p.damage != nil:
 			return nil, p.damage
-		case !p.there && g.s.recordErr != nil:
-			return nil, g.s.maybeLost("", name)
 		case p.there:
 			err := guard(func() (err error) {
 				pods[i], err = p.metadata(g.tx, name, store.ReadOptions{})

@@ -31,7 +31,7 @@ func sample() *store.Metadata {
 }
 
 func decodeOne(m *store.Metadata, sub int, payload []byte) error {
-	var payloads [NumSubKeys][]byte
+	var payloads [store.NumFields][]byte
 	payloads[sub] = payload
 	return Decode(m, &payloads)
 }
@@ -43,7 +43,7 @@ func TestCodecRoundTrip(t *testing.T) {
 	for _, m := range []*store.Metadata{sample(), pending, empty} {
 		e := NewEncoder()
 		got := &store.Metadata{PodName: m.PodName}
-		for i, key := range SubKeys {
+		for i, key := range SubKeys[:store.NumFields] {
 			payload := e.Encode(m, i)
 			if m == empty && payload != nil {
 				t.Errorf("%s of an empty Pod is %x, expected none", key, payload)
@@ -86,7 +86,7 @@ func TestHostileValues(t *testing.T) {
 		"empty list":        {0x90},
 		"not UTF-8":         {0x91, 0xa1, 0xff},
 	} {
-		for i, key := range SubKeys {
+		for i, key := range SubKeys[:store.NumFields] {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			err := decodeOne(&store.Metadata{}, i, payload)
@@ -108,7 +108,7 @@ const memoryFactor = 100
 
 func FuzzDecodeValue(f *testing.F) {
 	e := NewEncoder()
-	for i := range SubKeys {
+	for i := range store.NumFields {
 		f.Add(i, bytes.Clone(e.Encode(sample(), i)))
 	}
 	f.Add(Children, []byte{0xdd, 0, 0, 0, 1, 0x94, 0xa0, 0xa0, 0x90, 0xa0})
@@ -169,7 +169,7 @@ func BenchmarkEncode(b *testing.B) {
 	m, e := sample(), NewEncoder()
 	b.ReportAllocs()
 	for b.Loop() {
-		for i := range SubKeys {
+		for i := range store.NumFields {
 			e.Encode(m, i)
 		}
 	}

@@ -102,6 +102,10 @@ func Decode(m *store.Metadata, payloads *[store.NumFields][]byte) error {
 			return fmt.Errorf("sub-key %q: %w", SubKeys[sub], err)
 		}
 	}
+	if payloads[Extra] != nil && Promotes(payloads[Extra]) {
+		_, err := promote(m, func(sub int) bool { return payloads[sub] != nil })
+		return err
+	}
 	return nil
 }
 
