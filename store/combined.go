@@ -10,7 +10,7 @@ import (
 // Combined is one handle over a session log and a metadata store. It delegates
 // both halves, and forwards the optional abilities of the metadata store: where
 // that has none, All falls back to List and Read, WriteBatch to Write, RootDir
-// is "", and UpdatePods and Snapshot give [errors.ErrUnsupported].
+// is "", and UpdatePods, Watch and Snapshot give [errors.ErrUnsupported].
 type Combined struct {
 	SessionLog
 	MetadataStore
@@ -22,6 +22,7 @@ var (
 	_ Lister        = (*Combined)(nil)
 	_ PartReader    = (*Combined)(nil)
 	_ PodUpdater    = (*Combined)(nil)
+	_ Watcher       = (*Combined)(nil)
 	_ BatchWriter   = (*Combined)(nil)
 	_ Rooted        = (*Combined)(nil)
 	_ Snapshotter   = (*Combined)(nil)
@@ -45,6 +46,11 @@ func (c *Combined) ReadPart(ctx context.Context, name string, opts ReadOptions) 
 // UpdatePods is one atomic edit over several Pods, as [UpdatePods] does.
 func (c *Combined) UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error) {
 	return UpdatePods(ctx, c.MetadataStore, names, edit)
+}
+
+// Watch watches the metadata store, as [Watch] does.
+func (c *Combined) Watch(ctx context.Context, opts WatchOptions) iter.Seq2[Batch, error] {
+	return Watch(ctx, c.MetadataStore, opts)
 }
 
 // WriteBatch writes each Pod to the metadata store: see [BatchWriter].

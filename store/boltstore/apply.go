@@ -33,6 +33,15 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 	if err := a.seal(); err != nil {
 		return nil, err
 	}
+	for _, c := range a.changes {
+		var r *referrers
+		if _, ok := c.Op.(store.Remove); ok {
+			if r, err = s.findReferrers(c.Pod); err != nil {
+				return nil, err
+			}
+		}
+		a.referrers = append(a.referrers, r)
+	}
 	if err := s.submit(ctx, "apply", changes[0].Pod, a.run); err != nil {
 		return nil, err
 	}
@@ -41,12 +50,13 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 
 // application is one Apply.
 type application struct {
-	changes []store.Change
-	opts    *store.ApplyOptions
-	sum     uint32                     // checksum of the changes, where they have an ID
-	sealed  []*[store.NumFields][]byte // of each change, the values that it sets
-	applied []store.Applied
-	pods    []*rawPod // of each change, where metadata is asked for
+	changes   []store.Change
+	opts      *store.ApplyOptions
+	sum       uint32                     // checksum of the changes, where they have an ID
+	sealed    []*[store.NumFields][]byte // of each change, the values that it sets
+	referrers []*referrers               // of each change that is a Remove
+	applied   []store.Applied
+	pods      []*rawPod // of each change, where metadata is asked for
 }
 
 var encoders = sync.Pool{New: func() any { return codec.NewEncoder() }}
@@ -132,7 +142,7 @@ func (a *application) run(g *txn, _ *request) error {
 		}
 	}
 	for i, c := range a.changes {
-		if err := st.change(c, a.sealed[i]); err != nil {
+		if err := st.change(c, a.sealed[i], a.referrers[i]); err != nil {
 			return inOp(c.Op, err)
 		}
 	}

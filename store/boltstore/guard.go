@@ -54,6 +54,7 @@ func (s *Store) poison(cause error, abandon bool) {
 	if abandon && !s.abandoned.Swap(true) {
 		close(s.gone)
 	}
+	s.changes.wake()
 	s.idle.Broadcast() // nobody waits for a leader that bbolt may keep for ever
 }
 

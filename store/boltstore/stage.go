@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -76,7 +78,7 @@ func (st *staging) pod(name string) (*staged, error) {
 }
 
 // change makes one change to what is staged.
-func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte) error {
+func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte, referrers *referrers) error {
 	p := st.pods[c.Pod]
 	if !replaces(c) {
 		if p.damage != nil && p.dirty != store.AllFields {
@@ -98,7 +100,7 @@ func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte) error
 		return nil
 	case store.Remove:
 		p.delete()
-		return st.forget(c.Pod)
+		return st.forget(c.Pod, referrers)
 	default:
 		err = guard(func() error { return p.do(op, sealed) })
 	}
@@ -348,6 +350,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool
 			st.g.bulk(todo)
 		}
 		for _, p := range todo {
+			st.g.touched = append(st.g.touched, string(p.key))
 			if err := p.put(st.g, id); err != nil {
 				return err
 			}
@@ -583,66 +586,91 @@ func (d *deletions) note(id codec.MadeID) {
 	}
 }
 
-// forget drops every reference to a Pod that is removed.
-func (st *staging) forget(name string) error {
-	names, err := st.g.referrers(name)
-	if err != nil {
-		return err
-	}
-	for _, referrer := range names {
-		p, err := st.pod(referrer)
-		if err != nil {
+// forget drops every reference to a Pod that is removed. found are those that there
+// were some time ago.
+func (st *staging) forget(name string, found *referrers) error {
+	names := append(slices.Clone(found.names), st.g.touched...)
+	since, _, ok := st.g.s.changes.since(found.place, math.MaxInt64)
+	if names = append(names, since...); !ok {
+		var err error
+		if names, err = st.g.s.referrers(st.g.tx, name); err != nil {
 			return err
 		}
-		if p.damage != nil {
-			continue // it is damaged for whoever asks for it
-		}
-		err = guard(func() error { return p.know(store.Fields(store.FieldChildren, store.FieldPeers)) })
-		if err != nil {
-			return damaged("", referrer, err)
-		}
-		if p.exists && p.m.RefersTo(name) {
-			p.m.RemovePeer(name)
-			p.m.RemoveChild(name)
-			p.replace(store.Fields(store.FieldChildren, store.FieldPeers))
+	}
+	for _, referrer := range names {
+		if _, err := st.pod(referrer); err != nil {
+			return err
 		}
 	}
-	// Those that the changes before this one made.
+	both := store.Fields(store.FieldChildren, store.FieldPeers)
 	for _, p := range st.order {
-		if p.exists && p.damage == nil && p.m.RefersTo(name) {
+		if !p.exists || p.damage != nil && p.dirty != store.AllFields {
+			continue
+		}
+		// What is damaged cannot be told of references, and must not keep others.
+		if guard(func() error { return p.know(both) }) == nil && p.m.RefersTo(name) {
 			p.m.RemovePeer(name)
 			p.m.RemoveChild(name)
-			p.replace(store.Fields(store.FieldChildren, store.FieldPeers))
+			p.replace(both)
 		}
 	}
 	return nil
 }
 
-// referrers are the Pods that may refer to a name: those whose children or peers
-// have its bytes.
-func (g *txn) referrers(name string) (names []string, err error) {
+// referrers are the Pods that may refer to a name, as they were at a place in the
+// log.
+type referrers struct {
+	names []string
+	place uint64
+}
+
+// findReferrers looks for them before the leader has to, so that writers need not
+// wait for it.
+func (s *Store) findReferrers(name string) (*referrers, error) {
+	r := &referrers{place: s.changes.now()}
+	err := s.view("remove", name, func(tx *bolt.Tx) (err error) {
+		r.names, err = s.referrers(tx, name)
+		return err
+	})
+	return r, err
+}
+
+// referrers are the Pods of which children or peers have the bytes of a name.
+func (s *Store) referrers(tx *bolt.Tx, name string) (names []string, err error) {
 	needle := []byte(name)
 	err = guard(func() error {
-		c := g.tx.Cursor()
+		c := tx.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if v != nil || string(k) == bookkeeping || bytes.Equal(k, needle) || g.s.broken[string(k)] != nil {
+			if v != nil || string(k) == bookkeeping || bytes.Equal(k, needle) || s.broken[string(k)] != nil {
 				continue
 			}
-			b := g.tx.Bucket(k)
-			if checkPod(g.tx, b, func(leaf) error { return nil }) != nil {
-				continue
+			b := tx.Bucket(k)
+			refers := false
+			look := func(k, v []byte) {
+				sub := codec.SubKeyIndex(k)
+				refers = refers || (sub == codec.Children || sub == codec.Peers) && bytes.Contains(v, needle)
 			}
-			for _, sub := range [...]int{codec.Children, codec.Peers} {
-				if bytes.Contains(b.Get(codec.SubKeyBytes(sub)), needle) {
-					names = append(names, string(k))
-					break
+			if err := checkPod(tx, b, func(l leaf) error {
+				for i := range l {
+					look(l[i].key(), l[i].value())
 				}
+				return nil
+			}); err != nil {
+				continue
+			}
+			if b.Root() == 0 || tx.Writable() {
+				for _, sub := range [...]int{codec.Children, codec.Peers} {
+					look(codec.SubKeyBytes(sub), b.Get(codec.SubKeyBytes(sub)))
+				}
+			}
+			if refers {
+				names = append(names, string(k))
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, &store.Error{Pod: name, Path: g.s.path, Kind: store.ErrCorrupt, Err: err}
+		return nil, &store.Error{Pod: name, Path: s.path, Kind: store.ErrCorrupt, Err: err}
 	}
 	return names, nil
 }

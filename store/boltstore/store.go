@@ -70,6 +70,7 @@ type Store struct {
 	waiting   int // those that wait for a commit to be durable
 
 	durable atomic.Int64 // the last transaction that is
+	changes changelog
 
 	enc *codec.Encoder // the leader's
 }
@@ -79,6 +80,7 @@ var (
 	_ store.PartReader    = (*Store)(nil)
 	_ store.Lister        = (*Store)(nil)
 	_ store.PodUpdater    = (*Store)(nil)
+	_ store.Watcher       = (*Store)(nil)
 	_ store.Snapshotter   = (*Store)(nil)
 )
 
@@ -94,6 +96,7 @@ func (s *Store) Path() string { return s.filePath }
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed.Swap(true)
+	s.changes.wake()
 	for (s.leading || s.views > 0) && !s.abandoned.Load() {
 		s.idle.Wait()
 	}

@@ -24,6 +24,7 @@ type txn struct {
 	record    *nameRecord // nil before the first change of names
 	deletions *deletions  // nil before they are asked for
 	changed   bool        // something was put into tx
+	touched   []string    // the Pods that were changed
 	fatal     error       // why tx cannot be committed
 	poisoned  bool        // fatal came from inside bbolt
 }
@@ -152,6 +153,7 @@ func (g *txn) commit() {
 		return
 	}
 	s.stats.committed(len(g.requests), time.Since(start), int64(s.db.Stats().FreeAlloc))
+	s.changes.note(id, g.touched)
 	s.durableNow(id)
 	if s.format.Swap(formatVersion) != formatVersion {
 		s.log.Warn("podstore: the file now has a format that older programs cannot open", "path", s.path, "format", formatVersion)

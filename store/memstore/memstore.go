@@ -30,6 +30,7 @@ type Store struct {
 	damaged map[string]error
 	number  uint64 // of the last change
 	made    map[store.RequestID]request
+	changed chan struct{} // closed by the next change
 }
 
 // request is what was made under an ID.
@@ -43,6 +44,7 @@ var (
 	_ store.PartReader    = (*Store)(nil)
 	_ store.Lister        = (*Store)(nil)
 	_ store.PodUpdater    = (*Store)(nil)
+	_ store.Watcher       = (*Store)(nil)
 	_ store.Snapshotter   = (*Store)(nil)
 )
 
@@ -53,6 +55,7 @@ func New() *Store {
 		pods:    map[string]*store.Metadata{},
 		damaged: map[string]error{},
 		made:    map[store.RequestID]request{},
+		changed: make(chan struct{}),
 	}
 }
 
@@ -63,6 +66,7 @@ func (s *Store) Damage(pod string) bool {
 	defer func() { <-s.lock }()
 	_, ok := s.pods[pod]
 	if ok {
+		s.wake()
 		s.damaged[pod] = &store.Error{Pod: pod, Kind: store.ErrCorrupt, Err: errors.New("Damage was called; put the Pod again, or delete it")}
 	}
 	return ok
@@ -198,6 +202,9 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 		delete(s.damaged, name)
 		s.number = number
 	}
+	if s.number == number {
+		s.wake()
+	}
 	applied := make([]store.Applied, len(changes))
 	for i, c := range changes {
 		applied[i].Pod = c.Pod
@@ -211,6 +218,12 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 		s.made[opts.ID] = request{changes, slices.Clone(applied)}
 	}
 	return s.results(applied, opts), nil
+}
+
+// wake wakes all watchers.
+func (s *Store) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // results adds the metadata that was asked for, of Pods that are as they were
