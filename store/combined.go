@@ -9,7 +9,7 @@ import (
 
 // Combined is one handle over a session log and a metadata store. It delegates
 // both halves, and forwards the optional abilities of the metadata store: where
-// that has none, All falls back to List and Read, WriteBatch to Write, RootDir
+// that has none, All falls back to List and Read, WriteBatch to Apply, RootDir
 // is "", and UpdatePods and Snapshot give [errors.ErrUnsupported].
 type Combined struct {
 	SessionLog
@@ -48,8 +48,8 @@ func (c *Combined) UpdatePods(ctx context.Context, names []string, edit func(pod
 }
 
 // WriteBatch writes each Pod to the metadata store: see [BatchWriter].
-func (c *Combined) WriteBatch(ctx context.Context, pods []*Metadata) []error {
-	return writeAll(ctx, c.MetadataStore, pods)
+func (c *Combined) WriteBatch(ctx context.Context, puts []Put) []error {
+	return writeBatch(ctx, c.MetadataStore, puts)
 }
 
 // RootDir is the metadata store's directory, as [RootDir] gives it.
