@@ -9,8 +9,9 @@ import (
 
 // Combined is one handle over a session log and a metadata store. It delegates
 // both halves, and forwards the optional abilities of the metadata store: where
-// that has none, All falls back to List and Read, WriteBatch to Write, RootDir
-// is "", and UpdatePods, Watch and Snapshot give [errors.ErrUnsupported].
+// that has none, All falls back to List and Read, ReadPart to Read, WriteBatch to
+// Apply, RootDir is "", and UpdatePods, Watch and Snapshot give
+// [errors.ErrUnsupported].
 type Combined struct {
 	SessionLog
 	MetadataStore
@@ -54,8 +55,8 @@ func (c *Combined) Watch(ctx context.Context, opts WatchOptions) iter.Seq2[Batch
 }
 
 // WriteBatch writes each Pod to the metadata store: see [BatchWriter].
-func (c *Combined) WriteBatch(ctx context.Context, pods []*Metadata) []error {
-	return writeAll(ctx, c.MetadataStore, pods)
+func (c *Combined) WriteBatch(ctx context.Context, puts []Put) []error {
+	return writeBatch(ctx, c.MetadataStore, puts)
 }
 
 // RootDir is the metadata store's directory, as [RootDir] gives it.

@@ -59,13 +59,20 @@ func TestCombinedDelegates(t *testing.T) {
 	}
 }
 
+func puts(pods ...*store.Metadata) (puts []store.Put) {
+	for _, m := range pods {
+		puts = append(puts, store.Put{Metadata: m})
+	}
+	return puts
+}
+
 func TestCombinedForwardsAbilities(t *testing.T) {
 	ctx := t.Context()
 	bare := store.NewCombined(openLogs(t), rooted{batched{onePod{memstore.New()}}})
 	if got := store.RootDir(bare); got != "/srv/pods" {
 		t.Errorf("RootDir is %q", got)
 	}
-	if errs := bare.WriteBatch(ctx, []*store.Metadata{{PodName: "a"}, {PodName: ""}, {PodName: "b"}}); len(errs) != 3 ||
+	if errs := bare.WriteBatch(ctx, puts(&store.Metadata{PodName: "a"}, &store.Metadata{}, &store.Metadata{PodName: "b"})); len(errs) != 3 ||
 		errs[0] != nil || !errors.Is(errs[1], store.ErrInvalidName) || errs[2] != nil {
 		t.Errorf("WriteBatch gave %v", errs)
 	}
@@ -106,7 +113,7 @@ func TestCombinedWithoutAbilities(t *testing.T) {
 	if got := store.RootDir(c); got != "" {
 		t.Errorf("RootDir is %q", got)
 	}
-	if errs := c.WriteBatch(ctx, []*store.Metadata{{PodName: "a", Manifest: json.RawMessage(`1`)}, {PodName: "/"}}); len(errs) != 2 ||
+	if errs := c.WriteBatch(ctx, puts(&store.Metadata{PodName: "a", Manifest: json.RawMessage(`1`)}, &store.Metadata{PodName: "/"})); len(errs) != 2 ||
 		errs[0] != nil || !errors.Is(errs[1], store.ErrInvalidName) {
 		t.Errorf("WriteBatch gave %v", errs)
 	}

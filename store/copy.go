@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // Outcome is what became of one Pod of a copy.
@@ -25,7 +27,8 @@ type CopyOptions struct {
 	// are conflicts.
 	Overwrite bool
 	// Atomic copies all Pods or, when one is refused or in conflict, none, in a
-	// single [PodUpdater] edit. All of them are then held in memory at once.
+	// single Apply. All of them are then held in memory at once. A store that cannot
+	// change several Pods at once gives [errors.ErrUnsupported].
 	Atomic bool
 	// DryRun finds out what would happen and writes nothing.
 	DryRun bool
@@ -62,25 +65,30 @@ func (s *CopySummary) Count(o Outcome) {
 	}
 }
 
-// A batch is one transaction. Measured on bbolt, 1,000 Pods were faster than 100
+// A batch is one Apply. Measured on bbolt, 1,000 Pods were faster than 100
 // and than 10,000; the byte limit bounds memory where manifests are large.
 const (
 	batchPods  = 1000
 	batchBytes = 32 << 20
 )
 
-// Copy writes every Pod that src yields to dst. A Pod that src yields as an
-// error naming it is refused and the copy goes on; so is one that dst does not
-// take. One that dst holds damaged is refused too, unless Overwrite says that it
-// may be replaced. An error that names no Pod is returned, joined with others of
-// its kind, after everything that could be copied has been. When the context
+// Copy puts every Pod that src yields to dst, with the times of its Version as far
+// as they are known. A Pod that src yields as an error naming it is refused and the
+// copy goes on; so is one that dst does not take. One that dst holds damaged is
+// refused too, unless Overwrite says that it may be replaced. Without Overwrite a
+// Pod that others create meanwhile is kept too, but by a [BatchWriter], which takes no
+// conditions. An error that names no Pod is returned, joined with others of its kind,
+// after everything that could be copied has been. When the context
 // ends, or dst fails as a whole, Copy stops; what Progress has been told is
 // durable and running it again completes the work.
 //
 // src is iterated in a goroutine of its own, ahead of the writing, and is done
 // with when Copy returns.
 func Copy(ctx context.Context, dst MetadataStore, src iter.Seq2[*Metadata, error], opts CopyOptions) (CopySummary, error) {
-	c := &copier{dst: dst, opts: opts}
+	c, err := newCopier(dst, opts)
+	if err != nil {
+		return CopySummary{}, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan []copyItem, 1)
 	done := make(chan struct{})
@@ -90,7 +98,6 @@ func Copy(ctx context.Context, dst MetadataStore, src iter.Seq2[*Metadata, error
 		defer close(batches)
 		srcErr = gather(ctx, src, opts.Atomic, batches)
 	}()
-	var err error
 	for batch := range batches {
 		if err = c.copyBatch(ctx, batch); err != nil {
 			break
@@ -109,6 +116,17 @@ type copyItem struct {
 	pod string
 	m   *Metadata
 	err error
+
+	result   CopyResult
+	revision Revision // of the Pod in dst, where that is Unchanged
+}
+
+func (it *copyItem) refuse(err error) {
+	it.result = CopyResult{Pod: it.pod, Outcome: Refused, Err: err}
+}
+
+func (it *copyItem) put() Put {
+	return Put{Metadata: it.m, Created: it.m.Version.Created, Changed: it.m.Version.Changed}
 }
 
 // gather cuts src into batches and returns the errors that name no Pod.
@@ -116,6 +134,7 @@ func gather(ctx context.Context, src iter.Seq2[*Metadata, error], whole bool, ba
 	var batch []copyItem
 	var errs []error
 	size := 0
+	seen := make(map[string]bool)
 	send := func() bool {
 		select {
 		case batches <- batch:
@@ -123,6 +142,7 @@ func gather(ctx context.Context, src iter.Seq2[*Metadata, error], whole bool, ba
 			return false
 		}
 		batch, size = nil, 0
+		clear(seen)
 		return true
 	}
 	for m, err := range src {
@@ -131,7 +151,13 @@ func gather(ctx context.Context, src iter.Seq2[*Metadata, error], whole bool, ba
 		}
 		var e *Error
 		switch {
+		case err == nil && whole && seen[m.PodName]:
+			batch = append(batch, copyItem{pod: m.PodName, err: &Error{Op: "copy", Pod: m.PodName, Kind: ErrInvalid, Err: errors.New("the source has the Pod twice")}})
 		case err == nil:
+			if seen[m.PodName] && !send() { // each version is compared with the one before
+				return nil
+			}
+			seen[m.PodName] = true
 			batch = append(batch, copyItem{pod: m.PodName, m: m, err: validateOp("copy", m.PodName)})
 			size += len(m.Manifest)
 			for _, v := range m.Extra {
@@ -154,211 +180,286 @@ func gather(ctx context.Context, src iter.Seq2[*Metadata, error], whole bool, ba
 
 type copier struct {
 	dst     MetadataStore
+	writer  BatchWriter // dst, where it changes Pods one by one
 	opts    CopyOptions
 	summary CopySummary
+
+	listed  bool
+	names   []string // the Pods of dst when the copy began
+	partial bool     // there may be others
+	alone   bool     // dst takes changes of one Pod only
 }
 
-func (c *copier) report(r CopyResult) {
-	c.summary.Count(r.Outcome)
-	if c.opts.Progress != nil {
-		c.opts.Progress(r)
+func newCopier(dst MetadataStore, opts CopyOptions) (*copier, error) {
+	for c, ok := dst.(*Combined); ok; c, ok = dst.(*Combined) {
+		dst = c.MetadataStore // it has every ability by name
+	}
+	c := &copier{dst: dst, opts: opts}
+	c.writer, _ = dst.(BatchWriter)
+	if c.writer != nil && opts.Atomic {
+		return nil, &Error{Op: "copy", Err: fmt.Errorf("%w: the target takes changes of one Pod at a time, and so cannot take all Pods or none", errors.ErrUnsupported)}
+	}
+	return c, nil
+}
+
+func (c *copier) report(batch []copyItem) {
+	for i := range batch {
+		c.summary.Count(batch[i].result.Outcome)
+		if c.opts.Progress != nil {
+			c.opts.Progress(batch[i].result)
+		}
 	}
 }
-
-var (
-	errDryRun   = errors.New("dry run")
-	errNotWhole = errors.New("not every pod can be copied")
-)
 
 // copyBatch copies one batch and reports each of its Pods.
 func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
-	results, err := c.edit(ctx, batch)
-	if errors.Is(err, errors.ErrUnsupported) && !c.opts.Atomic {
-		results, err = c.oneByOne(ctx, batch)
-	}
-	i := culprit(batch, err)
-	switch {
-	case i < 0 && errors.Is(err, ErrTooLarge) && !c.opts.Atomic && len(batch) > 1:
-		for _, part := range [][]copyItem{batch[:len(batch)/2], batch[len(batch)/2:]} {
-			if err := c.copyBatch(ctx, part); err != nil {
-				return err
-			}
-		}
-		return nil
-	case i >= 0:
-		switch {
-		case c.opts.Atomic:
-			results, err = []CopyResult{refusal(batch[i].pod, err)}, nil
-		case len(batch) == 1:
-			results, err = c.alone(ctx, batch[0], err)
-		default:
-			for _, part := range [][]copyItem{batch[:i], batch[i : i+1], batch[i+1:]} {
-				if err := c.copyBatch(ctx, part); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	if err != nil {
+	if err := c.list(ctx); err != nil {
 		return err
 	}
-	for _, r := range results {
-		c.report(r)
+	if err := c.look(ctx, batch); err != nil {
+		return err
+	}
+	switch {
+	case c.opts.Atomic && slices.ContainsFunc(batch, failed):
+		c.report(slices.DeleteFunc(batch, func(it copyItem) bool { return !failed(it) }))
+		return nil
+	case c.opts.DryRun:
+	case c.writer != nil:
+		if err := c.writeBatch(ctx, batch); err != nil {
+			return err
+		}
+	default:
+		return c.apply(ctx, batch)
+	}
+	c.report(batch)
+	return nil
+}
+
+func failed(it copyItem) bool {
+	return it.result.Outcome == Refused || it.result.Outcome == Conflict
+}
+
+// list asks once which Pods dst has, so that the others need not be looked for one
+// by one.
+func (c *copier) list(ctx context.Context) error {
+	if c.listed || c.writer != nil {
+		return ctx.Err()
+	}
+	names, err := c.dst.List(ctx)
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	c.listed, c.names, c.partial = true, names, err != nil
+	return nil
+}
+
+// has reports whether dst may have a Pod. What one Put after another replaces must
+// be looked at just before.
+func (c *copier) has(pod string) bool {
+	if c.writer != nil || c.partial {
+		return true
+	}
+	_, found := slices.BinarySearch(c.names, pod)
+	return found
+}
+
+// readers is how many Pods of dst are read at once: a server may be far away.
+const readers = 8
+
+// look judges the Pods of a batch that are not settled yet.
+func (c *copier) look(ctx context.Context, batch []copyItem) error {
+	return c.each(ctx, batch, func(it *copyItem) error {
+		switch {
+		case it.result.Outcome != "":
+			return nil
+		case it.err != nil:
+			it.refuse(it.err)
+			return nil
+		case !c.has(it.pod):
+			it.result = CopyResult{Pod: it.pod, Outcome: Written}
+			return nil
+		}
+		return c.lookAt(ctx, it)
+	})
+}
+
+// lookAgain judges anew the Pods of a batch that were to be written, or are to be as
+// they were found.
+func (c *copier) lookAgain(ctx context.Context, batch []copyItem) error {
+	return c.each(ctx, batch, func(it *copyItem) error {
+		if failed(*it) {
+			return nil
+		}
+		return c.lookAt(ctx, it)
+	})
+}
+
+// each calls do for each Pod of a batch, several at once, and returns the first
+// error.
+func (c *copier) each(ctx context.Context, batch []copyItem, do func(it *copyItem) error) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, min(readers, len(batch)))
+	for r := range errs {
+		wg.Go(func() {
+			for errs[r] == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(batch) {
+					return
+				}
+				errs[r] = do(&batch[i])
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// lookAt compares a source Pod with what dst has.
+func (c *copier) lookAt(ctx context.Context, it *copyItem) error {
+	stored, err := c.dst.Read(ctx, it.pod)
+	it.result = CopyResult{Pod: it.pod, Outcome: Written}
+	switch {
+	case err == nil:
+		c.judge(it, stored)
+	case errors.Is(err, ErrNotFound):
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case concernsAll(err):
+		return err
+	case !errors.Is(err, ErrCorrupt):
+		it.refuse(err)
+	case !c.opts.Overwrite:
+		it.refuse(&Error{Op: "copy", Pod: it.pod, Kind: ErrCorrupt,
+			Err: fmt.Errorf("the stored one is damaged and was kept, overwrite to replace it: %w", err)})
 	}
 	return nil
 }
 
-func refusal(pod string, err error) CopyResult {
-	return CopyResult{Pod: pod, Outcome: Refused, Err: err}
-}
-
-// culprit is the index of the Pod that dst does not take, or holds damaged, or
-// -1 where an error concerns dst as a whole.
-func culprit(batch []copyItem, err error) int {
-	var e *Error
-	if !errors.As(err, &e) || e.Pod == "" || errors.Is(err, ErrUnusable) ||
-		!errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrInvalid) {
-		return -1
-	}
-	return slices.IndexFunc(batch, func(it copyItem) bool { return it.err == nil && it.pod == e.Pod })
-}
-
-// edit copies a batch in one atomic edit. The error is never errDryRun or
-// errNotWhole: those only make the edit leave dst alone.
-func (c *copier) edit(ctx context.Context, batch []copyItem) ([]CopyResult, error) {
-	results := make([]CopyResult, len(batch))
-	names := make([]string, 0, len(batch))
-	index := make([]int, 0, len(batch))
-	bad := false
-	for i, it := range batch {
-		if it.err != nil {
-			results[i] = refusal(it.pod, it.err)
-			bad = true
-			continue
-		}
-		names = append(names, it.pod)
-		index = append(index, i)
-	}
-	if len(names) == 0 {
-		return results, nil
-	}
-	_, err := UpdatePods(ctx, c.dst, names, func(pods []*Metadata) error {
-		bad := bad
-		for k, i := range index {
-			results[i] = c.judge(batch[i].m, pods[k])
-			if results[i].Outcome == Written {
-				pods[k] = batch[i].m
-			}
-			bad = bad || results[i].Outcome == Conflict
-		}
-		switch {
-		case c.opts.Atomic && bad:
-			return errNotWhole
-		case c.opts.DryRun:
-			return errDryRun
-		}
-		return nil
-	})
-	switch {
-	case errors.Is(err, errNotWhole):
-		failed := results[:0]
-		for _, r := range results {
-			if r.Outcome == Conflict || r.Outcome == Refused {
-				failed = append(failed, r)
-			}
-		}
-		return failed, nil
-	case errors.Is(err, errDryRun):
-		return results, nil
-	}
-	return results, err
-}
-
-// judge compares a source Pod with what dst has.
-func (c *copier) judge(m, stored *Metadata) CopyResult {
-	if stored == nil {
-		return CopyResult{Pod: m.PodName, Outcome: Written}
-	}
-	field := stored.Diff(m)
+func (c *copier) judge(it *copyItem, stored *Metadata) {
+	field := stored.Diff(it.m)
 	switch {
 	case field == "":
-		return CopyResult{Pod: m.PodName, Outcome: Unchanged}
-	case c.opts.Overwrite:
-		return CopyResult{Pod: m.PodName, Outcome: Written}
+		it.result.Outcome, it.revision = Unchanged, stored.Version.Revision
+	case !c.opts.Overwrite:
+		it.result = CopyResult{Pod: it.pod, Outcome: Conflict, Field: field, Err: &Error{Op: "copy", Pod: it.pod, Kind: ErrExists,
+			Err: fmt.Errorf("stored differently already, first in %q; the stored one was kept, overwrite to replace it", field)}}
 	}
-	return CopyResult{Pod: m.PodName, Outcome: Conflict, Field: field, Err: &Error{Op: "copy", Pod: m.PodName, Kind: ErrExists,
-		Err: fmt.Errorf("stored differently already, first in %q; the stored one was kept, overwrite to replace it", field)}}
 }
 
-// alone handles a Pod of which dst said why it cannot be edited.
-func (c *copier) alone(ctx context.Context, it copyItem, why error) ([]CopyResult, error) {
-	if !errors.Is(why, ErrCorrupt) {
-		return []CopyResult{refusal(it.pod, why)}, nil
-	}
-	if !c.opts.Overwrite {
-		return []CopyResult{keptDamaged(it.pod, why)}, nil
-	}
-	if !c.opts.DryRun {
-		err := Write(ctx, c.dst, it.m)
-		if culprit([]copyItem{it}, err) == 0 {
-			return []CopyResult{refusal(it.pod, err)}, nil
-		}
-		if err != nil {
-			return nil, err
+// changes are what is to be done for a batch. What may be replaced needs no
+// condition; of an atomic copy what was found unchanged must be so still.
+func (c *copier) changes(batch []copyItem) (changes []Change) {
+	for i := range batch {
+		switch it := &batch[i]; {
+		case it.result.Outcome == Written && c.opts.Overwrite:
+			changes = append(changes, Change{Pod: it.pod, Op: it.put()})
+		case it.result.Outcome == Written:
+			changes = append(changes, Change{Pod: it.pod, Op: it.put(), If: Missing})
+		case it.result.Outcome == Unchanged && c.opts.Atomic:
+			changes = append(changes, Change{Pod: it.pod, If: AtRevision(it.revision)})
 		}
 	}
-	return []CopyResult{{Pod: it.pod, Outcome: Written}}, nil
+	return changes
 }
 
-// keptDamaged refuses a Pod that dst holds damaged.
-func keptDamaged(pod string, why error) CopyResult {
-	return refusal(pod, &Error{Op: "copy", Pod: pod, Kind: ErrCorrupt,
-		Err: fmt.Errorf("the stored one is damaged and was kept, overwrite to replace it: %w", why)})
-}
+// attempts bounds how often a batch is tried that others come between.
+const attempts = 100
 
-// oneByOne copies a batch to a store that cannot edit several Pods at once.
-func (c *copier) oneByOne(ctx context.Context, batch []copyItem) ([]CopyResult, error) {
-	results := make([]CopyResult, len(batch))
-	var write []*Metadata
-	var index []int
-	for i, it := range batch {
-		if it.err != nil {
-			results[i] = refusal(it.pod, it.err)
-			continue
+// apply makes the changes of a batch that was looked at, and reports each of its
+// Pods.
+func (c *copier) apply(ctx context.Context, batch []copyItem) error {
+	if c.alone && len(batch) > 1 {
+		return c.applyParts(ctx, batch, 1)
+	}
+	for attempt := 1; ; attempt++ {
+		changes := c.changes(batch)
+		if len(changes) == 0 {
+			break
 		}
-		stored, err := c.dst.Read(ctx, it.pod)
+		_, err := c.dst.Apply(ctx, changes, nil)
+		if err == nil {
+			break
+		}
+		it := c.culprit(batch, err)
 		switch {
-		case err == nil || errors.Is(err, ErrNotFound):
-			results[i] = c.judge(it.m, stored)
-		case errors.Is(err, ErrCorrupt) && c.opts.Overwrite:
-			results[i] = CopyResult{Pod: it.pod, Outcome: Written}
-		case errors.Is(err, ErrCorrupt):
-			results[i] = keptDamaged(it.pod, err)
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case concernsAll(err):
-			return nil, err
+		case it == nil && !c.opts.Atomic && len(changes) > 1 && errors.Is(err, errors.ErrUnsupported):
+			c.alone = true
+			return c.applyParts(ctx, batch, 1)
+		case it == nil && !c.opts.Atomic && len(changes) > 1 && errors.Is(err, ErrTooLarge):
+			return c.applyParts(ctx, batch, (len(batch)+1)/2)
+		case it == nil:
+			return err
+		case (errors.Is(err, ErrExists) || errors.Is(err, ErrConflict)) && attempt < attempts:
+			if err := c.lookAgain(ctx, batch); err != nil {
+				return err
+			}
 		default:
-			results[i] = refusal(it.pod, err)
+			it.refuse(err)
 		}
-		if results[i].Outcome == Written && !c.opts.DryRun {
-			write = append(write, it.m)
-			index = append(index, i)
-		}
-	}
-	for k, err := range writeAll(ctx, c.dst, write) {
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if concernsAll(err) {
-				return nil, err
-			}
-			results[index[k]] = refusal(write[k].PodName, err)
+		if c.opts.Atomic && slices.ContainsFunc(batch, failed) {
+			batch = slices.DeleteFunc(batch, func(it copyItem) bool { return !failed(it) })
+			break
 		}
 	}
-	return results, nil
+	c.report(batch)
+	return nil
+}
+
+func (c *copier) applyParts(ctx context.Context, batch []copyItem, size int) error {
+	for part := range slices.Chunk(batch, size) {
+		if err := c.apply(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// culprit is the Pod of a batch that an error of Apply concerns, or nil where it
+// concerns dst as a whole.
+func (c *copier) culprit(batch []copyItem, err error) *copyItem {
+	var e *Error
+	if !errors.As(err, &e) || e.Pod == "" || concernsAll(err) {
+		return nil
+	}
+	ofPod := c.alone
+	for _, kind := range []error{ErrInvalid, ErrInvalidName, ErrCorrupt, ErrFormat, ErrExists, ErrConflict} {
+		ofPod = ofPod || errors.Is(err, kind)
+	}
+	i := slices.IndexFunc(batch, func(it copyItem) bool { return it.pod == e.Pod && !failed(it) })
+	if i < 0 || !ofPod {
+		return nil
+	}
+	return &batch[i]
+}
+
+// writeBatch writes a batch that was looked at to a store that changes Pods one by
+// one.
+func (c *copier) writeBatch(ctx context.Context, batch []copyItem) error {
+	var puts []Put
+	var of []*copyItem
+	for i := range batch {
+		if it := &batch[i]; it.result.Outcome == Written {
+			puts, of = append(puts, it.put()), append(of, it)
+		}
+	}
+	for i, err := range writeBatch(ctx, c.dst, puts) {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case concernsAll(err):
+			return err
+		default:
+			of[i].refuse(err)
+		}
+	}
+	return nil
 }
 
 // concernsAll tells an error after which no other Pod can be copied either.
@@ -371,17 +472,21 @@ func concernsAll(err error) bool {
 	return false
 }
 
-// writeAll writes each Pod and returns an error for each.
-func writeAll(ctx context.Context, dst MetadataStore, pods []*Metadata) []error {
-	if len(pods) == 0 {
+// writeBatch makes each put and returns an error for each.
+func writeBatch(ctx context.Context, dst MetadataStore, puts []Put) []error {
+	if len(puts) == 0 {
 		return nil
 	}
 	if b, ok := dst.(BatchWriter); ok {
-		return b.WriteBatch(ctx, pods)
+		return b.WriteBatch(ctx, puts)
 	}
-	errs := make([]error, len(pods))
-	for i, m := range pods {
-		errs[i] = Write(ctx, dst, m)
+	errs := make([]error, len(puts))
+	for i, put := range puts {
+		var pod string
+		if put.Metadata != nil {
+			pod = put.Metadata.PodName
+		}
+		errs[i] = Do(ctx, dst, pod, put)
 	}
 	return errs
 }

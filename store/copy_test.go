@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/memstore"
@@ -43,12 +43,12 @@ func unreadable(name string) item {
 	return item{err: &store.Error{Op: "read", Pod: name, Kind: store.ErrCorrupt}}
 }
 
-// targets are stores with and without the ability to edit several Pods at once.
-// spoil damages one Pod.
+// targets are stores that change several Pods at once, and that do not. spoil
+// damages one Pod.
 var targets = map[string]func(t *testing.T) (s store.MetadataStore, spoil func(pod string)){
 	"transactions": func(*testing.T) (store.MetadataStore, func(string)) {
 		s := memstore.New()
-		return &counting{Store: s, limit: math.MaxInt}, func(pod string) { s.Damage(pod) }
+		return s, func(pod string) { s.Damage(pod) }
 	},
 	"one by one": func(*testing.T) (store.MetadataStore, func(string)) {
 		s := memstore.New()
@@ -58,21 +58,25 @@ var targets = map[string]func(t *testing.T) (s store.MetadataStore, spoil func(p
 		s := memstore.New()
 		return batched{onePod{s}}, func(pod string) { s.Damage(pod) }
 	},
+	"combined": func(*testing.T) (store.MetadataStore, func(string)) {
+		s := memstore.New()
+		return store.NewCombined(nil, batched{onePod{s}}), func(pod string) { s.Damage(pod) }
+	},
 }
 
-// counting is a store that takes only so many Pods in one edit.
-type counting struct {
-	*memstore.Store
+// narrow is a store that takes few Pods in one Apply.
+type narrow struct {
+	store.MetadataStore
 	limit int
-	edits []int // how many Pods each edit that was taken had
+	takes []int // how many changes each Apply had that was taken
 }
 
-func (s *counting) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	if len(names) > s.limit {
-		return nil, &store.Error{Op: "update", Kind: store.ErrTooLarge, Err: fmt.Errorf("%d Pods", len(names))}
+func (s *narrow) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if len(changes) > s.limit {
+		return nil, &store.Error{Op: "apply", Kind: store.ErrTooLarge, Err: fmt.Errorf("%d Pods", len(changes))}
 	}
-	s.edits = append(s.edits, len(names))
-	return s.Store.UpdatePods(ctx, names, edit)
+	s.takes = append(s.takes, len(changes))
+	return s.MetadataStore.Apply(ctx, changes, opts)
 }
 
 // copyAll copies and returns the outcomes in order, as "pod outcome".
@@ -149,29 +153,26 @@ func TestCopyOutcomes(t *testing.T) {
 func TestCopyAroundDamage(t *testing.T) {
 	for name, open := range targets {
 		t.Run(name, func(t *testing.T) {
-			dst, spoil := open(t)
-			if err := store.Write(t.Context(), dst, &store.Metadata{PodName: "m"}); err != nil {
+			s, spoil := open(t)
+			if err := store.Write(t.Context(), s, &store.Metadata{PodName: "m"}); err != nil {
 				t.Fatal(err)
 			}
 			spoil("m")
 			items := []item{unreadable("a"), pod("b", ""), pod("m", "1"), pod("x", ""), pod("y", "")}
-			got, results, _, err := copyAll(t, dst, source(items...), store.CopyOptions{})
+			got, results, _, err := copyAll(t, s, source(items...), store.CopyOptions{})
 			if want := []string{"a refused", "b written", "m refused", "x written", "y written"}; err != nil || !reflect.DeepEqual(got, want) {
 				t.Fatalf("got %q, %v", got, err)
 			}
 			if !errors.Is(results[2].Err, store.ErrCorrupt) {
 				t.Errorf("refused %+v", results[2])
 			}
-			if d, ok := dst.(*counting); ok && len(d.edits) > 4 {
-				t.Errorf("%d edits for one batch", len(d.edits))
-			}
 			for _, dry := range []bool{true, false} {
-				got, _, _, err = copyAll(t, dst, source(items...), store.CopyOptions{Overwrite: true, DryRun: dry})
+				got, _, _, err = copyAll(t, s, source(items...), store.CopyOptions{Overwrite: true, DryRun: dry})
 				if want := []string{"a refused", "b unchanged", "m written", "x unchanged", "y unchanged"}; err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("dry %v: got %q, %v", dry, got, err)
 				}
 			}
-			if m, err := dst.Read(t.Context(), "m"); err != nil || string(m.Manifest) != "1" {
+			if m, err := s.Read(t.Context(), "m"); err != nil || string(m.Manifest) != "1" {
 				t.Errorf("not healed: %v, %v", m, err)
 			}
 		})
@@ -192,32 +193,35 @@ func TestCopyRefusesWhatTargetDoesNotTake(t *testing.T) {
 }
 
 func TestCopyAtomic(t *testing.T) {
-	dst, _ := targets["transactions"](t)
-	spoiled, spoil := targets["transactions"](t)
-	for _, s := range []store.MetadataStore{dst, spoiled} {
-		if err := store.Write(t.Context(), s, pod("c", "2").m); err != nil {
+	dst, spoil := targets["transactions"](t)
+	for _, it := range []item{pod("c", "2"), pod("s", "1")} {
+		if err := store.Write(t.Context(), dst, it.m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	spoil("c")
-	for name, c := range map[string]struct {
-		dst   store.MetadataStore
+	spoil("s")
+	overwrite := store.CopyOptions{Overwrite: true}
+	for _, c := range []struct {
+		name  string
 		items []item
 		opts  store.CopyOptions
 		want  []string
 		names int
 	}{
-		"refused":    {dst, []item{pod("a", ""), unreadable("b")}, store.CopyOptions{}, []string{"b refused"}, 1},
-		"conflict":   {dst, []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{}, []string{"c conflict"}, 1},
-		"damaged":    {spoiled, []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{Overwrite: true}, []string{"c refused"}, 1},
-		"dry":        {dst, []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{Overwrite: true, DryRun: true}, []string{"a written", "c written"}, 1},
-		"no Pods":    {dst, nil, store.CopyOptions{}, nil, 1},
-		"only wrong": {dst, []item{unreadable("x")}, store.CopyOptions{}, []string{"x refused"}, 1},
+		{"refused", []item{pod("a", ""), unreadable("b")}, store.CopyOptions{}, []string{"b refused"}, 2},
+		{"refused by dst", []item{pod("a", ""), pod("b", "{")}, overwrite, []string{"b refused"}, 2},
+		{"twice", []item{pod("a", ""), pod("b", ""), pod("a", "1")}, overwrite, []string{"a refused"}, 2},
+		{"conflict", []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{}, []string{"c conflict"}, 2},
+		{"damaged", []item{pod("a", ""), pod("s", "3")}, store.CopyOptions{}, []string{"s refused"}, 2},
+		{"dry", []item{pod("a", ""), pod("c", "3")}, store.CopyOptions{Overwrite: true, DryRun: true}, []string{"a written", "c written"}, 2},
+		{"no Pods", nil, store.CopyOptions{}, nil, 2},
+		{"only wrong", []item{unreadable("x")}, store.CopyOptions{}, []string{"x refused"}, 2},
+		{"overwrite", []item{pod("b", ""), pod("c", "2"), pod("s", "3")}, overwrite, []string{"b written", "c unchanged", "s written"}, 3},
 	} {
 		c.opts.Atomic = true
-		got, _, _, err := copyAll(t, c.dst, source(c.items...), c.opts)
-		if err != nil || !reflect.DeepEqual(got, c.want) || len(list(t, c.dst)) != c.names {
-			t.Errorf("%s: got %q, %v, stored %q", name, got, err, list(t, c.dst))
+		got, _, _, err := copyAll(t, dst, source(c.items...), c.opts)
+		if err != nil || !reflect.DeepEqual(got, c.want) || len(list(t, dst)) != c.names {
+			t.Errorf("%s: got %q, %v, stored %q", c.name, got, err, list(t, dst))
 		}
 	}
 	var many []item
@@ -225,62 +229,188 @@ func TestCopyAtomic(t *testing.T) {
 		many = append(many, pod(fmt.Sprintf("pod-%04d", i), ""))
 	}
 	got, _, _, err := copyAll(t, dst, source(many...), store.CopyOptions{Atomic: true})
-	if err != nil || len(got) != 2500 || len(list(t, dst)) != 2501 {
+	if err != nil || len(got) != 2500 || len(list(t, dst)) != 2503 {
 		t.Errorf("more than a batch: %d, %v", len(got), err)
 	}
-	one, _ := targets["one by one"](t)
-	if _, _, _, err := copyAll(t, one, source(pod("a", "")), store.CopyOptions{Atomic: true}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("without transactions: %v", err)
+	for _, name := range []string{"one by one", "in batches", "combined"} {
+		one, _ := targets[name](t)
+		if _, _, _, err := copyAll(t, one, source(pod("a", ""), pod("b", "")), store.CopyOptions{Atomic: true}); !errors.Is(err, errors.ErrUnsupported) || len(list(t, one)) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
-// failing is a store in which everything fails in one way.
+// meddled is a store to which another writer writes before each Apply.
+type meddled struct {
+	*memstore.Store
+	meddle func(s *memstore.Store)
+}
+
+func (s meddled) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	s.meddle(s.Store)
+	return s.Store.Apply(ctx, changes, opts)
+}
+
+// TestCopyAmongOtherWriters: what others wrote after the copy had looked is judged as
+// it is.
+func TestCopyAmongOtherWriters(t *testing.T) {
+	items := []item{pod("a", "1"), pod("b", "2"), pod("c", "3"), pod("u", "4")}
+	for name, c := range map[string]struct {
+		opts    store.CopyOptions
+		want    []string
+		b, gone string // what is stored of b, and what of Pods is not there
+	}{
+		"kept":       {store.CopyOptions{}, []string{"a unchanged", "b conflict", "c written", "u conflict"}, `"theirs"`, ""},
+		"overwrite":  {store.CopyOptions{Overwrite: true}, []string{"a written", "b written", "c written", "u unchanged"}, "2", ""},
+		"atomic":     {store.CopyOptions{Atomic: true}, []string{"b conflict", "u conflict"}, `"theirs"`, "c"},
+		"all or all": {store.CopyOptions{Atomic: true, Overwrite: true}, []string{"a unchanged", "b written", "c written", "u written"}, "2", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := memstore.New()
+			if err := store.Write(t.Context(), s, pod("u", "4").m); err != nil {
+				t.Fatal(err)
+			}
+			dst := meddled{s, func(s *memstore.Store) {
+				for _, it := range []item{pod("a", "1"), pod("b", `"theirs"`), pod("u", `"theirs"`)} {
+					if m, err := s.Read(t.Context(), it.m.PodName); err == nil && string(m.Manifest) == `"theirs"` {
+						continue
+					}
+					if err := store.Write(t.Context(), s, it.m); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}}
+			got, _, _, err := copyAll(t, dst, source(items...), c.opts)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("got %q, %v", got, err)
+			}
+			if m, err := s.Read(t.Context(), "b"); err != nil || string(m.Manifest) != c.b {
+				t.Errorf("b is %v, %v", m, err)
+			}
+			if c.gone != "" && slices.Contains(list(t, s), c.gone) {
+				t.Errorf("%s was written", c.gone)
+			}
+		})
+	}
+	t.Run("for ever", func(t *testing.T) {
+		s := memstore.New()
+		dst := flickering{s}
+		got, _, _, err := copyAll(t, dst, source(pod("a", "1"), pod("b", "2")), store.CopyOptions{})
+		if err != nil || !slices.Equal(got, []string{"a refused", "b written"}) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// flickering is a store in which others create a Pod before each Apply, and delete it
+// again.
+type flickering struct{ *memstore.Store }
+
+func (s flickering) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if err := store.Write(ctx, s.Store, &store.Metadata{PodName: "a"}); err != nil {
+		return nil, err
+	}
+	defer func() { _ = store.Do(ctx, s.Store, "a", store.Delete{}) }()
+	return s.Store.Apply(ctx, changes, opts)
+}
+
+// TestCopyTakesTimes: of each Pod, as far as the source knows them.
+func TestCopyTakesTimes(t *testing.T) {
+	created, changed := time.UnixMilli(1_600_000_000_123).UTC(), time.UnixMilli(1_700_000_000_456).UTC()
+	full, half := pod("full", ""), pod("half", "")
+	full.m.Version = store.Version{Created: created, Changed: changed}
+	half.m.Version.Changed = changed
+	for name, open := range targets {
+		t.Run(name, func(t *testing.T) {
+			dst, _ := open(t)
+			if got, _, _, err := copyAll(t, dst, source(full, half, pod("none", "")), store.CopyOptions{}); err != nil || len(got) != 3 {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			for pod, want := range map[string]store.Version{"full": full.m.Version, "half": {Created: changed, Changed: changed}, "none": {}} {
+				m, err := dst.Read(t.Context(), pod)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !m.Version.Created.IsZero() && !want.Created.IsZero() && !m.Version.Created.Equal(want.Created) ||
+					!want.Changed.IsZero() && !m.Version.Changed.Equal(want.Changed) || m.Version.Changed.IsZero() {
+					t.Errorf("%s: %+v, expected %+v", pod, m.Version, want)
+				}
+			}
+		})
+	}
+}
+
+// failing is a store in which everything that concerns a Pod fails in one way.
 type failing struct {
 	store.MetadataStore
 	err error
 }
 
 func (s failing) Read(context.Context, string) (*store.Metadata, error) { return nil, s.err }
+
 func (s failing) Apply(context.Context, []store.Change, *store.ApplyOptions) ([]store.Applied, error) {
 	return nil, s.err
 }
 
-// writing is a store that can be read but not written.
-type writing struct{ failing }
+// reading is a store that can be read but not written.
+type reading struct{ failing }
 
-func (s writing) Read(ctx context.Context, name string) (*store.Metadata, error) {
+func (s reading) Read(ctx context.Context, name string) (*store.Metadata, error) {
 	return s.MetadataStore.Read(ctx, name)
+}
+
+// denying is a store in which one Pod cannot be read, or not be changed.
+type denying struct {
+	*memstore.Store
+	denied *store.Error
+	read   bool
+}
+
+func (s denying) Read(ctx context.Context, name string) (*store.Metadata, error) {
+	if s.read && name == s.denied.Pod {
+		return nil, s.denied
+	}
+	return s.Store.Read(ctx, name)
+}
+
+func (s denying) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if changes[0].Pod == s.denied.Pod {
+		return nil, s.denied
+	}
+	return s.Store.Apply(ctx, changes, opts)
 }
 
 // TestCopyStops: an error that concerns the whole target ends the copy, one that
 // concerns a Pod does not.
 func TestCopyStops(t *testing.T) {
-	dst, _ := targets["one by one"](t)
-	for _, kind := range []error{store.ErrNoSpace, store.ErrReadOnly, store.ErrClosed, store.ErrLocked, store.ErrUnusable} {
-		for _, s := range []store.MetadataStore{failing{dst, kind}, writing{failing{dst, kind}}} {
-			got, _, _, err := copyAll(t, s, source(pod("a", ""), pod("b", "")), store.CopyOptions{})
+	dst := memstore.New()
+	if err := store.Write(t.Context(), dst, pod("a", "1").m); err != nil {
+		t.Fatal(err)
+	}
+	items := []item{pod("a", ""), pod("b", "")}
+	overwrite := store.CopyOptions{Overwrite: true}
+	for _, kind := range []error{store.ErrNoSpace, store.ErrReadOnly, store.ErrClosed, store.ErrLocked, store.ErrUnusable, store.ErrUnavailable} {
+		for _, s := range []store.MetadataStore{failing{dst, kind}, reading{failing{dst, kind}}} {
+			got, _, _, err := copyAll(t, s, source(items...), overwrite)
 			if !errors.Is(err, kind) || len(got) != 0 {
 				t.Errorf("%T %v: got %q, %v", s, kind, got, err)
 			}
 		}
 	}
-	denied := errors.New("permission denied")
-	for _, s := range []store.MetadataStore{failing{dst, denied}, writing{failing{dst, denied}}} {
-		got, _, _, err := copyAll(t, s, source(pod("a", ""), pod("b", "")), store.CopyOptions{})
-		if err != nil || !reflect.DeepEqual(got, []string{"a refused", "b refused"}) {
-			t.Errorf("%T: got %q, %v", s, got, err)
+	denied := &store.Error{Pod: "a", Err: errors.New("permission denied")}
+	for _, read := range []bool{true, false} {
+		inner := memstore.New()
+		if err := store.Write(t.Context(), inner, pod("a", "1").m); err != nil {
+			t.Fatal(err)
+		}
+		s := onePod{denying{inner, denied, read}}
+		for _, s := range []store.MetadataStore{s, batched{s}} {
+			got, _, _, err := copyAll(t, s, source(items...), overwrite)
+			if err != nil || got[0] != "a refused" || got[1] == "b refused" {
+				t.Errorf("read %v: got %q, %v", read, got, err)
+			}
 		}
 	}
-	if _, _, _, err := copyAll(t, failingEdits{failing{dst, store.ErrClosed}}, source(pod("a", "")), store.CopyOptions{}); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("a store that edits several Pods: %v", err)
-	}
-}
-
-// failingEdits is a failing store that edits several Pods at once.
-type failingEdits struct{ failing }
-
-func (s failingEdits) UpdatePods(context.Context, []string, func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	return nil, s.err
 }
 
 // TestCopyCancelled: the source is left, what was reported is stored, and the
@@ -345,9 +475,7 @@ func TestCopyBoundsBatches(t *testing.T) {
 // TestCopyHalvesWhatIsTooLarge: a target with narrow limits gets smaller batches,
 // in order, unless the copy must be one change.
 func TestCopyHalvesWhatIsTooLarge(t *testing.T) {
-	dst, _ := targets["transactions"](t)
-	s := dst.(*counting)
-	s.limit = 3
+	s := &narrow{MetadataStore: memstore.New(), limit: 3}
 	var items []item
 	var want []string
 	for i := range 10 {
@@ -365,7 +493,20 @@ func TestCopyHalvesWhatIsTooLarge(t *testing.T) {
 	if want = append(want, "x refused"); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if len(list(t, s)) != 10 || slices.Max(s.edits) > 3 {
-		t.Errorf("edits had %v Pods, stored are %q", s.edits, list(t, s))
+	if len(list(t, s)) != 10 || len(s.takes) > 5 {
+		t.Errorf("Apply was given %v changes, stored are %q", s.takes, list(t, s))
+	}
+}
+
+// TestCopySourceWithOnePodTwice: the second is compared with the first.
+func TestCopySourceWithOnePodTwice(t *testing.T) {
+	for name, open := range targets {
+		t.Run(name, func(t *testing.T) {
+			dst, _ := open(t)
+			got, _, _, err := copyAll(t, dst, source(pod("a", "1"), pod("b", ""), pod("a", "1"), pod("a", "2")), store.CopyOptions{})
+			if want := []string{"a written", "b written", "a unchanged", "a conflict"}; err != nil || !slices.Equal(got, want) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
 	}
 }

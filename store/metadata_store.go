@@ -141,12 +141,12 @@ type PodUpdater interface {
 }
 
 // BatchWriter is the optional ability of a store that cannot change several Pods at
-// once to write many for less than one [Write] each.
+// once to write many for less than one Apply each.
 type BatchWriter interface {
-	// WriteBatch is [Write] for each element. Each Pod is written whole or not at
-	// all; all that succeeded are durable on return. The result has one error for
-	// each element, nil where it was written.
-	WriteBatch(ctx context.Context, pods []*Metadata) []error
+	// WriteBatch is Apply for each [Put] alone, of the Pod that its metadata names.
+	// Each Pod is written whole or not at all; all that succeeded are durable on
+	// return. The result has one error for each element, nil where it was written.
+	WriteBatch(ctx context.Context, puts []Put) []error
 }
 
 // Rooted is the ability of a backend that keeps its Pods below a directory.

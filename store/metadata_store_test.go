@@ -25,10 +25,10 @@ func (s onePod) Apply(ctx context.Context, changes []store.Change, opts *store.A
 // batched is one that writes many for less.
 type batched struct{ onePod }
 
-func (s batched) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
-	errs := make([]error, len(pods))
-	for i, m := range pods {
-		errs[i] = store.Write(ctx, s, m)
+func (s batched) WriteBatch(ctx context.Context, puts []store.Put) []error {
+	errs := make([]error, len(puts))
+	for i, put := range puts {
+		errs[i] = store.Do(ctx, s, put.Metadata.PodName, put)
 	}
 	return errs
 }

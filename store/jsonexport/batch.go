@@ -189,7 +189,7 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 		if w.dryRun {
 			it.exported, err = w.p.plan(compare, it.pod, b.data)
 		} else {
-			it.staged, err = w.p.stage(compare, it.pod, b.data, !w.syncAll)
+			it.staged, err = w.p.stage(compare, it.m, b.data, !w.syncAll)
 			it.exported = it.temp != ""
 		}
 	}
@@ -240,15 +240,15 @@ func whole(items []batchItem) error {
 // WriteBatch implements [store.BatchWriter]. On Linux, on a local file system,
 // it syncs the whole file system about once for each two thousand Pods; where there
 // are few, or elsewhere, each file.
-func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
-	errs := make([]error, len(pods))
+func (d *Dir) WriteBatch(ctx context.Context, puts []store.Put) []error {
+	errs := make([]error, len(puts))
 	fail := func(from int, err error) []error {
 		for i := range errs[from:] {
 			errs[from+i] = err
 		}
 		return errs
 	}
-	if len(pods) == 0 {
+	if len(puts) == 0 {
 		return errs
 	}
 	p, end, err := d.beginAll(ctx, "write")
@@ -256,7 +256,7 @@ func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 		return fail(0, err)
 	}
 	defer end()
-	w := newBatchWriter(p, "write", len(pods), false)
+	w := newBatchWriter(p, "write", len(puts), false)
 	settle := func(from int, items []batchItem) {
 		for i := range items {
 			errs[from+i] = items[i].err
@@ -265,24 +265,20 @@ func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 	var done []batchItem
 	names := make(map[string]bool)
 	durable, from := 0, 0
-	for from < len(pods) {
+	for from < len(puts) {
 		if err := ctx.Err(); err != nil {
 			fail(from, err)
 			break
 		}
 		var items []batchItem
-		for size := 0; from+len(items) < len(pods) && len(items) < batchPods && size < batchBytes; {
-			m := pods[from+len(items)].Clone()
-			if names[m.PodName] {
+		for size := 0; from+len(items) < len(puts) && len(items) < batchPods && size < batchBytes; {
+			it := putItem(puts[from+len(items)])
+			if names[it.pod] {
 				break
 			}
-			names[m.PodName] = true
-			it := batchItem{pod: m.PodName, m: m}
-			if err := m.Normalize(); err != nil {
-				it.err = named(err, "write")
-			}
+			names[it.pod] = true
 			items = append(items, it)
-			size += len(m.Manifest)
+			size += len(it.m.Manifest)
 		}
 		if len(items) == 0 { // a second version of a Pod follows the first
 			clear(names)
@@ -301,4 +297,19 @@ func (d *Dir) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
 	done, _ = w.finish()
 	settle(durable, done)
 	return errs
+}
+
+// putItem is a put as an item of a batch.
+func putItem(put store.Put) batchItem {
+	var pod string
+	if put.Metadata != nil {
+		pod = put.Metadata.PodName
+	}
+	changes, err := store.Prepare([]store.Change{{Pod: pod, Op: put}})
+	if err != nil {
+		return batchItem{pod: pod, m: new(store.Metadata), err: err}
+	}
+	m := changes[0].Op.(store.Put).Metadata
+	m.Version = nextVersion(nil, changes, pod)
+	return batchItem{pod: pod, m: m}
 }

@@ -66,7 +66,7 @@ func benchDir(b *testing.B, n int) *Dir {
 	for i := range pods {
 		pods[i] = benchPod(i)
 	}
-	for _, err := range d.WriteBatch(b.Context(), pods) {
+	for _, err := range d.WriteBatch(b.Context(), puts(pods...)) {
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -2,6 +2,8 @@ package jsonexport
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"hash/maphash"
 	"io/fs"
@@ -35,22 +37,25 @@ type DirOptions struct {
 //
 // A file is replaced as a whole: temporary file, sync, rename, sync of the
 // directory. Files get mode 0600, directories 0700. A temporary file that a
-// crash left behind never counts; the next Write of its Pod or Delete removes
-// it. Other files are left alone.
+// crash left behind never counts; the next change of its Pod removes it. Other files
+// are left alone.
 //
 // A Pod is a directory with a valid name that has an entry named metadata.json.
 // Links are not followed; a link, pipe, socket, device or directory in place of
 // metadata.json is reported as damaged by Read and neither read nor replaced.
 //
-// Update and Write exclude each other by Pod name within one Dir. Between two
-// Dirs on the same root, or between processes, they do not: a file is always
-// one of the versions that were written, but of two concurrent updates one may
-// be lost. Read does not trust a file that another program is rewriting in
-// place: it returns one version whole, or an error.
+// A Pod's revision is a hash of its file's bytes, without a number: a Pod that is
+// changed and changed back has its former revision again. Its changed time is the
+// file's modification time, its created time is unknown.
 //
-// On Windows directories cannot be synced, so the latest changes may be undone
-// by a loss of power. Where the file system takes two names for the same one, as
-// macOS and Windows do with case, such Pods overwrite each other.
+// Changes exclude each other by Pod name within one Dir. Between two Dirs on the
+// same root, or between processes, they do not: a file is always one of the versions
+// that were written, but of two concurrent changes one may be lost, and a condition
+// may be judged by what another process replaces. Read does not trust a file that
+// another program is rewriting in place: it returns one version whole, or an error.
+//
+// Where the file system takes two names for the same one, as macOS does with case,
+// such Pods overwrite each other.
 type Dir struct {
 	root     string
 	max      int64
@@ -62,6 +67,7 @@ type Dir struct {
 var (
 	_ store.MetadataStore = (*Dir)(nil)
 	_ store.Lister        = (*Dir)(nil)
+	_ store.PartReader    = (*Dir)(nil)
 	_ store.BatchWriter   = (*Dir)(nil)
 	_ store.Rooted        = (*Dir)(nil)
 )
@@ -145,6 +151,11 @@ func (d *Dir) RootDir() string { return d.root }
 // metadata matches [store.ErrCorrupt] and [store.ErrInvalid] and has path, line
 // and column.
 func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
+	return d.ReadPart(ctx, name, store.ReadOptions{})
+}
+
+// ReadPart implements [store.PartReader]. The file is read whole, and judged so.
+func (d *Dir) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	if err := check(ctx, "read", name); err != nil {
 		return nil, err
 	}
@@ -155,7 +166,23 @@ func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
 	defer p.close()
 	b := newBuffers()
 	defer b.release()
-	return read(p, b, "read", name)
+	m, err := read(p, b, "read", name)
+	return part(m, opts), err
+}
+
+// part leaves out of a Pod what is not wanted.
+func part(m *store.Metadata, opts store.ReadOptions) *store.Metadata {
+	if m == nil {
+		return nil
+	}
+	if opts.OmitManifest {
+		m.Manifest = nil
+	}
+	if opts.OmitReclaimed {
+		m.Reclaimed = nil
+	}
+	m.Omitted = opts
+	return m
 }
 
 // check judges a Pod's name and the context before work starts.
@@ -172,8 +199,9 @@ func check(ctx context.Context, op, name string) error {
 
 // read loads one Pod and words its errors as a store does.
 func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
-	m, _, _, err := p.load(b, name)
+	m, data, _, err := p.load(b, name)
 	if err == nil {
+		m.Version.Revision = revisionOf(data)
 		return m, nil
 	}
 	var e *store.Error
@@ -185,6 +213,12 @@ func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
 		e.Kind, e.Err = store.ErrCorrupt, unreadable(e.Reason())
 	}
 	return nil, e
+}
+
+// revisionOf is the revision of a Pod whose file has these bytes.
+func revisionOf(data []byte) store.Revision {
+	sum := sha256.Sum256(data)
+	return store.Revision{Digest: binary.BigEndian.Uint64(sum[:])}
 }
 
 // List implements [store.MetadataStore]. Files, directories without an entry
@@ -249,10 +283,7 @@ func (d *Dir) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 			if errors.Is(err, store.ErrNotFound) {
 				continue // deleted meanwhile
 			}
-			if m != nil && opts.OmitManifest {
-				m.Manifest = nil
-			}
-			if !yield(m, err) {
+			if !yield(part(m, opts), err) {
 				return
 			}
 		}

@@ -112,7 +112,7 @@ func TestDirReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, updateErr := d.Update(t.Context(), "p", func(*store.Metadata) error { panic("called") })
-	for _, err := range append(d.WriteBatch(t.Context(), []*store.Metadata{m}),
+	for _, err := range append(d.WriteBatch(t.Context(), puts(m)),
 		store.Write(t.Context(), d, m), store.Do(t.Context(), d, "p", store.Delete{}), updateErr) {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("got %v", err)
@@ -217,7 +217,7 @@ func TestDirLeftovers(t *testing.T) {
 	}
 	root := tree(t, files)
 	d := openDir(t, root)
-	if err := store.Write(t.Context(), d, &store.Metadata{PodName: "a"}); err != nil {
+	if err := store.Do(t.Context(), d, "a", store.AddPeer{PodName: "p"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"b", "c", "d"} {
@@ -262,7 +262,7 @@ func TestDirRootVanishes(t *testing.T) {
 	if listErr == nil || allErr == nil {
 		t.Errorf("list: %v, all: %v", listErr, allErr)
 	}
-	if err := d.WriteBatch(t.Context(), []*store.Metadata{{PodName: "p"}})[0]; err == nil {
+	if err := d.WriteBatch(t.Context(), puts(&store.Metadata{PodName: "p"}))[0]; err == nil {
 		t.Error("batch succeeded")
 	}
 }
@@ -289,7 +289,7 @@ func TestDirSizeLimit(t *testing.T) {
 		if taken > 12<<20 {
 			t.Errorf("%s: %d bytes were allocated", name, taken)
 		}
-		if err := d.WriteBatch(t.Context(), []*store.Metadata{m})[0]; !errors.Is(err, store.ErrInvalid) {
+		if err := d.WriteBatch(t.Context(), puts(m))[0]; !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s in a batch: %v", name, err)
 		}
 	}
@@ -314,6 +314,13 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
+func puts(pods ...*store.Metadata) (puts []store.Put) {
+	for _, m := range pods {
+		puts = append(puts, store.Put{Metadata: m})
+	}
+	return puts
+}
+
 func TestDirWriteBatch(t *testing.T) {
 	for _, syncAll := range []bool{true, false} {
 		t.Run(map[bool]string{true: "file system", false: "each file"}[syncAll], func(t *testing.T) {
@@ -331,7 +338,7 @@ func TestDirWriteBatch(t *testing.T) {
 			for i := range 200 {
 				pods = append(pods, &store.Metadata{PodName: "many-" + strings.Repeat("i", i%50) + string(rune('a'+i/50))})
 			}
-			errs := d.WriteBatch(t.Context(), pods)
+			errs := d.WriteBatch(t.Context(), puts(pods...))
 			for i, kind := range map[int]error{2: store.ErrExists, 3: store.ErrExists, 4: store.ErrInvalidName, 5: store.ErrInvalid} {
 				if !errors.Is(errs[i], kind) {
 					t.Errorf("%s: %v, want %v", pods[i].PodName, errs[i], kind)
@@ -352,7 +359,7 @@ func TestDirWriteBatch(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if err := d.WriteBatch(ctx, pods[:1])[0]; !errors.Is(err, context.Canceled) {
+			if err := d.WriteBatch(ctx, puts(pods[0]))[0]; !errors.Is(err, context.Canceled) {
 				t.Errorf("cancelled: %v", err)
 			}
 		})

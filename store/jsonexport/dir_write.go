@@ -8,7 +8,9 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"time"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -71,18 +73,100 @@ func (d *Dir) begin(ctx context.Context, op, name string) (p *podFiles, end func
 	return p, func() { p.close(); unlock() }, nil
 }
 
-// Write implements [store.MetadataStore].
-func (d *Dir) Write(ctx context.Context, m *store.Metadata) error {
-	p, end, err := d.begin(ctx, "write", m.PodName)
+// Apply implements [store.MetadataStore] for changes of one Pod, but for
+// [store.Remove], and without a request ID; for others the error matches
+// [errors.ErrUnsupported]. Deleting removes the Pod's metadata.json, temporary files
+// of this package, and then the directory if nothing else is in it.
+func (d *Dir) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	const op = "apply"
+	changes, err := store.Prepare(changes)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if opts == nil {
+		opts = new(store.ApplyOptions)
+	}
+	if err := d.supports(changes, opts); err != nil {
+		return nil, &store.Error{Op: op, Pod: changes[0].Pod, Path: d.root, Err: err}
+	}
+	name := changes[0].Pod
+	p, end, err := d.begin(ctx, op, name)
+	if err != nil {
+		return nil, err
 	}
 	defer end()
-	c := m.Clone()
-	if err := c.Normalize(); err != nil {
-		return named(err, "write")
+	m, err := p.apply(op, name, changes)
+	if err != nil {
+		return nil, err
 	}
-	return p.write("write", c)
+	applied := make([]store.Applied, len(changes))
+	for i := range applied {
+		applied[i].Pod = name
+		if m != nil {
+			applied[i].Version = m.Version
+		}
+		if opts.Metadata {
+			applied[i].Metadata = m
+		}
+	}
+	return applied, nil
+}
+
+// supports refuses what a directory cannot do.
+func (d *Dir) supports(changes []store.Change, opts *store.ApplyOptions) error {
+	if opts.ID != (store.RequestID{}) {
+		return fmt.Errorf("a directory keeps no request IDs: %w", errors.ErrUnsupported)
+	}
+	for _, c := range changes {
+		if _, ok := c.Op.(store.Remove); ok {
+			return fmt.Errorf("a directory cannot remove a Pod together with the references to it, use delete: %w", errors.ErrUnsupported)
+		}
+		if c.Pod != changes[0].Pod {
+			return fmt.Errorf("a directory takes changes of one Pod at a time: %w", errors.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// apply makes changes of one Pod and returns what it is then, nil where it is not.
+func (p *podFiles) apply(op, name string, changes []store.Change) (*store.Metadata, error) {
+	b := newBuffers()
+	defer b.release()
+	before, damaged := map[string]*store.Metadata{}, map[string]error{}
+	was, err := read(p, b, op, name)
+	switch {
+	case err == nil:
+		before[name] = was
+	case !errors.Is(err, store.ErrNotFound):
+		damaged[name] = err
+	}
+	after, err := store.Evaluate(changes, before, damaged)
+	if err != nil {
+		return nil, err
+	}
+	m := after[name]
+	switch {
+	case m == nil && !slices.ContainsFunc(changes, func(c store.Change) bool { return c.Op == store.Delete{} }):
+		return nil, nil
+	case m == nil:
+		// Also where there was no Pod: a crash may have left something.
+		if err := p.remove(name); err != nil {
+			return nil, &store.Error{Op: op, Pod: name, Path: p.file(name), Kind: kindOf(err), Err: err}
+		}
+		return nil, nil
+	case was != nil && m.Equal(was):
+		return was, nil
+	}
+	m.Version = nextVersion(was, changes, name)
+	if err := p.write(op, m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// nextVersion is what is known of a Pod after changes, without its revision.
+func nextVersion(was *store.Metadata, changes []store.Change, name string) store.Version {
+	return store.Version{Changed: store.NextVersion(was, changes, name, time.Now()).Changed}
 }
 
 // named sets the operation of a *store.Error that has none.
@@ -119,27 +203,14 @@ func (d *Dir) Update(ctx context.Context, name string, edit func(*store.Metadata
 		return nil, named(err, "update")
 	}
 	if old != nil && m.Equal(old) {
+		m.Version = old.Version
 		return m, nil
 	}
+	m.Version = nextVersion(old, nil, name)
 	if err := p.write("update", m); err != nil {
 		return nil, err
 	}
 	return m, nil
-}
-
-// Delete implements [store.MetadataStore]. It removes the Pod's metadata.json,
-// temporary files of this package, and then the directory if nothing else is in
-// it.
-func (d *Dir) Delete(ctx context.Context, name string) error {
-	p, end, err := d.begin(ctx, "delete", name)
-	if err != nil {
-		return err
-	}
-	defer end()
-	if err := p.remove(name); err != nil {
-		return &store.Error{Op: "delete", Pod: name, Path: p.file(name), Kind: kindOf(err), Err: err}
-	}
-	return nil
 }
 
 // remove removes a Pod durably.
@@ -186,7 +257,8 @@ func (f folder) removeTemps(path string) error {
 	return nil
 }
 
-// write replaces a Pod's file by m, which is in normal form, durably.
+// write replaces a Pod's file by m, which is in normal form, durably and with its
+// changed time, and sets its revision.
 func (p *podFiles) write(op string, m *store.Metadata) error {
 	fail := func(err error) error { return p.writeError(op, m.PodName, err) }
 	b := newBuffers()
@@ -198,11 +270,12 @@ func (p *podFiles) write(op string, m *store.Metadata) error {
 	// Another process may remove the directory or the temporary file meanwhile.
 	for range attempts {
 		var s staged
-		if s, err = p.stage(nil, m.PodName, b.data, true); err == nil {
+		if s, err = p.stage(nil, m, b.data, true); err == nil {
 			if s.newFile {
 				err = p.root.sync()
 			}
 			if err = p.finish(s, err, true); err == nil {
+				m.Version.Revision = revisionOf(b.data)
 				return nil
 			}
 		}
@@ -240,9 +313,11 @@ type staged struct {
 	newDir  bool   // its directory was created
 }
 
-// stage writes a Pod's new file under a temporary name, and syncs it if asked
-// to. With b, a file that has this content already stays.
-func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s staged, err error) {
+// stage writes a Pod's new file, with these bytes and its changed time, under a
+// temporary name, and syncs it if asked to. With b, a file that has this content
+// already stays.
+func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) (s staged, err error) {
+	pod := m.PodName
 	s = staged{pod: pod}
 	switch err := p.root.mkdir(pod); {
 	case err == nil:
@@ -269,7 +344,7 @@ func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s stag
 		}
 	}
 	s.temp = fmt.Sprintf("%s%016x", tempPrefix, rand.Uint64())
-	if err := dir.writeFile(s.temp, data, sync); err != nil {
+	if err := dir.writeFile(s.temp, data, m.Version.Changed, sync); err != nil {
 		_ = dir.remove(s.temp)
 		if s.newDir {
 			_ = p.root.removeDir(pod)
@@ -315,13 +390,14 @@ func (f folder) syncFile(name string) error {
 	return errors.Join(r.sync(), f.sync())
 }
 
-// writeFile creates a file.
-func (f folder) writeFile(name string, data []byte, sync bool) error {
+// writeFile creates a file, modified at a time if it is not zero.
+func (f folder) writeFile(name string, data []byte, modified time.Time, sync bool) error {
 	w, err := f.create(name)
 	if err != nil {
 		return err
 	}
 	_, err = w.Write(data)
+	f.setModified(name, modified)
 	if err == nil && sync {
 		err = w.Sync()
 	}

@@ -41,8 +41,9 @@ type ExportOptions struct {
 // root where it is missing. At any moment, also after a kill or a loss of power,
 // each file is the old one or the new one, whole; when Export returns, everything
 // that it reported is durable. Running it again after an interruption leads to
-// the same directory as one clean run. Files get mode 0600 and directories 0700;
-// other files are left alone. A Pod that cannot be written, such as one with a
+// the same directory as one clean run. Files get mode 0600, directories 0700, and
+// as modification time the changed time of their Pod, where that is known; other files
+// are left alone. A Pod that cannot be written, such as one with a
 // link in the place of its directory, is refused and the others go on.
 //
 // On Linux a root that is missing, for 32 Pods or more, is written beside its place,

@@ -31,7 +31,7 @@ func bothSyncs(t *testing.T, test func(t *testing.T)) {
 func filled(t testing.TB, pods ...*store.Metadata) *Dir {
 	t.Helper()
 	d := openDir(t, filepath.Join(t.TempDir(), "src"))
-	if err := errors.Join(d.WriteBatch(t.Context(), pods)...); err != nil {
+	if err := errors.Join(d.WriteBatch(t.Context(), puts(pods...))...); err != nil {
 		t.Fatal(err)
 	}
 	return d

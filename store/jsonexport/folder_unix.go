@@ -107,6 +107,18 @@ func (f folder) mkdir(name string) error {
 	return uninterrupted(func() error { return unix.Mkdirat(f.fd, name, 0o700) })
 }
 
+// setModified says of an entry when it was modified, if t is not zero. Where the file
+// system refuses, that stays the moment of the write.
+func (f folder) setModified(name string, t time.Time) {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil || t.IsZero() {
+		return
+	}
+	_ = uninterrupted(func() error {
+		return unix.UtimesNanoAt(f.fd, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
 func (f folder) rename(from, to string) error {
 	return uninterrupted(func() error { return unix.Renameat(f.fd, from, f.fd, to) })
 }

@@ -16,8 +16,8 @@ type ImportOptions struct {
 	Overwrite bool
 	// Strict imports all Pods or, when one is refused or in conflict, none, in one
 	// transaction. Everything is parsed first and held in memory. Where nothing
-	// was imported, only what prevented it is reported. dst must be a
-	// [store.PodUpdater], or the error matches [errors.ErrUnsupported].
+	// was imported, only what prevented it is reported. Where dst cannot change
+	// several Pods at once the error matches [errors.ErrUnsupported].
 	Strict bool
 	// DryRun finds out and reports what would happen and writes nothing.
 	DryRun bool
@@ -41,7 +41,7 @@ type ImportOptions struct {
 // The directory is only read. Another program may be writing it: a file is taken
 // only as one version whole, and one that is empty or does not parse and was
 // modified less than 2 s ago is read again, all such files together in one last
-// pass of at most 2 s.
+// pass of at most 2 s. A Pod's changed time is when its file was modified.
 //
 // Pods are written in batches, each durable before it is reported. Interrupted
 // or killed at any moment, running Import again leads to the same state as one

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/memstore"
 )
 
 // result is what is expected of one Result.
@@ -220,7 +221,7 @@ func TestImportReadsYoungFilesAgain(t *testing.T) {
 	got := map[string]Result{}
 	keep := collect(t, got)
 	// When the first batch is full, the files that come first have been read.
-	late := whenRead{stores["dir"](t), sync.OnceFunc(func() {
+	late := whenListed{memstore.New(), sync.OnceFunc(func() {
 		for _, name := range []string{"a-late", "a-half"} {
 			if err := os.WriteFile(filepath.Join(root, name, fileName), []byte(minimal(name)), 0o600); err != nil {
 				t.Error(err)
@@ -241,13 +242,13 @@ func TestImportReadsYoungFilesAgain(t *testing.T) {
 	}
 }
 
-// whenRead calls a function before every Read.
-type whenRead struct {
+// whenListed calls a function before every List, which a copy begins with.
+type whenListed struct {
 	store.MetadataStore
 	call func()
 }
 
-func (s whenRead) Read(ctx context.Context, name string) (*store.Metadata, error) {
+func (s whenListed) List(ctx context.Context) ([]string, error) {
 	s.call()
-	return s.MetadataStore.Read(ctx, name)
+	return s.MetadataStore.List(ctx)
 }

@@ -111,7 +111,10 @@ func (p *podFiles) file(pod string) string { return filepath.Join(p.path, pod, f
 func (p *podFiles) dir(pod string) string  { return filepath.Join(p.path, pod) }
 
 // buffers are what one goroutine reads into.
-type buffers struct{ data, again []byte }
+type buffers struct {
+	data, again []byte
+	modified    time.Time // when the file in data was
+}
 
 // keepBytes is how large a buffer may be that is kept for the next use.
 const keepBytes = 256 << 10
@@ -129,7 +132,7 @@ func (b *buffers) release() {
 
 // load reads and decodes a Pod's file. name must be valid. young says that it
 // failed and may not when the file is read again, because it was modified just
-// now. data are the file's bytes, valid until the
+// now. The Pod has its changed time. data are the file's bytes, valid until the
 // buffers are used again. The error is errNoPod or a *store.Error without Op.
 func (p *podFiles) load(b *buffers, name string) (m *store.Metadata, data []byte, young bool, err error) {
 	data, fresh, err := p.read(b, name)
@@ -145,7 +148,17 @@ func (p *podFiles) load(b *buffers, name string) (m *store.Metadata, data []byte
 		whole := errors.As(err, new(*podjson.NameError))
 		return nil, nil, fresh && !whole, err
 	}
+	m.Version.Changed = changedTime(b.modified)
 	return m, data, false, nil
+}
+
+// changedTime is a file's time as a Pod's: none where it is the beginning of 1970 or
+// before, which tools write that know none.
+func changedTime(modified time.Time) time.Time {
+	if modified.Unix() <= 0 {
+		return time.Time{}
+	}
+	return modified.UTC().Truncate(time.Millisecond)
 }
 
 // read reads a Pod's file whole, as it was at one moment.
@@ -222,6 +235,7 @@ func (b *buffers) readStable(f file, limit int64) (data []byte, fresh bool, err 
 			return nil, fresh, err
 		}
 		if after.same(before) && int64(len(b.data)) == before.size && (!fresh || bytes.Equal(b.data, b.again)) {
+			b.modified = before.modified
 			return b.data, fresh, nil
 		}
 		fresh = true

@@ -154,7 +154,7 @@ func TestDirPowerLoss(t *testing.T) {
 	_, err = s.Update(t.Context(), "b", func(*store.Metadata) error { return nil })
 	check("Update of a missing Pod", err)
 	want["c/metadata.json"], want["d/metadata.json"] = minimal("c"), minimal("d")
-	check("WriteBatch", errors.Join(s.WriteBatch(t.Context(), []*store.Metadata{{PodName: "c"}, {PodName: "d"}})...))
+	check("WriteBatch", errors.Join(s.WriteBatch(t.Context(), puts(&store.Metadata{PodName: "c"}, &store.Metadata{PodName: "d"}))...))
 	delete(want, "c/metadata.json")
 	check("Delete", store.Do(t.Context(), s, "c", store.Delete{}))
 	put(t, filepath.Join(root, "d", "notes"), "n")

@@ -133,7 +133,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 		t.Errorf("verify: %v, %v", r.Counts, err)
 	}
 	for op, err := range map[string]error{
-		"write": store.Write(t.Context(), d, many(2)[1]), "replace": store.Write(t.Context(), d, many(1)[0]), "delete": store.Do(t.Context(), d, "pod-00000", store.Delete{}),
+		"write": store.Write(t.Context(), d, many(2)[1]), "replace": store.Do(t.Context(), d, "pod-00000", store.AddPeer{PodName: "p"}), "delete": store.Do(t.Context(), d, "pod-00000", store.Delete{}),
 	} {
 		if !errors.Is(err, store.ErrReadOnly) {
 			t.Errorf("%s: %v", op, err)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -184,7 +185,7 @@ func (w *treeWriter) begin(it *batchItem) error {
 // finishPod writes a Pod's file.
 func (w *treeWriter) finishPod(b *buffers, it *batchItem) (err error) {
 	if b.data, err = w.p.render(b.data[:0], it.m); err == nil {
-		err = w.p.root.writeBelow(it.pod, fileName, b.data)
+		err = w.p.root.writeBelow(it.pod, fileName, b.data, it.m.Version.Changed)
 	}
 	if err != nil {
 		_ = w.p.root.removeDir(it.pod)
@@ -262,9 +263,9 @@ func (w *treeWriter) discard() {
 	w.temp = ""
 }
 
-// writeBelow creates {dir}/{name} with mode 0600, in one call where the kernel can be
-// told not to follow a link in the place of dir.
-func (f folder) writeBelow(dir, name string, data []byte) error {
+// writeBelow creates {dir}/{name} with mode 0600, modified at a time if it is not zero,
+// in one call where the kernel can be told not to follow a link in the place of dir.
+func (f folder) writeBelow(dir, name string, data []byte, modified time.Time) error {
 	how := unix.OpenHow{
 		Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC, Mode: 0o600,
 		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
@@ -280,7 +281,7 @@ func (f folder) writeBelow(dir, name string, data []byte) error {
 			return err
 		}
 		defer sub.close()
-		return sub.writeFile(name, data, false)
+		return sub.writeFile(name, data, modified, false)
 	}
 	if err != nil {
 		return err
@@ -296,6 +297,7 @@ func (f folder) writeBelow(dir, name string, data []byte) error {
 	if cerr := unix.Close(fd); err == nil {
 		err = cerr
 	}
+	f.setModified(dir+"/"+name, modified)
 	if err != nil {
 		_ = f.remove(dir + "/" + name)
 	}

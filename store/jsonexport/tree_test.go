@@ -88,8 +88,10 @@ func (h held) Read(_ context.Context, name string) (*store.Metadata, error) {
 	return nil, store.ErrNotFound
 }
 
-func (h held) Write(context.Context, *store.Metadata) error { return store.ErrReadOnly }
-func (h held) Delete(context.Context, string) error         { return store.ErrReadOnly }
+func (h held) Apply(context.Context, []store.Change, *store.ApplyOptions) ([]store.Applied, error) {
+	return nil, store.ErrReadOnly
+}
+
 func (h held) Update(context.Context, string, func(*store.Metadata) error) (*store.Metadata, error) {
 	return nil, store.ErrReadOnly
 }

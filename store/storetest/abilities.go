@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"podstore/store"
 )
@@ -67,12 +68,31 @@ var writeBatchTests = skipping("the store writes no batches", func(s *subject) b
 		scribble(m)
 		s.expect(before)
 	}},
+	{"takes the changed time of a put", func(s *subject) {
+		long := time.UnixMilli(1_600_000_000_123).UTC()
+		errs := s.MetadataStore.(store.BatchWriter).WriteBatch(background, []store.Put{{Metadata: full("a"), Changed: long}})
+		if len(errs) != 1 || errs[0] != nil {
+			s.Fatalf("WriteBatch: %v", errs)
+		}
+		if m, err := s.Read(background, "a"); err != nil || !m.Version.Changed.IsZero() && !m.Version.Changed.Equal(long) {
+			s.Errorf("the Pod changed at %v, expected %v; %v", m.Version.Changed, long, err)
+		}
+	}},
 })
+
+// puts are what a batch is of.
+func puts(pods ...*store.Metadata) []store.Put {
+	var puts []store.Put
+	for _, m := range pods {
+		puts = append(puts, store.Put{Metadata: m})
+	}
+	return puts
+}
 
 // writeBatch writes a batch and compares the errors; nil expects none.
 func (s *subject) writeBatch(pods []*store.Metadata, want []error) {
 	s.Helper()
-	errs := s.MetadataStore.(store.BatchWriter).WriteBatch(background, pods)
+	errs := s.MetadataStore.(store.BatchWriter).WriteBatch(background, puts(pods...))
 	if len(errs) != len(pods) {
 		s.Fatalf("WriteBatch of %d Pods returned %d errors", len(pods), len(errs))
 	}
@@ -208,7 +228,7 @@ var snapshotTests = skipping("the store takes no snapshots", func(s *subject) bo
 					})
 				}
 				if b, ok := snap.MetadataStore.(store.BatchWriter); ok {
-					changes["WriteBatch"] = errors.Join(b.WriteBatch(background, []*store.Metadata{minimal("agent")})...)
+					changes["WriteBatch"] = errors.Join(b.WriteBatch(background, puts(minimal("agent")))...)
 				}
 				for method, err := range changes {
 					s.is(method+" on a snapshot", err, store.ErrReadOnly)

@@ -56,7 +56,7 @@ func (s *subject) byName() map[string]func(ctx context.Context, name string) err
 	}
 	if b, ok := s.MetadataStore.(store.BatchWriter); ok {
 		calls["WriteBatch"] = func(ctx context.Context, name string) error {
-			errs := b.WriteBatch(ctx, []*store.Metadata{{PodName: name, Peers: []store.Peer{{PodName: "new"}}}})
+			errs := b.WriteBatch(ctx, puts(&store.Metadata{PodName: name, Peers: []store.Peer{{PodName: "new"}}}))
 			if len(errs) != 1 {
 				s.Fatalf("WriteBatch of one Pod returned %d errors", len(errs))
 			}

@@ -20,7 +20,7 @@ type faultyStore struct {
 	delete     func(ctx context.Context, name string) error
 	update     func(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error)
 	updatePods func(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error)
-	writeBatch func(ctx context.Context, pods []*store.Metadata) []error
+	writeBatch func(ctx context.Context, puts []store.Put) []error
 	all        func(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error]
 	snapshot   func(ctx context.Context) (store.MetadataStore, io.Closer, error)
 	root       string
@@ -137,11 +137,11 @@ func (f *faultyStore) UpdatePods(ctx context.Context, names []string, edit func(
 	return f.ableStore.UpdatePods(ctx, names, edit)
 }
 
-func (f *faultyStore) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
+func (f *faultyStore) WriteBatch(ctx context.Context, puts []store.Put) []error {
 	if f.writeBatch != nil {
-		return f.writeBatch(ctx, pods)
+		return f.writeBatch(ctx, puts)
 	}
-	return f.ableStore.WriteBatch(ctx, pods)
+	return f.ableStore.WriteBatch(ctx, puts)
 }
 
 func (f *faultyStore) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {

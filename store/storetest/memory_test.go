@@ -238,10 +238,10 @@ func (a ableStore) UpdatePods(ctx context.Context, names []string, edit func([]*
 	return a.updatePods(ctx, names, edit)
 }
 
-func (a ableStore) WriteBatch(ctx context.Context, pods []*store.Metadata) []error {
-	errs := make([]error, len(pods))
-	for i, m := range pods {
-		errs[i] = store.Write(ctx, a, m)
+func (a ableStore) WriteBatch(ctx context.Context, puts []store.Put) []error {
+	errs := make([]error, len(puts))
+	for i, put := range puts {
+		errs[i] = store.Do(ctx, a, put.Metadata.PodName, put)
 	}
 	return errs
 }

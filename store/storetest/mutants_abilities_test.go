@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
+	"time"
 
 	"podstore/store"
 )
@@ -215,10 +217,10 @@ var abilityMutants = []mutant{
 		}
 	}},
 	{"a batch ends at the first error", "WriteBatch/refuses one and writes the others", func(f *faultyStore) {
-		f.writeBatch = func(ctx context.Context, pods []*store.Metadata) []error {
-			errs := make([]error, len(pods))
-			for i, m := range pods {
-				if errs[i] = store.Write(ctx, f.ableStore, m); errs[i] != nil {
+		f.writeBatch = func(ctx context.Context, puts []store.Put) []error {
+			errs := make([]error, len(puts))
+			for i, put := range puts {
+				if errs[i] = store.Do(ctx, f.ableStore, put.Metadata.PodName, put); errs[i] != nil {
 					break
 				}
 			}
@@ -226,12 +228,20 @@ var abilityMutants = []mutant{
 		}
 	}},
 	{"a batch writes a Pod once", "WriteBatch/writes a Pod that comes twice in order", func(f *faultyStore) {
-		f.writeBatch = func(ctx context.Context, pods []*store.Metadata) []error {
-			errs := make([]error, len(pods))
-			for i := range pods {
-				errs[len(pods)-1-i] = store.Write(ctx, f.ableStore, pods[len(pods)-1-i])
+		f.writeBatch = func(ctx context.Context, puts []store.Put) []error {
+			errs := make([]error, len(puts))
+			for i, put := range slices.Backward(puts) {
+				errs[i] = store.Do(ctx, f.ableStore, put.Metadata.PodName, put)
 			}
 			return errs
+		}
+	}},
+	{"a batch forgets the times", "WriteBatch/takes the changed time of a put", func(f *faultyStore) {
+		f.writeBatch = func(ctx context.Context, puts []store.Put) []error {
+			for i := range puts {
+				puts[i].Changed = time.Time{}
+			}
+			return f.ableStore.WriteBatch(ctx, puts)
 		}
 	}},
 	{"a snapshot is the store itself", "Snapshot/holds one moment", func(f *faultyStore) {

@@ -177,7 +177,7 @@ func (r *random) writeMany() {
 		pods = append(pods, r.metadata(r.name()))
 		r.say(" %.20q %s,", pods[len(pods)-1].PodName, r.perhapsSpoil(pods[len(pods)-1]))
 	}
-	errs := b.WriteBatch(background, pods)
+	errs := b.WriteBatch(background, puts(pods...))
 	if len(errs) != len(pods) {
 		r.Fatalf("WriteBatch of %d Pods returned %d errors", len(pods), len(errs))
 	}
