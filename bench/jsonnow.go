@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 func jsonNowCandidate() *candidate {
@@ -64,7 +64,7 @@ func (d *document) metadata() (*store.Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jsonexport.Decode(data)
+	return podjson.Decode(data)
 }
 
 // jsonNow is the directory as it is written today.
@@ -81,7 +81,7 @@ func writeTree(root string, all iter.Seq[*store.Metadata]) error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
-		buf = jsonexport.Append(buf[:0], m)
+		buf = podjson.Append(buf[:0], m)
 		if err := os.WriteFile(filepath.Join(dir, "metadata.json"), buf, 0o600); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 // varied is one of many Pods of different shapes, with a manifest of about 4 KB in
@@ -77,7 +78,7 @@ func TestMoveAround(t *testing.T) {
 	dir, back := t.TempDir(), filepath.Join(t.TempDir(), "back")
 	for i := range n {
 		m := varied(i)
-		content, err := jsonexport.Encode(m)
+		content, err := podjson.Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -75,27 +75,6 @@ func benchDir(b *testing.B, n int) *Dir {
 	return d
 }
 
-func BenchmarkDecode(b *testing.B) {
-	data := Append(nil, benchPod(1))
-	b.SetBytes(int64(len(data)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Decode(data); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkAppend(b *testing.B) {
-	m := benchPod(1)
-	buf := Append(nil, m)
-	b.SetBytes(int64(len(buf)))
-	b.ReportAllocs()
-	for b.Loop() {
-		buf = Append(buf[:0], m)
-	}
-}
-
 func BenchmarkDirRead(b *testing.B) {
 	n := benchPods()
 	d := benchDir(b, n)

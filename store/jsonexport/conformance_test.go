@@ -13,6 +13,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 	"podstore/store/storetest"
 )
 
@@ -77,7 +78,7 @@ func checkLayout(t *testing.T, d *jsonexport.Dir) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		encoded, err := jsonexport.Encode(m)
+		encoded, err := podjson.Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}

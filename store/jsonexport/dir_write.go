@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // lock excludes other changes of a Pod until unlock is called.
@@ -222,20 +223,13 @@ func (p *podFiles) writeError(op, pod string, err error) error {
 	return &store.Error{Op: op, Pod: pod, Path: p.file(pod), Kind: kind, Err: err}
 }
 
-// render is Append, but refuses what would be too large to be read again. A
-// value of many nested containers grows by two orders of magnitude when it is
-// indented, so that is found out before memory is taken for it.
+// render appends a Pod's file, but refuses what would be too large to be read again.
 func (p *podFiles) render(dst []byte, m *store.Metadata) ([]byte, error) {
-	size := valuesSize(m, p.max)
-	if size <= p.max {
-		start := len(dst)
-		dst = Append(dst, m)
-		size = int64(len(dst) - start)
-	}
+	out, size := podjson.AppendMax(dst, m, p.max)
 	if size > p.max {
 		return dst, unreadable(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
 	}
-	return dst, nil
+	return out, nil
 }
 
 // staged is a Pod whose new file is written, under a temporary name.

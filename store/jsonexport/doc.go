@@ -1,8 +1,7 @@
-// Package jsonexport is the JSON side of podstore: the canonical metadata.json,
-// byte for byte as serde_json 1.0.149 prints it, and the directory layout
-// {root}/{pod}/metadata.json.
+// Package jsonexport is the directory layout {root}/{pod}/metadata.json; package
+// podjson is what one such file holds.
 //
-// [Encode] and [Decode] convert one document. [Dir] is the layout as a
+// [Dir] is the layout as a
 // [store.MetadataStore]. [Import] reads a directory into any store, [Export]
 // writes a store out, [Verify] compares the two; all three account for every
 // Pod with one [Result].

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // bothSyncs runs a test with and without syncs of the whole file system.
@@ -318,7 +319,7 @@ func TestExportCancelled(t *testing.T) {
 		}
 		got, want := contents(t, root), map[string]string{}
 		for _, m := range src {
-			want[m.PodName+"/"+fileName] = string(Append(nil, m))
+			want[m.PodName+"/"+fileName] = string(podjson.Append(nil, m))
 		}
 		if len(got) != reported {
 			t.Errorf("%d files, %d reported", len(got), reported)

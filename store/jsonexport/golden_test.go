@@ -1,12 +1,9 @@
 package jsonexport
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"podstore/store"
 )
 
 const golden = "../../testdata/golden"
@@ -33,25 +30,4 @@ func goldenPods(t testing.TB, f func(name string, in, want []byte)) {
 		}
 		f(e.Name(), in, want)
 	}
-}
-
-func TestGoldenDocuments(t *testing.T) {
-	goldenPods(t, func(name string, in, want []byte) {
-		m, err := Decode(in)
-		if want == nil {
-			var e *store.Error
-			if !errors.Is(err, store.ErrInvalid) || !errors.As(err, &e) || e.Line == 0 || e.Column == 0 {
-				t.Errorf("%s: got error %v, want one that matches ErrInvalid, with line and column", name, err)
-			}
-			t.Log(name, err)
-			return
-		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
-		}
-		if got := Append(nil, m); string(got) != string(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
-	})
 }

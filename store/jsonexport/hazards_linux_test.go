@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // hazardTree is a directory in which nearly everything is wrong, and what an
@@ -25,7 +26,7 @@ func hazardTree(t *testing.T, ok, bad Outcome) (root string, want map[string]res
 		"no-pod/x.json": "{}",
 	}
 	good := func(name string) {
-		files[name+"/metadata.json"] = string(Append(nil, &store.Metadata{PodName: name}))
+		files[name+"/metadata.json"] = string(podjson.Append(nil, &store.Metadata{PodName: name}))
 		want[name] = result{outcome: ok}
 	}
 	refuse := func(name, content string, line, column int, reason string) {

@@ -9,6 +9,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/boltstore"
+	"podstore/store/podjson"
 )
 
 // points is how many points of a kind a test visits: few unless PODSTORE_LONG is
@@ -31,7 +32,7 @@ func changing(t *testing.T) (src *Dir, target func() string, want map[string]str
 	src = filled(t, pods...)
 	target = func() string {
 		root := tree(t, map[string]string{
-			"pod-000000/metadata.json": string(Append(nil, pods[0])),
+			"pod-000000/metadata.json": string(podjson.Append(nil, pods[0])),
 			"pod-000001/metadata.json": minimal("pod-000001"),
 			"pod-000002/metadata.json": minimal("pod-000002"), "pod-000002/notes": "mine",
 			"gone/metadata.json": minimal("gone"),

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // fileName is the name of every Pod's file.
@@ -112,6 +113,9 @@ func (p *podFiles) dir(pod string) string  { return filepath.Join(p.path, pod) }
 // buffers are what one goroutine reads into.
 type buffers struct{ data, again []byte }
 
+// keepBytes is how large a buffer may be that is kept for the next use.
+const keepBytes = 256 << 10
+
 var allBuffers = sync.Pool{New: func() any { return new(buffers) }}
 
 func newBuffers() *buffers { return allBuffers.Get().(*buffers) }
@@ -132,11 +136,14 @@ func (p *podFiles) load(b *buffers, name string) (m *store.Metadata, data []byte
 	if err != nil {
 		return nil, nil, fresh, err
 	}
-	m, bad := decode(data, name)
-	if bad != nil {
-		bad.Pod, bad.Path = name, p.file(name)
-		_, whole := bad.Err.(wrongName)
-		return nil, nil, fresh && !whole, bad
+	m, err = podjson.Read(data, name)
+	if err != nil {
+		var bad *store.Error
+		if errors.As(err, &bad) {
+			bad.Pod, bad.Path = name, p.file(name)
+		}
+		whole := errors.As(err, new(*podjson.NameError))
+		return nil, nil, fresh && !whole, err
 	}
 	return m, data, false, nil
 }

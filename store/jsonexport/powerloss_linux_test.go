@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // disk is an ext4 file system of its own that can lose its power.
@@ -78,7 +79,7 @@ func TestExportPowerLoss(t *testing.T) {
 		src := held(many(190))
 		want := map[string]string{}
 		for _, m := range src {
-			want[m.PodName+"/"+fileName] = string(Append(nil, m))
+			want[m.PodName+"/"+fileName] = string(podjson.Append(nil, m))
 		}
 		for _, after := range []int{1, 61, 141, 190} {
 			d := newDisk(t)
@@ -147,7 +148,7 @@ func TestDirPowerLoss(t *testing.T) {
 	want["a/metadata.json"] = minimal("a")
 	check("Write of a new Pod", store.Write(t.Context(), s, &store.Metadata{PodName: "a"}))
 	m := &store.Metadata{PodName: "a", Peers: []store.Peer{{PodName: "b"}}}
-	want["a/metadata.json"] = string(Append(nil, m))
+	want["a/metadata.json"] = string(podjson.Append(nil, m))
 	check("Write over a Pod", store.Write(t.Context(), s, m))
 	want["b/metadata.json"] = minimal("b")
 	_, err = s.Update(t.Context(), "b", func(*store.Metadata) error { return nil })

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // scan reads every Pod of a directory and accounts for every other entry.
@@ -136,11 +137,11 @@ func (s *scan) read(b *buffers, name string) scanned {
 
 // isCanonical reports whether data are the canonical bytes of m.
 func isCanonical(b *buffers, m *store.Metadata, data []byte) bool {
-	const small = 16 << 10
-	if n := int64(len(data)); n > small && valuesSize(m, n) > n {
-		return false // found out without taking memory for it
+	limit := int64(len(data))
+	if limit <= 16<<10 {
+		limit *= 256 // memory that need not be looked at first
 	}
-	b.again = Append(b.again[:0], m)
+	b.again, _ = podjson.AppendMax(b.again[:0], m, limit)
 	return bytes.Equal(b.again, data)
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // version is one of the versions that the other process writes: a whole document
@@ -21,7 +22,7 @@ import (
 func version(pod string, v int) []byte {
 	number := fmt.Appendf(nil, "%d,", v)
 	m := &store.Metadata{PodName: pod, Manifest: append(append([]byte("["), bytes.Repeat(number, 5_000)...), number[0], ']')}
-	return Append(nil, m)
+	return podjson.Append(nil, m)
 }
 
 // rewrite truncates and rewrites every Pod's file until the process is killed,
@@ -110,7 +111,7 @@ func readOften(root string, times int, naive bool) (whole, refused, mixed int, e
 			if data, err = os.ReadFile(filepath.Join(root, "pod", fileName)); err != nil {
 				return 0, 0, 0, err
 			}
-			m, err = Decode(data)
+			m, err = podjson.Decode(data)
 		} else {
 			m, err = d.Read(context.Background(), "pod")
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // newTarget is where an export makes a directory, in one that has something else.
@@ -241,7 +242,7 @@ func TestNewTreePowerLoss(t *testing.T) {
 	src := held(many(190))
 	want := map[string]string{}
 	for _, m := range src {
-		want[m.PodName+"/"+fileName] = string(Append(nil, m))
+		want[m.PodName+"/"+fileName] = string(podjson.Append(nil, m))
 	}
 	for _, after := range []int{1, 61, 141, 190, 191} { // 191: after it has returned
 		setBatch(t, 5) // with syncs meanwhile, but for the last one, where only one counts

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 func TestVerifyTellsEveryDifference(t *testing.T) {
@@ -31,7 +32,7 @@ func TestVerifyTellsEveryDifference(t *testing.T) {
 		"syntax/metadata.json":        "{",
 		"z-only-here/metadata.json":   minimal("z-only-here"),
 	})
-	m, err := Decode([]byte(deep))
+	m, err := podjson.Decode([]byte(deep))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 // request is what becomes of some Pods, together or not at all.
@@ -125,7 +125,7 @@ func (req *request) decode(required []*pod) ([]*store.Metadata, error) {
 		if it.then != thenPut {
 			continue
 		}
-		m, err := jsonexport.Decode(req.documents[i])
+		m, err := podjson.Decode(req.documents[i])
 		if err == nil && m.PodName != it.name {
 			err = &store.Error{Op: "request", Kind: store.ErrInvalid, Line: 1, Err: fmt.Errorf("the document's pod_name is %.300q", m.PodName)}
 		}

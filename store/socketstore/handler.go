@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
 	"podstore/store/jsonvalue"
+	"podstore/store/podjson"
 )
 
 // Store is what can be served: any backend that can edit several Pods at once,
@@ -196,7 +196,7 @@ func (h *handler) one(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	document := jsonexport.Append(nil, m)
+	document := podjson.Append(nil, m)
 	w.Header().Set("ETag", `"`+string(hashOf(document))+`"`)
 	h.send(w, http.StatusOK, jsonType, document)
 	return nil

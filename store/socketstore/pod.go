@@ -4,7 +4,7 @@ import (
 	"bytes"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 // pod is one Pod as it is at some moment, or will be. It is not changed.
@@ -97,6 +97,6 @@ func versionOf(m *store.Metadata) (v version) {
 func canonical(m *store.Metadata, use func(document []byte)) {
 	b := borrow()
 	defer b.giveBack()
-	b.bytes = jsonexport.Append(b.bytes, m)
+	b.bytes = podjson.Append(b.bytes, m)
 	use(b.bytes)
 }

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
 	"podstore/store/jsonvalue"
+	"podstore/store/podjson"
 )
 
 // judge is ValidateName with the operation on the error.
@@ -52,7 +52,7 @@ func (c *Client) read(ctx context.Context, op, name string) (*store.Metadata, ve
 		return nil, absent, err
 	}
 	v := version(strings.Trim(a.header.Get("Etag"), `"`))
-	m, err := jsonexport.Decode(a.body)
+	m, err := podjson.Decode(a.body)
 	if err == nil && (m.PodName != name || !v.valid()) {
 		err = errors.New("the answer is about another Pod, or has no version")
 	}
@@ -160,7 +160,7 @@ func (c *Client) page(ctx context.Context, names []string, opts store.ReadOption
 		}
 		p := podOrError{err: lineError(line)}
 		if p.err == nil {
-			p.m, err = jsonexport.Decode(line)
+			p.m, err = podjson.Decode(line)
 			if err != nil || p.m.PodName != names[len(pods)] {
 				return nil, c.garbled(op, names[len(pods)], err)
 			}

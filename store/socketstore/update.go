@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 // Update edits one Pod: see [store.MetadataStore].
@@ -294,7 +294,7 @@ func parseState(names []string, body []byte, before []*pod) ([]*pod, error) {
 	for line := range lines(body) {
 		if wanted {
 			i := len(pods) - 1
-			m, err := jsonexport.Decode(line)
+			m, err := podjson.Decode(line)
 			if err == nil && m.PodName != names[i] {
 				err = errors.New("it is another Pod's")
 			}

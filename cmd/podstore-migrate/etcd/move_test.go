@@ -15,6 +15,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 // migrate runs the command and returns what it wrote.
@@ -67,7 +68,7 @@ func writeTree(t *testing.T, n int) string {
 			m.Peers = []store.Peer{{PodName: names[i-1]}}
 			m.Children = []store.SpawnedChild{{PodName: names[(i+1)%len(names)], SocketPath: "/run/x", CallbackAddress: "unix:/run/y"}}
 		}
-		content, err := jsonexport.Encode(m)
+		content, err := podjson.Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}

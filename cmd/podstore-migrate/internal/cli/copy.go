@@ -10,6 +10,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 const copyHelp = `Copy reads every Pod of SRC and writes it to DST; both may be of any kind, as in
@@ -190,7 +191,7 @@ func (cp *copying) all(ctx context.Context) iter.Seq2[*store.Metadata, error] {
 // read remembers what was read of a Pod.
 func (cp *copying) read(m *store.Metadata) {
 	if cp.opts.verify && !cp.opts.dryRun {
-		cp.sums[m.PodName] = sha256.Sum256(jsonexport.Append(nil, m))
+		cp.sums[m.PodName] = sha256.Sum256(podjson.Append(nil, m))
 	}
 }
 
@@ -221,7 +222,7 @@ func (cp *copying) verify(ctx context.Context) error {
 		case err != nil:
 			cp.differs(name, "damaged", reason(err))
 			cp.note(exitDamage)
-		case sha256.Sum256(jsonexport.Append(nil, m)) != want:
+		case sha256.Sum256(podjson.Append(nil, m)) != want:
 			cp.differs(name, "differs", "it has other content than what was read from "+cp.from.name())
 		default:
 			*cp.verified++

@@ -13,7 +13,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/boltstore"
-	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 	"podstore/store/socketstore"
 )
 
@@ -24,7 +24,7 @@ func TestCopyKilled(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
 	for i := range n {
 		m := &store.Metadata{PodName: fmt.Sprintf("pod-%04d", i), Manifest: fmt.Appendf(nil, `{"n":%d}`, i)}
-		writeFile(t, filepath.Join(tree, m.PodName, "metadata.json"), string(jsonexport.Append(nil, m)))
+		writeFile(t, filepath.Join(tree, m.PodName, "metadata.json"), string(podjson.Append(nil, m)))
 	}
 	source := filepath.Join(t.TempDir(), "source.db")
 	migrate(t, exitDone, "import", source, tree)

@@ -20,6 +20,7 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 	"podstore/store/socketstore"
 )
 
@@ -99,7 +100,7 @@ func pods(ts *testscript.TestScript, _ bool, args []string) {
 		for i := range n {
 			m.PodName = first + strconv.Itoa(i)
 			ts.Check(os.Mkdir(filepath.Join(dir.RootDir(), m.PodName), 0o700))
-			ts.Check(os.WriteFile(filepath.Join(dir.RootDir(), m.PodName, "metadata.json"), jsonexport.Append(nil, m), 0o600))
+			ts.Check(os.WriteFile(filepath.Join(dir.RootDir(), m.PodName, "metadata.json"), podjson.Append(nil, m), 0o600))
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
 	"podstore/store/jsonvalue"
+	"podstore/store/podjson"
 )
 
 const showHelp = `Show prints one Pod as canonical JSON, the very bytes that export writes to its
@@ -56,7 +56,7 @@ func runShow(ctx context.Context, c *console, db, pod, field string) error {
 }
 
 func (c *console) show(m *store.Metadata, field string) error {
-	doc := jsonexport.Append(nil, m)
+	doc := podjson.Append(nil, m)
 	if field == "" {
 		c.emit(metadataItem{c.head("pod"), m.PodName, doc})
 		c.print("%s", doc)

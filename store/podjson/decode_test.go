@@ -1,4 +1,4 @@
-package jsonexport
+package podjson
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package jsonexport
+package podjson
 
 import (
 	"encoding/hex"
@@ -127,6 +127,22 @@ func appendUUID[ID ~[16]byte](dst []byte, id ID) []byte {
 		from = to
 	}
 	return append(dst, '"')
+}
+
+// AppendMax is [Append] of what takes at most limit bytes. size is what it takes;
+// where that is more than limit, nothing is appended, and size may be less than all
+// of it. A value of many nested containers grows by two orders of magnitude when it
+// is indented, so that is found out before memory is taken for it.
+func AppendMax(dst []byte, m *store.Metadata, limit int64) (out []byte, size int64) {
+	if size = valuesSize(m, limit); size > limit {
+		return dst, size
+	}
+	start := len(dst)
+	out = Append(dst, m)
+	if size = int64(len(out) - start); size > limit {
+		return out[:start], size
+	}
+	return out, size
 }
 
 // valuesSize is how many bytes the manifest and the unknown fields take when

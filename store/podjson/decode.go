@@ -1,4 +1,4 @@
-package jsonexport
+package podjson
 
 import (
 	"bytes"
@@ -31,17 +31,39 @@ func Decode(data []byte) (*store.Metadata, error) {
 	return m, nil
 }
 
-// decode is Decode with an error that has neither Op nor Path. Unless dir is "",
-// the Pod must be named like it.
-func decode(data []byte, dir string) (*store.Metadata, *store.Error) {
+// Read is [Decode] of the file of a Pod, which must be named so: where another name
+// stands there, the error wraps a [*NameError], at the position of that name. It
+// has no operation.
+func Read(data []byte, pod string) (*store.Metadata, error) {
+	m, bad := decode(data, pod)
+	if bad != nil {
+		return nil, bad
+	}
+	return m, nil
+}
+
+// NameError says that a whole document is another Pod's. It matches
+// [store.ErrInvalid].
+type NameError struct{ Found, Want string }
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("pod_name is %.300q, but the directory is named %q; rename the directory or correct pod_name", e.Found, e.Want)
+}
+
+// Is makes it match [store.ErrInvalid].
+func (e *NameError) Is(target error) bool { return target == store.ErrInvalid }
+
+// decode is Decode with an error that has neither Op nor Path. Unless pod is "",
+// the Pod must be named so.
+func decode(data []byte, pod string) (*store.Metadata, *store.Error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
 	d.Scanner, d.m = jsonvalue.NewScanner(data), new(store.Metadata)
 	d.metadata()
 	err := d.End()
-	if err == nil && dir != "" && d.m.PodName != dir {
-		at := d.Errorf(d.nameAt, "pod_name is %.300q, but the directory is named %q; rename the directory or correct pod_name", d.m.PodName, dir)
-		return nil, &store.Error{Line: at.Line, Column: at.Column, Kind: store.ErrInvalid, Err: wrongName(at.Msg)}
+	if err == nil && pod != "" && d.m.PodName != pod {
+		at := d.Errorf(d.nameAt, "")
+		return nil, &store.Error{Line: at.Line, Column: at.Column, Kind: store.ErrInvalid, Err: &NameError{d.m.PodName, pod}}
 	}
 	if err == nil {
 		return d.m, nil
@@ -53,11 +75,6 @@ func decode(data []byte, dir string) (*store.Metadata, *store.Error) {
 	}
 	return nil, bad
 }
-
-// wrongName says that a whole document is another Pod's.
-type wrongName string
-
-func (e wrongName) Error() string { return string(e) }
 
 // decoder reads a document from the first byte to the last. The scanner keeps
 // the first error and does nothing more after it.
