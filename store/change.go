@@ -209,6 +209,13 @@ type RequestID uuid.UUID
 // NewRequestID returns a random ID.
 func NewRequestID() RequestID { return RequestID(uuid.New()) }
 
+// ParseRequestID reads a UUID in the forms of [ParseSessionID]. The error matches
+// [ErrInvalid].
+func ParseRequestID(s string) (RequestID, error) {
+	id, err := parseUUID(s)
+	return RequestID(id), err
+}
+
 // String is the ID as a UUID, lower-case with hyphens.
 func (id RequestID) String() string { return uuid.UUID(id).String() }
 
