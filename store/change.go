@@ -74,14 +74,14 @@ type (
 	// AddChild replaces the first spawned child of that name, drops any others of
 	// it, or appends the child.
 	AddChild struct{ Child SpawnedChild }
-	// RemoveChild drops every spawned child of that name, which may be any string.
+	// RemoveChild drops every spawned child of that name, which may be any UTF-8.
 	RemoveChild struct{ PodName string }
 	// SetPeers replaces the peers. Order and repeated names are kept.
 	SetPeers struct{ Peers []Peer }
 	// AddPeer adds a peer and sorts the list by name. A peer that is there already
 	// changes nothing.
 	AddPeer struct{ PodName string }
-	// RemovePeer drops every peer of that name, which may be any string.
+	// RemovePeer drops every peer of that name, which may be any UTF-8.
 	RemovePeer struct{ PodName string }
 	// Reclaim drops every spawned child that is named in Reclaimed, and appends
 	// Reclaimed to the history, also those that were not outstanding.
@@ -208,6 +208,13 @@ type RequestID uuid.UUID
 
 // NewRequestID returns a random ID.
 func NewRequestID() RequestID { return RequestID(uuid.New()) }
+
+// ParseRequestID reads a UUID in the forms of [ParseSessionID]. The error matches
+// [ErrInvalid].
+func ParseRequestID(s string) (RequestID, error) {
+	id, err := parseUUID(s)
+	return RequestID(id), err
+}
 
 // String is the ID as a UUID, lower-case with hyphens.
 func (id RequestID) String() string { return uuid.UUID(id).String() }

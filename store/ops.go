@@ -180,7 +180,7 @@ func (op AddChild) prepare(pod string) (Op, error) {
 	return AddChild{m.Children[0]}, err
 }
 
-func (op RemoveChild) prepare(string) (Op, error) { return op, nil }
+func (op RemoveChild) prepare(string) (Op, error) { return op, inText(op.PodName) }
 
 func (op SetPeers) prepare(string) (Op, error) {
 	err := validateNames("set peers", op.Peers, peerName)
@@ -189,7 +189,15 @@ func (op SetPeers) prepare(string) (Op, error) {
 
 func (op AddPeer) prepare(string) (Op, error) { return op, ValidateName(op.PodName) }
 
-func (op RemovePeer) prepare(string) (Op, error) { return op, nil }
+func (op RemovePeer) prepare(string) (Op, error) { return op, inText(op.PodName) }
+
+// inText refuses a name that no stored one can be, and that JSON cannot say.
+func inText(name string) error {
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("the name %.80q is not UTF-8", name)
+	}
+	return nil
+}
 
 func (op Reclaim) prepare(pod string) (Op, error) {
 	m := &Metadata{PodName: pod}

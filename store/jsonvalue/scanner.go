@@ -84,6 +84,12 @@ func NewScanner(src []byte) *Scanner {
 	return &Scanner{src: src, limit: MaxDepth}
 }
 
+// NewScannerAround is NewScanner for a text in which documents stand, so many
+// containers deep. Each of them may nest [MaxDepth].
+func NewScannerAround(src []byte, outer int) *Scanner {
+	return &Scanner{src: src, limit: MaxDepth + outer}
+}
+
 // Err returns the first error, a [*SyntaxError], or nil.
 func (s *Scanner) Err() error {
 	if s.err == nil {

@@ -65,15 +65,23 @@ func decode(data []byte, pod string) (*store.Metadata, *store.Error) {
 		at := d.Errorf(d.nameAt, "")
 		return nil, &store.Error{Line: at.Line, Column: at.Column, Kind: store.ErrInvalid, Err: &NameError{d.m.PodName, pod}}
 	}
+	if bad := d.failure(err); bad != nil {
+		return nil, bad
+	}
+	return d.m, nil
+}
+
+// failure is a scanner's error with its position, and nil for nil.
+func (d *decoder) failure(err error) *store.Error {
 	if err == nil {
-		return d.m, nil
+		return nil
 	}
 	bad := &store.Error{Kind: store.ErrInvalid, Err: err}
 	var se *jsonvalue.SyntaxError
 	if errors.As(err, &se) {
 		bad.Line, bad.Column, bad.Err = se.Line, se.Column, errors.New(se.Msg)
 	}
-	return nil, bad
+	return bad
 }
 
 // decoder reads a document from the first byte to the last. The scanner keeps
