@@ -22,6 +22,7 @@ var (
 	_ MetadataStore = (*Combined)(nil)
 	_ Lister        = (*Combined)(nil)
 	_ PartReader    = (*Combined)(nil)
+	_ PartReader    = (*Combined)(nil)
 	_ PodUpdater    = (*Combined)(nil)
 	_ Watcher       = (*Combined)(nil)
 	_ BatchWriter   = (*Combined)(nil)

@@ -119,9 +119,6 @@ type buffers struct {
 // keepBytes is how large a buffer may be that is kept for the next use.
 const keepBytes = 256 << 10
 
-// keepBytes is how large a buffer may be that is kept for the next use.
-const keepBytes = 256 << 10
-
 var allBuffers = sync.Pool{New: func() any { return new(buffers) }}
 
 func newBuffers() *buffers { return allBuffers.Get().(*buffers) }
