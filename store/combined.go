@@ -2,15 +2,17 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
 )
 
 // Combined is one handle over a session log and a metadata store. It delegates
-// both halves, and forwards the optional abilities of the metadata store: where
-// that has none, All falls back to List and Read, WriteBatch to Write, RootDir
-// is "", and UpdatePods and Snapshot give [errors.ErrUnsupported].
+// both halves, and forwards the optional abilities of each: where the metadata
+// store has none, All falls back to List and Read, WriteBatch to Write, RootDir
+// is "", and UpdatePods and Snapshot give [errors.ErrUnsupported], as Follow does
+// where the session log cannot follow.
 type Combined struct {
 	SessionLog
 	MetadataStore
@@ -18,6 +20,7 @@ type Combined struct {
 
 var (
 	_ SessionLog    = (*Combined)(nil)
+	_ Follower      = (*Combined)(nil)
 	_ MetadataStore = (*Combined)(nil)
 	_ Lister        = (*Combined)(nil)
 	_ PodUpdater    = (*Combined)(nil)
@@ -55,6 +58,11 @@ func (c *Combined) Snapshot(ctx context.Context) (MetadataStore, io.Closer, erro
 		return s.Snapshot(ctx)
 	}
 	return nil, nil, &Error{Op: "snapshot", Err: errors.ErrUnsupported}
+}
+
+// Follow follows a segment of the session log, as [Follow] does.
+func (c *Combined) Follow(ctx context.Context, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error] {
+	return Follow(ctx, c.SessionLog, session, segment, n)
 }
 
 // Close closes each half that is an [io.Closer], both in any case, and joins
