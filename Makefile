@@ -2,11 +2,11 @@
 
 GO      ?= go
 FUZZ    ?= 30s
-PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 # The modules that use etcd have nothing of their own for an architecture, and each
 # platform means compiling etcd anew: one of each system.
 ETCD_MODULES = store/etcdstore cmd/podstore-migrate/etcd
-ETCD_PLATFORMS = linux/amd64 darwin/arm64 windows/amd64
+ETCD_PLATFORMS = linux/amd64 darwin/arm64
 
 .PHONY: help
 help: ## list the targets
