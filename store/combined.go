@@ -2,16 +2,17 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
 )
 
 // Combined is one handle over a session log and a metadata store. It delegates
-// both halves, and forwards the optional abilities of the metadata store: where
-// that has none, All falls back to List and Read, ReadPart to Read, WriteBatch to
+// both halves, and forwards the optional abilities of each: where the metadata
+// store has none, All falls back to List and Read, ReadPart to Read, WriteBatch to
 // Apply, RootDir is "", and UpdatePods, Watch and Snapshot give
-// [errors.ErrUnsupported].
+// [errors.ErrUnsupported], as Follow does where the session log cannot follow.
 type Combined struct {
 	SessionLog
 	MetadataStore
@@ -19,9 +20,9 @@ type Combined struct {
 
 var (
 	_ SessionLog    = (*Combined)(nil)
+	_ Follower      = (*Combined)(nil)
 	_ MetadataStore = (*Combined)(nil)
 	_ Lister        = (*Combined)(nil)
-	_ PartReader    = (*Combined)(nil)
 	_ PartReader    = (*Combined)(nil)
 	_ PodUpdater    = (*Combined)(nil)
 	_ Watcher       = (*Combined)(nil)
@@ -69,6 +70,11 @@ func (c *Combined) Snapshot(ctx context.Context) (MetadataStore, io.Closer, erro
 		return s.Snapshot(ctx)
 	}
 	return nil, nil, &Error{Op: "snapshot", Err: errors.ErrUnsupported}
+}
+
+// Follow follows a segment of the session log, as [Follow] does.
+func (c *Combined) Follow(ctx context.Context, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error] {
+	return Follow(ctx, c.SessionLog, session, segment, n)
 }
 
 // Close closes each half that is an [io.Closer], both in any case, and joins

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"time"
 )
 
 // Dangling is a Pod whose active pointer leads nowhere.
@@ -84,4 +86,62 @@ func (d Dangling) segmentExists(ctx context.Context, logs SessionLog) (bool, err
 		err = &Error{Op: "look for the active segment of", Pod: d.Pod, Err: err}
 	}
 	return there, err
+}
+
+// Unreferenced is a session that is no Pod's active one.
+type Unreferenced struct {
+	Session SessionID
+	// Modified is when it was last changed: see [SessionLog.SessionModified].
+	Modified time.Time
+}
+
+// UnreferencedSessions yields the sessions of logs to which no Pod's active
+// pointer leads, newest first. It changes nothing and reads no log.
+//
+// A session that has just begun is unreferenced until its Pod points at it, and
+// one that a Pod has left may still be where another was forked from. So delete
+// none by this alone: look at Modified too.
+//
+// A Pod that cannot be read might point at any of them. It is yielded as an error
+// that names it, as is what else fails, and then no session follows.
+func UnreferencedSessions(ctx context.Context, pods MetadataStore, logs SessionLog) iter.Seq2[Unreferenced, error] {
+	return func(yield func(Unreferenced, error) bool) {
+		// Listed before the Pods are read: a session that is created later and
+		// pointed at must not be taken for one that nobody wants.
+		sessions, err := logs.ListSessions(ctx)
+		if err != nil {
+			yield(Unreferenced{}, err)
+			return
+		}
+		referenced := make(map[SessionID]bool)
+		whole := true
+		for m, err := range All(ctx, pods, ReadOptions{OmitManifest: true}) {
+			if err != nil {
+				whole = false
+				if !yield(Unreferenced{}, err) {
+					return
+				}
+			} else if m.Active != nil {
+				referenced[m.Active.SessionID] = true
+			}
+		}
+		if !whole {
+			return
+		}
+		for _, id := range sessions {
+			if referenced[id] {
+				continue
+			}
+			modified, err := logs.SessionModified(ctx, id)
+			if errors.Is(err, ErrNotFound) {
+				continue // deleted meanwhile
+			}
+			if err != nil && (!yield(Unreferenced{}, err) || ctx.Err() != nil) {
+				return
+			}
+			if err == nil && !yield(Unreferenced{id, modified}, nil) {
+				return
+			}
+		}
+	}
 }

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
+	"time"
 )
 
 // SessionLog keeps the logs of sessions. A session is made of segments; a
@@ -37,6 +39,11 @@ type SessionLog interface {
 	// yields what is there then.
 	ReadAll(ctx context.Context, session SessionID, segment SegmentID) iter.Seq2[json.RawMessage, error]
 
+	// ReadFrom yields what ReadAll yields, without the first n entries; damaged
+	// ones count. Of a segment with no more than n entries it yields nothing. A
+	// negative n is ErrInvalid.
+	ReadFrom(ctx context.Context, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error]
+
 	// ListSessions returns all sessions, newest first.
 	ListSessions(ctx context.Context) ([]SessionID, error)
 
@@ -68,4 +75,41 @@ type SessionLog interface {
 	// AppendTrace adds one trace beside a segment, under the rules of Append. It
 	// neither needs nor creates the segment.
 	AppendTrace(ctx context.Context, session SessionID, segment SegmentID, trace json.RawMessage) error
+
+	// DeleteSession removes a session with its segments and traces, atomically. A
+	// session that does not exist is a success. An append that comes later makes
+	// the session anew.
+	DeleteSession(ctx context.Context, session SessionID) error
+
+	// SessionModified returns when a session was last changed, by the clock of the
+	// log. Each change to its segments and traces moves that time on, reading does
+	// not. A session that does not exist is ErrNotFound.
+	SessionModified(ctx context.Context, session SessionID) (time.Time, error)
+}
+
+// Follower is an ability of a [SessionLog]: to tell of entries as they are
+// appended. Use [Follow].
+type Follower interface {
+	// Follow yields what ReadFrom yields, then waits and yields each entry that is
+	// appended, in order, each once. While it waits it does no work. It holds no lock
+	// in the loop, which may use the log.
+	//
+	// The last that it yields is an error: the context's when that ends; ErrConflict
+	// when the segment was cut or replaced, so that the numbers of its entries mean
+	// something else; ErrNotFound when the segment was deleted. Entries that were
+	// appended shortly before that may not have been yielded. When the loop ends,
+	// nothing is left behind: no goroutine and no open file.
+	Follow(ctx context.Context, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error]
+}
+
+// Follow yields the entries of a segment without the first n, and then each one
+// that is appended: see [Follower]. A log without that ability yields
+// [errors.ErrUnsupported].
+func Follow(ctx context.Context, logs SessionLog, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error] {
+	if f, ok := logs.(Follower); ok {
+		return f.Follow(ctx, session, segment, n)
+	}
+	return func(yield func(json.RawMessage, error) bool) {
+		yield(nil, &Error{Op: "follow", Err: errors.ErrUnsupported})
+	}
 }

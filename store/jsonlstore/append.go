@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"sync"
 
+	"podstore/store"
 	"podstore/store/jsonvalue"
 )
 
@@ -73,24 +74,23 @@ func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
 		}
 	}
 	if f == nil {
-		d, err := s.openSession(s.sessionPath(t.session))
+		d, opened, err := s.openLocked(ctx, t, true)
+		if errors.Is(err, fs.ErrNotExist) {
+			return s.appendFirst(ctx, t, line)
+		}
 		if err != nil {
 			return err
 		}
 		defer d.close()
-		f, err = openLocked(ctx, d, t, true)
-		if errors.Is(err, fs.ErrNotExist) {
-			return s.appendFirst(ctx, t, d, line)
-		}
-		if err == nil {
-			err = s.syncName(t, d, f)
-		}
-		if err != nil {
-			return closeAfter(f, err)
+		f = opened
+		if err := s.syncName(t, d, f); err != nil {
+			f.Close()
+			return err
 		}
 	}
 	if err := s.appendLine(t, f, line); err != nil {
-		return closeAfter(f, err)
+		f.Close()
+		return err
 	}
 	if unlock(f) != nil {
 		f.Close() // which unlocks it
@@ -100,36 +100,17 @@ func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
 	return nil
 }
 
-func closeAfter(f *os.File, err error) error {
-	if f != nil {
-		f.Close()
-	}
-	return err
-}
-
 func (t target) gate() gateKey { return gateKey{t.session, t.name} }
-
-// openSession opens a session's directory, which it creates if need be.
-func (s *Store) openSession(path string) (*dir, error) {
-	d, err := openDir(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return d, err
-	}
-	if err := s.makeDir(path); err != nil {
-		return nil, err
-	}
-	return openDir(path)
-}
 
 // appendFirst makes a file with one line in it, unless another process has made
 // the file meanwhile. There is never one without a line.
-func (s *Store) appendFirst(ctx context.Context, t target, d *dir, line []byte) error {
-	release, err := s.lockDir(ctx, t, d)
+func (s *Store) appendFirst(ctx context.Context, t target, line []byte) error {
+	d, release, err := s.lockSession(ctx, t, true)
 	if err != nil {
 		return err
 	}
 	defer release()
-	f, err := openLocked(ctx, d, t, true)
+	f, err := openLockedIn(ctx, d, t.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.put(t, d, func(w *os.File) error {
 			_, err := w.Write(line)
@@ -168,11 +149,7 @@ func (s *Store) appendLine(t target, f *os.File, line []byte) error {
 	if err != nil {
 		return fmt.Errorf("removing an unfinished entry at the end: %w", stripPath(err))
 	}
-	// On Unix every write goes to the end; Windows cannot open a file for that
-	// and cut it too.
-	if _, err = f.Seek(keep, io.SeekStart); err == nil {
-		_, err = f.Write(line)
-	}
+	_, err = f.Write(line) // the file is open for appending
 	if err == nil && s.sync {
 		err = datasync(f)
 	}
@@ -256,4 +233,10 @@ func (u *undone) forget(key gateKey) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.files, key)
+}
+
+func (u *undone) forgetSession(session store.SessionID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.DeleteFunc(u.files, func(key gateKey, _ undoneFile) bool { return key.session == session })
 }

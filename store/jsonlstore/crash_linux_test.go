@@ -203,7 +203,7 @@ func TestUndoingFails(t *testing.T) {
 func syncCalls(t *testing.T, root, script string) string {
 	t.Helper()
 	log := t.TempDir() + "/strace"
-	cmd := worker(t, root, script, "", "-y", "-o", log, "-e", "trace=write,copy_file_range,fdatasync,fsync,renameat,mkdirat,writev")
+	cmd := worker(t, root, script, "", "-y", "-o", log, "-e", "trace=write,copy_file_range,fdatasync,fsync,renameat,unlinkat,mkdirat,writev")
 	output, err := cmd.Output()
 	if err != nil || len(outcome(output)) != len(scripts[script]("")) {
 		t.Fatalf("%v: %s", err, output)
@@ -224,7 +224,12 @@ func syncCalls(t *testing.T, root, script string) string {
 		switch {
 		case m[1] == "writev":
 			calls.WriteString("ACK\n")
-		case m[1] == "renameat" && strings.Contains(l, segment1.String()), m[1] == "mkdirat" && strings.Contains(l, sessionA.String()):
+		case m[1] == "unlinkat" && strings.Contains(l, "AT_REMOVEDIR"):
+			calls.WriteString("rmdir\n")
+		case m[1] == "unlinkat" && strings.Contains(m[2], ".deleted"):
+			calls.WriteString("unlinkat\n") // in the order of the directory
+		case m[1] == "unlinkat": // of a temporary file that is not there
+		case m[1] == "renameat" && (strings.Contains(l, segment1.String()) || strings.Contains(l, ".deleted")), m[1] == "mkdirat" && strings.Contains(l, sessionA.String()):
 			calls.WriteString(m[1] + "\n")
 		case below:
 			where = strings.NewReplacer(sessionA.String(), "S", segment1.String(), "G").Replace(where)
@@ -248,6 +253,10 @@ func callsOfNew(write, file string) string {
 	return write + "fsync S/." + file + ".tmp\nrenameat\nfsync S\nfsync \nACK\n"
 }
 
+// callsOfDelete are those of the deletion of a session with two files: it has another name on the disk
+// before a file of it goes.
+const callsOfDelete = "renameat\nfsync \nunlinkat\nunlinkat\nrmdir\nACK\n"
+
 // Nothing is acknowledged before it is on the disk.
 func TestSyncsBeforeItAcknowledges(t *testing.T) {
 	toTraces := strings.NewReplacer("G.jsonl", "G.trace.jsonl").Replace
@@ -257,7 +266,9 @@ func TestSyncsBeforeItAcknowledges(t *testing.T) {
 		callsOfNew("copy_file_range S/.G.jsonl.tmp\n", "G.jsonl") + callsOfAppend +
 		callsOfNew("write S/.G.jsonl.tmp\n", "G.jsonl") + callsOfAppend +
 		callsOfUndone +
-		callsOfNew("", "G.jsonl") + callsOfAppend
+		callsOfNew("", "G.jsonl") + callsOfAppend +
+		callsOfDelete +
+		"mkdirat\nfsync \n" + callsOfNew("write S/.G.jsonl.tmp\n", "G.jsonl")
 	if got := syncCalls(t, t.TempDir(), "mixed"); got != want {
 		t.Errorf("calls are\n%s\nwant\n%s", got, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,18 @@ type dir struct {
 // openDir opens a directory. The last component of path must not be a link.
 func openDir(path string) (*dir, error) {
 	return openDirFlags(path, unix.O_NOFOLLOW)
+}
+
+// openDir opens a directory in this one. It must not be a link.
+func (d *dir) openDir(name string) (*dir, error) {
+	fd, err := d.openat(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	switch {
+	case err == nil:
+		return &dir{fd, d.path + "/" + name}, nil
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EMLINK):
+		return nil, &notRegularError{"a directory", "a file or a link"}
+	}
+	return nil, err
 }
 
 // openRoot opens a directory whose path may end in a link.
@@ -129,6 +142,11 @@ func (d *dir) remove(name string) error {
 	return wrap("remove", name, retry(func() error { return unix.Unlinkat(d.fd, name, 0) }))
 }
 
+// removeDir removes an empty directory.
+func (d *dir) removeDir(name string) error {
+	return wrap("remove", name, retry(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) }))
+}
+
 func (d *dir) sync() error {
 	return wrap("sync directory", d.path, retry(func() error { return unix.Fsync(d.fd) }))
 }
@@ -145,27 +163,43 @@ func syncDir(path string) error {
 
 // hasFile reports whether name, which may lead through a directory, is a
 // regular file.
-func (d *dir) hasFile(name string) (bool, error) {
-	var st unix.Stat_t
-	err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
-	if err == unix.ENOENT || err == unix.ENOTDIR {
+func (d *dir) hasFile(name string) (bool, error) { return d.has(name, unix.S_IFREG) }
+
+// hasDir reports whether name is a directory.
+func (d *dir) hasDir(name string) (bool, error) { return d.has(name, unix.S_IFDIR) }
+
+func (d *dir) has(name string, kind uint32) (bool, error) {
+	st, err := d.stat(name)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return false, nil
 	}
-	return err == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG, wrap("stat", name, err)
+	return err == nil && uint32(st.Mode)&unix.S_IFMT == kind, err
 }
 
-// isAt reports whether f is the file at path.
-func isAt(path string, f *os.File) (bool, error) {
-	var st unix.Stat_t
+// stat tells of a name, not of what a link leads to.
+func (d *dir) stat(name string) (st unix.Stat_t, err error) {
+	err = retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return st, wrap("stat", name, err)
+}
+
+// modified is when a file or directory was last changed; "." is this one.
+func (d *dir) modified(name string) (time.Time, error) {
+	st, err := d.stat(name)
+	return time.Unix(st.Mtim.Unix()), err
+}
+
+// isAt reports whether what is open as fd is what stands at path.
+func isAt(path string, fd int) (bool, error) {
+	var st, own unix.Stat_t
 	err := retry(func() error { return unix.Lstat(path, &st) })
-	if err == unix.ENOENT {
+	if err == unix.ENOENT || err == unix.ENOTDIR {
 		return false, nil
 	}
 	if err != nil {
 		return false, wrap("stat", path, err)
 	}
-	id, _, err := identify(f)
-	return err == nil && id == fileID{uint64(st.Dev), uint64(st.Ino)}, err
+	err = retry(func() error { return unix.Fstat(fd, &own) })
+	return err == nil && own.Dev == st.Dev && own.Ino == st.Ino, wrap("stat", path, err)
 }
 
 // fileID tells two files of one machine apart.
@@ -208,6 +242,10 @@ func flock(fd, how int) (bool, error) {
 		return false, nil
 	}
 	return err == nil, wrap("lock", "", err)
+}
+
+func isNotEmpty(err error) bool {
+	return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST)
 }
 
 func isNoSpace(err error) bool {

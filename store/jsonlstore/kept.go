@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"sync"
+
+	"podstore/store"
 )
 
 // kept are files that stay open between appends, without their locks. Opening
@@ -55,6 +57,18 @@ func (k *kept) put(key gateKey, f *os.File) {
 	}
 	k.files[oldest].f.Close()
 	delete(k.files, oldest)
+}
+
+// forget closes the files of a session.
+func (k *kept) forget(session store.SessionID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, at := range k.files {
+		if key.session == session {
+			at.f.Close()
+			delete(k.files, key)
+		}
+	}
 }
 
 // Close closes the files that are kept open, of which there are at most 64. It

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"podstore/store"
 )
@@ -36,6 +38,9 @@ func (s *Store) ListSessions(ctx context.Context) ([]store.SessionID, error) {
 		}
 	}
 	newestFirst(ids)
+	if err := d.refuseAggregate(ids); err != nil {
+		return fail(err)
+	}
 	return ids, nil
 }
 
@@ -45,7 +50,7 @@ func (s *Store) ListSegments(ctx context.Context, session store.SessionID) ([]st
 	if err := ctx.Err(); err != nil {
 		return nil, t.fail(err)
 	}
-	d, err := openDir(t.path())
+	d, err := openSession(t.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -111,7 +116,7 @@ func (s *Store) SessionOf(ctx context.Context, segment store.SegmentID) (store.S
 		if err == nil {
 			// The session itself must not be a link.
 			var session *dir
-			if session, err = openDir(s.sessionPath(id)); err == nil {
+			if session, err = openSession(s.sessionPath(id)); err == nil {
 				session.close()
 				return id, nil
 			}
@@ -121,8 +126,11 @@ func (s *Store) SessionOf(ctx context.Context, segment store.SegmentID) (store.S
 			unread = err
 		}
 	}
+	if unread == nil {
+		unread = d.refuseAggregate(ids)
+	}
 	if unread != nil {
-		return fail(nil, unread)
+		return fail(kindOf(unread), stripPath(unread))
 	}
 	return fail(store.ErrNotFound, errors.New("no session has it"))
 }
@@ -133,7 +141,7 @@ func (s *Store) Exists(ctx context.Context, session store.SessionID, segment sto
 	if err := ctx.Err(); err != nil {
 		return false, t.fail(err)
 	}
-	d, err := openDir(s.sessionPath(session))
+	d, err := openSession(s.sessionPath(session))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -143,6 +151,68 @@ func (s *Store) Exists(ctx context.Context, session store.SessionID, segment sto
 	defer d.close()
 	found, err := d.hasFile(t.name)
 	return found, t.fail(err)
+}
+
+// SessionModified implements [store.SessionLog]: it is when the newest of the
+// session's files was changed, as the file system tells; for a session without
+// any, when its directory was.
+func (s *Store) SessionModified(ctx context.Context, session store.SessionID) (time.Time, error) {
+	t := s.target("look at session", session, "")
+	fail := func(err error) (time.Time, error) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return time.Time{}, &store.Error{Op: t.op, Path: t.path(), Kind: store.ErrNotFound, Err: errors.New("there is no such session")}
+		}
+		return time.Time{}, t.fail(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(err)
+	}
+	d, err := openSession(t.path())
+	if err != nil {
+		return fail(err)
+	}
+	defer d.close()
+	entries, err := d.entries()
+	if err != nil {
+		return fail(err)
+	}
+	var newest time.Time
+	for _, e := range entries {
+		if !isLogName(e.Name()) || !e.Type().IsRegular() {
+			continue
+		}
+		modified, err := d.modified(e.Name())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted meanwhile, or about to be
+		}
+		if err != nil {
+			return fail(err)
+		}
+		if modified.After(newest) {
+			newest = modified
+		}
+	}
+	if newest.IsZero() {
+		if newest, err = d.modified("."); err != nil {
+			return fail(err)
+		}
+	}
+	return newest, nil
+}
+
+// refuseAggregate refuses a root in which one of the directories is no session
+// but a worker of the aggregate layout.
+func (d *dir) refuseAggregate(ids []store.SessionID) error {
+	for _, id := range ids {
+		aggregate, err := d.hasDir(id.String() + "/" + aggregateSession)
+		if err != nil {
+			return err
+		}
+		if aggregate {
+			return fmt.Errorf("%v: %w", id, errAggregate)
+		}
+	}
+	return nil
 }
 
 // sessionNamed reads a UUID in the form in which it names files here, the only

@@ -2,6 +2,8 @@ package jsonlstore
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -89,23 +91,44 @@ func waitLock(ctx context.Context, try func() (bool, error)) error {
 }
 
 // openLocked opens a file of a session and locks it, exclusively for appending
-// and shared for reading. A file that was replaced while it waited is given up
-// for the one that took its place. The caller has the file's gate.
-func openLocked(ctx context.Context, d *dir, t target, appending bool) (*os.File, error) {
+// and shared for reading. A file or a session that was replaced or deleted while
+// it waited is given up for what stands there now. The caller has the file's gate
+// and closes both.
+func (s *Store) openLocked(ctx context.Context, t target, appending bool) (*dir, *os.File, error) {
 	for {
+		d, err := openSession(s.sessionPath(t.session))
+		if err != nil {
+			return nil, nil, err
+		}
 		f, err := d.open(t.name, appending)
 		if err != nil {
-			return nil, err
+			d.close()
+			return nil, nil, err
 		}
 		current, err := lockCurrent(ctx, t.path(), f, appending)
 		if current {
-			return f, nil
+			return d, f, nil
 		}
 		f.Close()
+		d.close()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+}
+
+// openLockedIn opens and locks a file for changing it. The caller has the
+// directory locked, so that nothing can take the file's place.
+func openLockedIn(ctx context.Context, d *dir, name string) (*os.File, error) {
+	f, err := d.open(name, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := waitLock(ctx, func() (bool, error) { return tryLock(f, true) }); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // lockCurrent locks an open file and reports whether it is still the one at
@@ -114,20 +137,48 @@ func lockCurrent(ctx context.Context, path string, f *os.File, exclusive bool) (
 	if err := waitLock(ctx, func() (bool, error) { return tryLock(f, exclusive) }); err != nil {
 		return false, err
 	}
-	return isAt(path, f)
+	return isAt(path, int(f.Fd()))
 }
 
-// lockDir takes the lock under which files of a session are created and
-// replaced. It is taken after the gate of the file in question and before the
-// file's own lock. The returned function releases it.
-func (s *Store) lockDir(ctx context.Context, t target, d *dir) (release func(), err error) {
+// lockSession opens a session's directory, which it makes if create is set, and
+// takes the lock under which its files are created and replaced and it is
+// deleted. The lock is taken after the gate of a file and before the file's own
+// lock. The returned function releases it and closes the directory.
+func (s *Store) lockSession(ctx context.Context, t target, create bool) (d *dir, release func(), err error) {
 	leave, err := s.gates.enter(ctx, gateKey{session: t.session})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := waitLock(ctx, d.tryLock); err != nil {
-		leave()
-		return nil, err
+	defer func() {
+		if err != nil {
+			leave()
+		}
+	}()
+	path := s.sessionPath(t.session)
+	for {
+		d, err := openSession(path)
+		if create && errors.Is(err, fs.ErrNotExist) {
+			if err = s.makeDir(path); err == nil {
+				d, err = openSession(path)
+			}
+			if errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+				continue // deleted at once by another process
+			}
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		err = waitLock(ctx, d.tryLock)
+		current := false
+		if err == nil {
+			current, err = isAt(path, d.fd)
+		}
+		if current {
+			return d, func() { d.unlock(); d.close(); leave() }, nil
+		}
+		d.close()
+		if err != nil {
+			return nil, nil, err
+		}
 	}
-	return func() { d.unlock(); leave() }, nil
 }

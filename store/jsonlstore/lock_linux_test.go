@@ -2,7 +2,9 @@ package jsonlstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -144,7 +146,7 @@ func TestFileRemovedWhileWaiting(t *testing.T) {
 	holds(t, s, sessionA, segment1, `{"n":2}`)
 }
 
-// Files are created and replaced under the lock of the session's directory.
+// Files are created and replaced, and sessions deleted, under the lock of the session's directory.
 func TestCreationWaitsForDirectoryLock(t *testing.T) {
 	for name, create := range map[string]func(*jsonlstore.Store, context.Context) error{
 		"Append": func(s *jsonlstore.Store, ctx context.Context) error {
@@ -153,6 +155,7 @@ func TestCreationWaitsForDirectoryLock(t *testing.T) {
 		"CreateSegment": func(s *jsonlstore.Store, ctx context.Context) error {
 			return s.CreateSegment(ctx, sessionA, segment1, raws(`{"n":2}`))
 		},
+		"DeleteSession": func(s *jsonlstore.Store, ctx context.Context) error { return s.DeleteSession(ctx, sessionA) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
@@ -168,7 +171,6 @@ func TestCreationWaitsForDirectoryLock(t *testing.T) {
 			// Another segment's creator waits within the process.
 			second := make(chan error, 1)
 			go func() { second <- s.Append(ctx, sessionA, segment2, raw(`{}`)) }()
-			waitUntilOpen(t, dir, 3)
 			cancel()
 			matches(t, <-result, context.Canceled)
 			matches(t, <-second, context.Canceled)
@@ -177,9 +179,56 @@ func TestCreationWaitsForDirectoryLock(t *testing.T) {
 			}
 			noError(t, lock.Close())
 			noError(t, create(s, t.Context()))
-			holds(t, s, sessionA, segment1, `{"n":2}`)
+			if name != "DeleteSession" {
+				holds(t, s, sessionA, segment1, `{"n":2}`)
+			} else if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the session is there: %v", err)
+			}
 		})
 	}
+}
+
+// Who waited for a session that was then deleted makes it anew, in the directory
+// that is there afterwards.
+func TestSessionDeletedWhileWaiting(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, sessionA.String())
+	lay(t, logPath(root, sessionA, segment2), "{}\n")
+	s := open(t, root, nil)
+	lock := foreignLock(t, dir)
+	result := make(chan error, 1)
+	go func() { result <- s.Append(t.Context(), sessionA, segment1, raw(`{"n":2}`)) }()
+	waitUntilOpen(t, dir, 2)
+	noError(t, os.Rename(dir, filepath.Join(root, "."+sessionA.String()+".deleted")))
+	noError(t, lock.Close())
+	noError(t, <-result)
+	holds(t, s, sessionA, segment1, `{"n":2}`)
+	if there, err := s.Exists(t.Context(), sessionA, segment2); err != nil || there {
+		t.Errorf("the deleted segment exists: %v, %v", there, err)
+	}
+}
+
+// An operation does not go on looking for a file in a session that was renamed,
+// and not removed because the process was killed.
+func TestSessionOnlyRenamedWhileWaiting(t *testing.T) {
+	root := t.TempDir()
+	path := logPath(root, sessionA, segment1)
+	lay(t, path, "{\"n\":1}\n")
+	s := open(t, root, nil)
+	lock := foreignLock(t, path)
+	append1, count := make(chan error, 1), make(chan error, 1)
+	go func() { append1 <- s.Append(t.Context(), sessionA, segment1, raw(`{"n":2}`)) }()
+	waitUntilOpen(t, path, 2)
+	other := open(t, root, nil)
+	go func() { _, err := other.EntryCount(t.Context(), sessionA, segment1); count <- err }()
+	waitUntilOpen(t, path, 3)
+	noError(t, os.Rename(filepath.Dir(path), filepath.Join(root, "."+sessionA.String()+".deleted")))
+	noError(t, lock.Close())
+	noError(t, <-append1)
+	if err := <-count; err != nil {
+		matches(t, err, store.ErrNotFound)
+	}
+	holds(t, s, sessionA, segment1, `{"n":2}`)
 }
 
 // Two Stores of one process are to each other as two processes are.
@@ -257,6 +306,15 @@ func TestFilesThatStayOpen(t *testing.T) {
 			noError(t, err)
 			_, err = s.Exists(ctx, sessionA, segment1)
 			noError(t, err)
+			for range s.Follow(ctx, sessionA, segment1, 0) {
+				break
+			}
+			_, err = s.SessionModified(ctx, sessionA)
+			noError(t, err)
+			noError(t, s.Append(ctx, sessionB, segment3, raw(`{}`)))
+			noError(t, s.Append(ctx, sessionB, segment3, raw(`{}`)))
+			noError(t, s.DeleteSession(ctx, sessionB))
+			noError(t, s.DeleteSession(ctx, sessionB))
 		}
 		if got := openFiles(t, root); len(got) != 2 {
 			t.Errorf("open are %q, want the log and the traces of %s", got, segment2)

@@ -1,8 +1,11 @@
 package jsonlstore
 
 import (
+	"maps"
 	"os"
 	"sync"
+
+	"podstore/store"
 )
 
 // named holds files of which this Store knows that their names are on the disk.
@@ -50,6 +53,12 @@ func (n *named) add(key gateKey, id fileID) {
 		n.files = make(map[gateKey]fileID)
 	}
 	n.files[key] = id
+}
+
+func (n *named) forgetSession(session store.SessionID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.files, func(key gateKey, _ fileID) bool { return key.session == session })
 }
 
 func (n *named) forget(key gateKey) {

@@ -23,17 +23,27 @@ const bufferSize = 64 << 10
 // line in memory, whatever the size of the segment. A line longer than
 // Options.MaxEntrySize is yielded as an error that matches store.ErrInvalid.
 func (s *Store) ReadAll(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error] {
-	return s.read(ctx, s.target("read", session, logName(segment)))
+	return s.read(ctx, s.target("read", session, logName(segment)), 0)
+}
+
+// ReadFrom implements [store.SessionLog]. It passes over the first n lines
+// without judging them.
+func (s *Store) ReadFrom(ctx context.Context, session store.SessionID, segment store.SegmentID, n int) iter.Seq2[json.RawMessage, error] {
+	return s.read(ctx, s.target("read", session, logName(segment)), n)
 }
 
 // ReadTraces yields the traces beside a segment, as ReadAll yields entries.
 // Where no trace was ever added the error matches store.ErrNotFound.
 func (s *Store) ReadTraces(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error] {
-	return s.read(ctx, s.target("read traces", session, traceName(segment)))
+	return s.read(ctx, s.target("read traces", session, traceName(segment)), 0)
 }
 
-func (s *Store) read(ctx context.Context, t target) iter.Seq2[json.RawMessage, error] {
+func (s *Store) read(ctx context.Context, t target, skip int) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
+		if skip < 0 {
+			yield(nil, t.invalid("cannot leave out %d entries", skip))
+			return
+		}
 		f, committed, err := s.openCommitted(ctx, t)
 		if err != nil {
 			yield(nil, t.fail(err))
@@ -41,28 +51,40 @@ func (s *Store) read(ctx context.Context, t target) iter.Seq2[json.RawMessage, e
 		}
 		defer f.Close()
 		lines := &lineReader{r: bufio.NewReaderSize(io.NewSectionReader(f, 0, committed), bufferSize), max: s.max}
-		for {
-			line, err := lines.next()
-			if err == io.EOF {
-				return
-			}
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			var entry json.RawMessage
-			switch {
-			case err == nil:
-				entry, err = t.decode(line, lines.number)
-			case errors.Is(err, errTooLong):
-				err = &store.Error{Op: t.op, Path: t.path(), Line: lines.number, Kind: store.ErrInvalid,
-					Err: fmt.Errorf("the line is longer than %d bytes; open the logs with a larger Options.MaxEntrySize", s.max)}
-			default:
-				yield(nil, t.fail(err))
-				return
-			}
-			if !yield(entry, err) {
-				return
-			}
+		t.yieldLines(ctx, lines, skip, yield)
+	}
+}
+
+// yieldLines yields what the lines hold, without the first skip of them. It
+// returns how many of these were not there, and whether there is more to say: the
+// loop goes on and no error has ended it.
+func (t target) yieldLines(ctx context.Context, lines *lineReader, skip int, yield func(json.RawMessage, error) bool) (left int, more bool) {
+	for {
+		line, err := lines.next()
+		if err == io.EOF {
+			return skip, true
+		}
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		tooLong := errors.Is(err, errTooLong)
+		if err != nil && !tooLong {
+			yield(nil, t.fail(err))
+			return skip, false
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		var entry json.RawMessage
+		if tooLong {
+			err = &store.Error{Op: t.op, Path: t.path(), Line: lines.number, Kind: store.ErrInvalid,
+				Err: fmt.Errorf("the line is longer than %d bytes; open the logs with a larger Options.MaxEntrySize", t.store.max)}
+		} else {
+			entry, err = t.decode(line, lines.number)
+		}
+		if !yield(entry, err) {
+			return skip, false
 		}
 	}
 }
@@ -112,28 +134,35 @@ func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, e
 		return nil, 0, err
 	}
 	defer leave()
-	d, err := openDir(s.sessionPath(t.session))
+	d, f, err := s.openLocked(ctx, t, false)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer d.close()
-	f, err := openLocked(ctx, d, t, false)
-	if err != nil {
-		return nil, 0, err
-	}
-	var committed int64
-	_, size, err := identify(f)
-	if err == nil {
-		committed, err = committedLen(f, size)
-	}
-	if err == nil {
-		err = unlock(f)
-	}
+	d.close()
+	committed, err := s.committedOf(t, f)
 	if err != nil {
 		f.Close()
 		return nil, 0, err
 	}
 	return f, committed, nil
+}
+
+// committedOf says where the last complete line of a locked file ends, and
+// unlocks it. A line of this Store that could neither be made durable nor be taken
+// back does not count: the next append takes it back.
+func (s *Store) committedOf(t target, f *os.File) (int64, error) {
+	id, size, err := identify(f)
+	if err != nil {
+		return 0, err
+	}
+	if keep, ok := s.undone.of(t.gate(), id, size); ok {
+		size = keep
+	}
+	committed, err := committedLen(f, size)
+	if err == nil {
+		err = unlock(f)
+	}
+	return committed, err
 }
 
 // scanEntries counts entries up to a limit and says where the last one that it

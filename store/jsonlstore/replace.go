@@ -77,21 +77,12 @@ func (s *Store) replace(ctx context.Context, t target, create bool, do func(d *d
 	if f := s.kept.take(t.gate()); f != nil {
 		f.Close()
 	}
-	open := openDir
-	if create {
-		open = s.openSession
-	}
-	d, err := open(s.sessionPath(t.session))
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	release, err := s.lockDir(ctx, t, d)
+	d, release, err := s.lockSession(ctx, t, create)
 	if err != nil {
 		return err
 	}
 	defer release()
-	old, err := openLocked(ctx, d, t, true)
+	old, err := openLockedIn(ctx, d, t.name)
 	switch {
 	case err == nil:
 		defer old.Close()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"podstore/store"
 )
@@ -56,12 +57,16 @@ type Store struct {
 	undone   undone
 	named    named
 	kept     kept
+	swept    atomic.Bool // what interrupted deletions left has been removed
+	notifier notifier
 }
 
 var _ store.SessionLog = (*Store)(nil)
 
 // Open returns the store below root, a directory that is created if it does not
-// exist, with mode 0700 and its parents alike. nil options are the default.
+// exist, with mode 0700 and its parents alike. nil options are the default. A root
+// in the aggregate layout is refused with store.ErrFormat, and one that holds Pods
+// or the segments of one session instead of sessions with store.ErrInvalid.
 func Open(root string, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
@@ -92,6 +97,9 @@ func Open(root string, opts *Options) (*Store, error) {
 		return fail(store.ErrNotFound, errors.New("there is no such directory"))
 	case err == nil && !info.IsDir():
 		return fail(store.ErrInvalid, errors.New("it is not a directory"))
+	}
+	if err == nil {
+		err = checkLayout(abs)
 	}
 	if err != nil {
 		return fail(kindOf(err), stripPath(err))
@@ -187,7 +195,10 @@ func (t target) invalid(format string, args ...any) error {
 
 func kindOf(err error) error {
 	var odd *notRegularError
+	var layout *layoutError
 	switch {
+	case errors.As(err, &layout):
+		return layout.kind
 	case errors.As(err, &odd):
 		return store.ErrInvalid
 	case errors.Is(err, fs.ErrNotExist):

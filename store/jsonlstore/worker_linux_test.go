@@ -137,6 +137,14 @@ func createStep(entries ...string) step {
 	}
 }
 
+func deleteStep() step {
+	return step{
+		do:     func(s *jsonlstore.Store, _ string) error { return s.DeleteSession(context.Background(), sessionA) },
+		apply:  func(contents) contents { return contents{} },
+		undone: never,
+	}
+}
+
 func truncateStep(keep int) step {
 	return step{
 		do: func(s *jsonlstore.Store, _ string) error {
@@ -185,6 +193,7 @@ var scripts = map[string]func(arg string) []step{
 			truncateStep(2), appendStep(entryN(4)),
 			createStep(entryN(5), entryN(6)), appendStep(entryN(7)),
 			shortStep(entryN(8), 1), truncateStep(0), appendStep(entryN(9)),
+			deleteStep(), appendStep(entryN(10)),
 		}
 	},
 	"appends": func(string) []step {
@@ -206,6 +215,8 @@ var scripts = map[string]func(arg string) []step{
 				st = truncateStep(5)
 			case 22:
 				st = createStep(entryN(n), entryN(n+1))
+			case 3, 17:
+				st = deleteStep()
 			}
 			steps = append(steps, st)
 		}
@@ -250,6 +261,24 @@ var scripts = map[string]func(arg string) []step{
 const manyEntries = 200
 
 func init() {
+	// follow yields one entry and then waits until its standard input ends.
+	scripts["follow"] = func(string) []step {
+		return []step{{do: func(s *jsonlstore.Store, _ string) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				io.Copy(io.Discard, os.Stdin)
+				cancel()
+			}()
+			for _, err := range s.Follow(ctx, sessionA, segment1, 0) {
+				if err == nil {
+					report("ok")
+				} else if !errors.Is(err, context.Canceled) {
+					return err
+				}
+			}
+			return nil
+		}}}
+	}
 	// hold takes the segment's lock, says so and hangs until it is killed or its
 	// standard input ends.
 	scripts["hold"] = func(string) []step {
@@ -304,7 +333,8 @@ func read(t testing.TB, root string) contents {
 	return c
 }
 
-// goesOn checks that the segment takes entries and keeps the others.
+// goesOn checks that the segment takes entries and keeps the others, and that it
+// can be deleted, with what was left of earlier deletions.
 func goesOn(t testing.TB, root string) {
 	t.Helper()
 	before := read(t, root)
@@ -317,5 +347,9 @@ func goesOn(t testing.TB, root string) {
 	noError(t, err)
 	if !strings.HasSuffix(string(content), "\n{\"after\":1}\n") && string(content) != "{\"after\":1}\n" {
 		t.Fatalf("the file ends in %.100q", content)
+	}
+	noError(t, s.DeleteSession(t.Context(), sessionA))
+	if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
+		t.Fatalf("after the deletion there are %v, %v", left, err)
 	}
 }

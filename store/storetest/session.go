@@ -17,7 +17,8 @@ import (
 // interface, one subtest for each. open returns a log without sessions; it is
 // called anew for each test, and registers what must be closed with t.Cleanup.
 // A log that also has a method ReadTraces, of the form of ReadAll, is held to
-// what the interface says of traces.
+// what the interface says of traces, and one that is a [store.Follower] to what
+// that says.
 //
 // The last subtest compares random operations with a model in memory. It prints
 // its seed; -storetest.seed repeats a run, -storetest.steps sets its length.
@@ -28,6 +29,7 @@ func Sessions(t *testing.T, open func(t *testing.T) store.SessionLog) {
 	}{
 		{"Append", logAppendTests},
 		{"ReadAll", logReadTests},
+		{"ReadFrom", logReadFromTests},
 		{"ListSessions", logListSessionsTests},
 		{"ListSegments", logListSegmentsTests},
 		{"SessionOf", logSessionOfTests},
@@ -36,6 +38,9 @@ func Sessions(t *testing.T, open func(t *testing.T) store.SessionLog) {
 		{"Truncate", logTruncateTests},
 		{"EntryCount", logCountTests},
 		{"AppendTrace", logTraceTests},
+		{"DeleteSession", logDeleteTests},
+		{"SessionModified", logModifiedTests},
+		{"Follow", logFollowTests},
 		{"Contexts", logContextTests},
 		{"Concurrency", logConcurrencyTests},
 		{"Random", logRandomTests},
@@ -175,6 +180,8 @@ func (s *logSubject) missing(session store.SessionID, segment store.SegmentID) {
 	s.exists(session, segment, false)
 	_, err := collect(s.ReadAll(s.ctx, session, segment))
 	s.fails("ReadAll", err, store.ErrNotFound)
+	_, err = collect(s.ReadFrom(s.ctx, session, segment, 1))
+	s.fails("ReadFrom", err, store.ErrNotFound)
 	_, err = s.EntryCount(s.ctx, session, segment)
 	s.fails("EntryCount", err, store.ErrNotFound)
 	s.fails("Truncate", s.Truncate(s.ctx, session, segment, 0), store.ErrNotFound)

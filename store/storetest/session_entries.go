@@ -211,6 +211,39 @@ var logReadTests = []logTest{
 	}},
 }
 
+var logReadFromTests = []logTest{
+	{"leaves out the first n", func(s *logSubject) {
+		// Large enough that a reader's buffer ends among those that are left out.
+		const entries = 10_000
+		session, segment := s.segment(entries)
+		for _, n := range []int{0, 1, 7, entries / 2, entries - 1, entries, entries + 1, 1 << 30, int(^uint(0) >> 1)} {
+			got, err := collect(s.ReadFrom(s.ctx, session, segment, n))
+			if err != nil {
+				s.Fatal(err)
+			}
+			s.sameEntries("ReadFrom", got, numbered(min(n, entries), entries))
+		}
+	}},
+	{"refuses a negative number", func(s *logSubject) {
+		session, segment := s.segment(1)
+		got, err := collect(s.ReadFrom(s.ctx, session, segment, -1))
+		s.fails("ReadFrom", err, store.ErrInvalid)
+		s.sameEntries("ReadFrom", got, nil)
+	}},
+	{"says ErrNotFound for a missing segment", func(s *logSubject) {
+		session, segment := s.segment(1)
+		s.missing(session, store.NewSegmentID())
+		s.missing(store.NewSessionID(), segment)
+	}},
+	{"ends when the context does, also while it leaves out", func(s *logSubject) {
+		session, segment := s.segment(10)
+		ctx, cancel := context.WithCancel(s.ctx)
+		cancel()
+		_, err := collect(s.ReadFrom(ctx, session, segment, 5))
+		s.fails("ReadFrom", err, context.Canceled)
+	}},
+}
+
 var logCountTests = []logTest{
 	{"counts entries, not bytes or traces", func(s *logSubject) {
 		session, segment := s.segment(0)

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
@@ -19,12 +21,20 @@ import (
 type memoryLog struct {
 	mu           sync.Mutex
 	logs, traces map[place][]json.RawMessage
+	modified     map[store.SessionID]time.Time
+	remade       map[place]int // how often a segment was cut, replaced or deleted
+	changed      chan struct{} // closed by the next change
+}
+
+func newMemoryLog() *memoryLog {
+	return &memoryLog{
+		logs: map[place][]json.RawMessage{}, traces: map[place][]json.RawMessage{},
+		modified: map[store.SessionID]time.Time{}, remade: map[place]int{}, changed: make(chan struct{}),
+	}
 }
 
 func TestSessionsMemoryLog(t *testing.T) {
-	Sessions(t, func(*testing.T) store.SessionLog {
-		return &memoryLog{logs: map[place][]json.RawMessage{}, traces: map[place][]json.RawMessage{}}
-	})
+	Sessions(t, func(*testing.T) store.SessionLog { return newMemoryLog() })
 }
 
 func (l *memoryLog) do(ctx context.Context, f func() error) error {
@@ -34,6 +44,13 @@ func (l *memoryLog) do(ctx context.Context, f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// touch says that a session has changed. The caller holds mu.
+func (l *memoryLog) touch(session store.SessionID) {
+	l.modified[session] = time.Now()
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 func compactObject(entry json.RawMessage) (json.RawMessage, error) {
@@ -52,6 +69,7 @@ func (l *memoryLog) add(ctx context.Context, to map[place][]json.RawMessage, at 
 		e, err := compactObject(entry)
 		if err == nil {
 			to[at] = append(slices.Clip(to[at]), e)
+			l.touch(at.session)
 		}
 		return err
 	})
@@ -92,6 +110,94 @@ func (l *memoryLog) AppendTrace(ctx context.Context, session store.SessionID, se
 
 func (l *memoryLog) ReadAll(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error] {
 	return l.read(ctx, l.logs, place{session, segment})
+}
+
+func (l *memoryLog) ReadFrom(ctx context.Context, session store.SessionID, segment store.SegmentID, n int) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		if n < 0 {
+			yield(nil, store.ErrInvalid)
+			return
+		}
+		skip := n
+		for e, err := range l.ReadAll(ctx, session, segment) {
+			if skip--; skip >= 0 && err == nil {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (l *memoryLog) Follow(ctx context.Context, session store.SessionID, segment store.SegmentID, n int) iter.Seq2[json.RawMessage, error] {
+	at := place{session, segment}
+	return func(yield func(json.RawMessage, error) bool) {
+		if n < 0 {
+			yield(nil, store.ErrInvalid)
+			return
+		}
+		first := -1
+		for next := n; ; {
+			var entry json.RawMessage
+			var changed chan struct{}
+			if err := l.do(ctx, func() error {
+				log, ok := l.logs[at]
+				if first < 0 {
+					first = l.remade[at]
+				}
+				switch {
+				case !ok:
+					return store.ErrNotFound
+				case l.remade[at] != first:
+					return store.ErrConflict
+				case next < len(log):
+					entry = bytes.Clone(log[next])
+				}
+				changed = l.changed
+				return nil
+			}); err != nil {
+				yield(nil, err)
+				return
+			}
+			if entry != nil {
+				if next++; !yield(entry, nil) {
+					return
+				}
+				continue
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+func (l *memoryLog) DeleteSession(ctx context.Context, session store.SessionID) error {
+	return l.do(ctx, func() error {
+		for at := range l.logs {
+			if at.session == session {
+				delete(l.logs, at)
+				l.remade[at]++
+			}
+		}
+		maps.DeleteFunc(l.traces, func(at place, _ []json.RawMessage) bool { return at.session == session })
+		l.touch(session)
+		delete(l.modified, session)
+		return nil
+	})
+}
+
+func (l *memoryLog) SessionModified(ctx context.Context, session store.SessionID) (at time.Time, err error) {
+	err = l.do(ctx, func() (err error) {
+		var ok bool
+		if at, ok = l.modified[session]; !ok {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+	return at, err
 }
 
 func (l *memoryLog) ReadTraces(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error] {
@@ -150,6 +256,8 @@ func (l *memoryLog) CreateSegment(ctx context.Context, session store.SessionID, 
 			log = append(log, e)
 		}
 		l.logs[place{session, segment}] = log
+		l.remade[place{session, segment}]++
+		l.touch(session)
 		return nil
 	})
 }
@@ -169,7 +277,11 @@ func (l *memoryLog) Truncate(ctx context.Context, session store.SessionID, segme
 		case !ok:
 			return store.ErrNotFound
 		}
-		l.logs[at] = log[:min(entries, len(log))]
+		if entries < len(log) {
+			l.logs[at] = log[:entries]
+			l.remade[at]++
+			l.touch(session)
+		}
 		return nil
 	})
 }

@@ -71,6 +71,15 @@ func (r *randomLog) step() {
 		if r.agree(r.AppendTrace(r.ctx, at.session, at.segment, entry), good, store.ErrInvalid) {
 			r.traces[at] = append(slices.Clip(r.traces[at]), want)
 		}
+	case 10:
+		if r.IntN(4) > 0 { // seldom, so that sessions grow
+			return
+		}
+		r.last = fmt.Sprintf("DeleteSession %d", i%len(r.sessionIDs))
+		r.agree(r.DeleteSession(r.ctx, at.session), true, nil)
+		for _, m := range []map[place][]json.RawMessage{r.logs, r.traces} {
+			maps.DeleteFunc(m, func(p place, _ []json.RawMessage) bool { return p.session == at.session })
+		}
 	case 6:
 		r.last = "compare all"
 		r.compareAll()
@@ -100,6 +109,10 @@ func (r *randomLog) compare(at place) {
 	if log, ok := r.logs[at]; ok {
 		r.holds(at.session, at.segment, log...)
 		r.inside(at.segment, at.session)
+		from := r.IntN(len(log) + 2)
+		got, err := collect(r.ReadFrom(r.ctx, at.session, at.segment, from))
+		r.agree(err, true, nil)
+		r.sameEntries(r.last+", ReadFrom", got, log[min(from, len(log)):])
 	} else {
 		r.missing(at.session, at.segment)
 		r.nowhere(at.segment)

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// Reference is a Pod's reference to another Pod that the other does not bear
+// out.
+type Reference struct {
+	Pod string // whose list has it
+	To  string // the Pod that it names, which may be no valid name
+	// Child says that To is among Pod's children. Otherwise it is among its peers.
+	Child bool
+	// Missing says that there is no such Pod. Otherwise To is a Pod that does not
+	// have Pod among its peers: the link is one-sided.
+	Missing bool
+}
+
+// BrokenReferences yields the children that do not exist and the links that have
+// one side only, sorted by Pod, peers before children, each once. Reclaimed
+// children are history and may be gone. It changes nothing, reads all Pods in
+// one pass, and keeps their names and those of their peers and children.
+//
+// A Pod that cannot be read is yielded as an error that names it, before the
+// references. It exists, and nothing is said of its lists or of a link to it. An
+// error that concerns no single Pod is yielded as well; then some Pods may not
+// have been seen, and no references follow.
+func BrokenReferences(ctx context.Context, pods MetadataStore) iter.Seq2[Reference, error] {
+	type lists struct{ peers, children []string }
+	return func(yield func(Reference, error) bool) {
+		read := make(map[string]lists)
+		unread := make(map[string]bool)
+		whole := true
+		for m, err := range All(ctx, pods, ReadOptions{OmitManifest: true}) {
+			if err != nil {
+				var e *Error
+				if errors.As(err, &e) && e.Pod != "" {
+					unread[e.Pod] = true
+				} else {
+					whole = false
+				}
+				if !yield(Reference{}, err) {
+					return
+				}
+				continue
+			}
+			var l lists
+			for _, p := range m.Peers {
+				l.peers = append(l.peers, p.PodName)
+			}
+			for _, c := range m.Children {
+				l.children = append(l.children, c.PodName)
+			}
+			read[m.PodName] = l
+		}
+		if !whole || ctx.Err() != nil {
+			return
+		}
+		exists := func(name string) bool {
+			_, ok := read[name]
+			return ok || unread[name]
+		}
+		for _, name := range slices.Sorted(maps.Keys(read)) {
+			l := read[name]
+			for i, to := range l.peers {
+				if unread[to] || slices.Contains(l.peers[:i], to) || slices.Contains(read[to].peers, name) {
+					continue
+				}
+				if !yield(Reference{Pod: name, To: to, Missing: !exists(to)}, nil) {
+					return
+				}
+			}
+			for i, to := range l.children {
+				if exists(to) || slices.Contains(l.children[:i], to) {
+					continue
+				}
+				if !yield(Reference{Pod: name, To: to, Child: true, Missing: true}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
