@@ -91,9 +91,9 @@ type Metadata struct {
 }
 
 // fieldNames are the top-level fields of the JSON layout, which Extra cannot
-// hold.
+// hold. worker_name is pod_name as later writers call it.
 var fieldNames = [...]string{
-	"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
+	"pod_name", "worker_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
 }
 
 // IsFieldName reports whether name is a top-level field of the JSON layout that

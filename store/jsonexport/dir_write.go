@@ -82,6 +82,9 @@ func (d *Dir) Write(ctx context.Context, m *store.Metadata) error {
 	if err := c.Normalize(); err != nil {
 		return named(err, "write")
 	}
+	b := newBuffers()
+	defer b.release()
+	p.naming, _ = p.namingOf(b, c.PodName)
 	return p.write("write", c)
 }
 
@@ -192,7 +195,7 @@ func (p *podFiles) write(op string, m *store.Metadata) error {
 	b := newBuffers()
 	defer b.release()
 	var err error
-	if b.data, err = p.render(b.data[:0], m); err != nil {
+	if b.data, err = p.render(b.data[:0], m, p.naming); err != nil {
 		return fail(err)
 	}
 	// Another process may remove the directory or the temporary file meanwhile.
@@ -223,9 +226,14 @@ func (p *podFiles) writeError(op, pod string, err error) error {
 	return &store.Error{Op: op, Pod: pod, Path: p.file(pod), Kind: kind, Err: err}
 }
 
-// render appends a Pod's file, but refuses what would be too large to be read again.
-func (p *podFiles) render(dst []byte, m *store.Metadata) ([]byte, error) {
-	out, size := podjson.AppendMax(dst, m, p.max)
+// render appends a Pod's file, but refuses what could not be read again: what is too
+// large, and what an earlier version stored with another naming's key among the fields
+// that it did not know.
+func (p *podFiles) render(dst []byte, m *store.Metadata, n podjson.Naming) ([]byte, error) {
+	if _, ok := m.Extra[podjson.Workers.Key()]; ok {
+		return dst, unreadable(fmt.Sprintf("it has a field %q beside %q, which no file may have", podjson.Workers.Key(), podjson.Pods.Key()))
+	}
+	out, size := n.AppendMax(dst, m, p.max)
 	if size > p.max {
 		return dst, unreadable(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
 	}

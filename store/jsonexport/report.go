@@ -34,6 +34,8 @@ type Result struct {
 	// Field is the first field that differs, in the order of the JSON layout,
 	// where Outcome is [Differs] or [Conflict].
 	Field string
+	// Renamed says of an exported Pod that its file had the other naming before.
+	Renamed bool
 	// Err says why, where Outcome is [Conflict], [Refused], [Damaged] or
 	// [Unreadable]. It is or wraps a [*store.Error], with Path, Line and Column
 	// where a file is to blame.

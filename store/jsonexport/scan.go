@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"podstore/store"
-	"podstore/store/podjson"
 )
 
 // scan reads every Pod of a directory and accounts for every other entry.
@@ -122,27 +121,27 @@ func (s *scan) read(b *buffers, name string) scanned {
 		found.err = &store.Error{Op: s.op, Pod: name, Path: s.dir(name), Kind: e.Kind, Err: e.Err}
 		return found
 	}
-	m, data, young, err := s.load(b, name)
-	found.m, found.err = m, err
+	l, err := s.load(b, name)
+	found.m, found.err = l.m, err
 	var e *store.Error
 	if errors.As(err, &e) {
 		e.Op = s.op
-		found.later = young
+		found.later = l.young
 	}
 	if err == nil && s.canonical {
-		found.canonical = isCanonical(b, m, data)
+		found.canonical = l.isCanonical(b)
 	}
 	return found
 }
 
-// isCanonical reports whether data are the canonical bytes of m.
-func isCanonical(b *buffers, m *store.Metadata, data []byte) bool {
-	limit := int64(len(data))
+// isCanonical reports whether a file has the canonical bytes of its Pod.
+func (l *loaded) isCanonical(b *buffers) bool {
+	limit := int64(len(l.data))
 	if limit <= 16<<10 {
 		limit *= 256 // memory that need not be looked at first
 	}
-	b.again, _ = podjson.AppendMax(b.again[:0], m, limit)
-	return bytes.Equal(b.again, data)
+	b.again, _ = l.naming.AppendMax(b.again[:0], l.m, limit)
+	return bytes.Equal(b.again, l.data)
 }
 
 // inOrder calls work for 0 to n-1 in parallel and yields the results in order.

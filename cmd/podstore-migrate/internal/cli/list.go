@@ -16,7 +16,8 @@ separated by tabs:
   name, active session, active segment, number of children, of reclaimed
   children, of peers, bytes of the manifest
 What is not set is "-". A damaged Pod has the word "damaged" after its name, and
-its damage is told on standard error; the exit code is then 5.
+its damage is told on standard error; the exit code is then 5. One that another
+program keeps in a format unknown here has the word "unknown-format", and 12.
 
 For the names alone: podstore-migrate list DB | cut -f1
 
@@ -82,7 +83,7 @@ func runList(ctx context.Context, c *console, db, sorting string, filters []stri
 		case errors.As(podErr, &e) && e.Pod != "":
 			sum.Pods++
 			sum.Damaged++
-			c.print("%s\tdamaged\n", quoteName(e.Pod))
+			c.print("%s\t%s\n", quoteName(e.Pod), unreadableWord(podErr))
 			c.damagedPod(e.Pod, podErr)
 		default:
 			err = errors.Join(err, podErr)
