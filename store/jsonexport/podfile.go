@@ -136,6 +136,13 @@ type loaded struct {
 	// young says that it failed and may not when the file is read again, because it
 	// was modified just now.
 	young bool
+	torn  *torn // what can be taken of a file that several writers left
+}
+
+// torn is the whole document at the start of such a file.
+type torn struct {
+	m    *store.Metadata
+	left int // bytes of older documents after it
 }
 
 // load reads and decodes a Pod's file. name must be valid. The error is errNoPod or
@@ -160,6 +167,10 @@ func (p *podFiles) load(b *buffers, name string) (l loaded, err error) {
 	var bad *store.Error
 	if errors.As(err, &bad) {
 		bad.Pod, bad.Path = name, p.file(name)
+		if m, _, size, ok := podjson.Mend(l.data); ok && m.PodName == name {
+			l.torn = &torn{m, len(l.data) - size}
+			bad.Err = fmt.Errorf("%d bytes of the tail of an older, longer document are left after a whole one, as two writers at once leave them; import --repair takes the whole one", l.torn.left)
+		}
 	}
 	return l, err
 }

@@ -25,6 +25,8 @@ type scan struct {
 
 	// canonical asks whether the files' bytes are the canonical ones.
 	canonical bool
+	// repair asks for the whole document in a torn file.
+	repair bool
 }
 
 // scanned is what was found in one entry.
@@ -33,9 +35,11 @@ type scanned struct {
 	m         *store.Metadata
 	canonical bool
 	err       error // a *store.Error that names the entry as its Pod, or errNoPod
-	// later: the file was modified just now and is empty or does not parse. It is
-	// yielded again when everything else has been.
+	// later: the file was modified just now and is empty or does not parse, or is torn
+	// and to be repaired. It is yielded again when everything else has been.
 	later bool
+	torn  *torn // where it is to be repaired; err says why
+	left  int   // bytes of older documents in the file, where it was repaired
 }
 
 func newScan(op, root string, limit int64) (*scan, error) {
@@ -66,6 +70,7 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 	return func(yield func(scanned) bool) {
 		var again []scanned
 		for found := range inOrder(ctx, len(s.entries), func(b *buffers, i int) scanned { return s.read(b, s.entries[i].Name()) }) {
+			found.later = found.later || found.torn != nil
 			if found.later {
 				again = append(again, found)
 			}
@@ -77,7 +82,12 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 			return
 		}
 		s.readAgain(ctx, again)
+		b := newBuffers()
+		defer b.release()
 		for _, found := range again {
+			if found.torn != nil {
+				found = s.read(b, found.name).repaired()
+			}
 			found.later = false
 			if ctx.Err() != nil || !yield(found) {
 				return
@@ -123,6 +133,9 @@ func (s *scan) read(b *buffers, name string) scanned {
 	}
 	l, err := s.load(b, name)
 	found.m, found.err = l.m, err
+	if s.repair {
+		found.torn = l.torn
+	}
 	var e *store.Error
 	if errors.As(err, &e) {
 		e.Op = s.op
@@ -132,6 +145,14 @@ func (s *scan) read(b *buffers, name string) scanned {
 		found.canonical = l.isCanonical(b)
 	}
 	return found
+}
+
+// repaired takes the whole document of a file that is torn still.
+func (f scanned) repaired() scanned {
+	if f.torn != nil {
+		f.m, f.err, f.left = f.torn.m, nil, f.torn.left
+	}
+	return f
 }
 
 // isCanonical reports whether a file has the canonical bytes of its Pod.

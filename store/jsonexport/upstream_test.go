@@ -201,7 +201,7 @@ func TestMixedTree(t *testing.T) {
 		"both": {Refused, "", 5, 7, `field "pod_name" after "worker_name"`},
 		first:  {Refused, first, 0, 0, "aggregate layout"},
 		second: {Refused, second, 0, 0, "aggregate layout"},
-		"a":    {Refused, "", 2931, 2, "expected the end of the document"},
+		"a":    {Refused, "", 2931, 2, "import --repair takes"},
 	}
 	entries, err := os.ReadDir(root)
 	if err != nil {
