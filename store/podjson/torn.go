@@ -116,7 +116,7 @@ func (t *tail) open(closer byte) bool {
 // member reports whether text is a member or an element of what it is in, in
 // canonical form.
 func (t *tail) member(text []byte) bool {
-	closer := t.closers[len(t.closers)-1]
+	closer := t.closers[len(t.closers)-1] // a bracket and the one that closes it are two apart
 	doc := append(append([]byte{closer - 2}, text...), closer)
 	compact, err := jsonvalue.Canonical(doc, jsonvalue.MaxDepth)
 	if err != nil {
@@ -133,18 +133,49 @@ func (t *tail) cut(text []byte) bool {
 			text = text[1:]
 		}
 	}
-	if !utf8.Valid(text) || bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' }) {
-		return false
-	}
 	if len(text) == 0 {
 		return true // nothing of the line is left but its end
 	}
 	if c := text[len(text)-1]; c == '{' || c == '[' {
-		return t.open(c + 2)
+		return t.open(c+2) && t.endOfMember(append(bytes.Clone(text), c+2))
 	}
 	text, comma := bytes.CutSuffix(text, []byte(","))
 	if comma == t.last {
 		return false
 	}
-	return len(text) == 0 && comma || len(text) > 0 && bytes.IndexByte([]byte(`"}]el0123456789`), text[len(text)-1]) >= 0
+	if s := string(bytes.TrimLeft(text, " ")); s == "}" || s == "]" {
+		return true
+	}
+	return len(bytes.Trim(text, "-+.eE0123456789")) == 0 || t.endOfMember(text)
+}
+
+// valueStarts is what may be missing at the start of a value, as far as it matters
+// for what is to follow.
+var valueStarts = []string{"", `"`, `"\`, "{", "[", "t", "tr", "tru", "f", "fa", "fal", "fals", "n", "nu", "nul"}
+
+// memberStarts is the same of a member.
+var memberStarts = func() []string {
+	starts := []string{"", `"`, `"\`, `"k"`, `"k":`}
+	for _, s := range valueStarts {
+		starts = append(starts, `"k": `+s)
+	}
+	return starts
+}()
+
+// endOfMember reports whether text is the end of a member or an element, whichever
+// stands there.
+func (t *tail) endOfMember(text []byte) bool {
+	if t.member(bytes.TrimLeft(text, " ")) { // cut in its indentation
+		return true
+	}
+	starts := valueStarts
+	if t.closers[len(t.closers)-1] == '}' {
+		starts = memberStarts
+	}
+	for _, start := range starts {
+		if t.member(append([]byte(start), text...)) {
+			return true
+		}
+	}
+	return false
 }
