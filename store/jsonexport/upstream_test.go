@@ -275,3 +275,120 @@ func TestAggregate(t *testing.T) {
 		t.Error("the tree was changed")
 	}
 }
+
+// TestImportRepair: a torn file is taken where that is asked for and certain, and the
+// Pod beside it is what it was.
+func TestImportRepair(t *testing.T) {
+	const tail = "e\": \"x\"\n    }\n  }\n}"
+	whole := func(name string) string {
+		return "{\n  \"worker_name\": \"" + name + "\",\n  \"workspace_root\": \"/r\"\n}"
+	}
+	root := upstream(t, "torn")
+	for name, content := range map[string]string{
+		"b":        whole("b") + tail,
+		"whole":    whole("whole"),
+		"two":      whole("two") + whole("two"),
+		"other":    whole("another") + tail,
+		"spaced":   strings.Replace(whole("spaced"), ": ", ":", 1) + tail,
+		"stored":   whole("stored") + tail,
+		"conflict": whole("conflict") + tail,
+	} {
+		put(t, filepath.Join(root, name, fileName), content)
+	}
+	age(t, root)
+	before := contents(t, root)
+	for backend, open := range stores {
+		t.Run(backend, func(t *testing.T) {
+			s := open(t)
+			for _, name := range []string{"stored", "conflict"} {
+				m, _, err := podjson.Read([]byte(whole(name)), name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name == "conflict" {
+					m.Extra = nil
+				}
+				if err := s.Write(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := map[string]result{
+				"a":        {Refused, "", 2931, 2, "55 bytes of the tail"},
+				"b":        {Refused, "", 4, 2, "19 bytes of the tail"},
+				"whole":    {outcome: Imported},
+				"two":      {Refused, "", 4, 2, "expected the end of the document"},
+				"other":    {Refused, "", 4, 2, "expected the end of the document"},
+				"spaced":   {Refused, "", 4, 2, "expected the end of the document"},
+				"stored":   {Refused, "", 4, 2, "import --repair"},
+				"conflict": {Refused, "", 4, 2, "import --repair"},
+			}
+			got := map[string]Result{}
+			if _, err := Import(t.Context(), s, root, ImportOptions{Progress: collect(t, got)}); err != nil {
+				t.Fatal(err)
+			}
+			checkResults(t, root, got, want)
+
+			repaired := result{outcome: Repaired}
+			want["a"], want["b"], want["stored"] = repaired, repaired, repaired
+			delete(want, "conflict")
+			want["whole"] = result{outcome: Unchanged}
+			found := map[string]bool{}
+			for range 2 { // the file is torn still
+				got = map[string]Result{}
+				r, err := Import(t.Context(), s, root, ImportOptions{Repair: true, Progress: collect(t, got), Found: func(m *store.Metadata) { found[m.PodName] = true }})
+				if err != nil || r.Counts[Repaired] != 3 {
+					t.Fatalf("%v, %v", r.Counts, err)
+				}
+				if c := got["conflict"]; c.Outcome != Conflict || c.Left != 0 {
+					t.Errorf("%+v", c)
+				}
+				delete(got, "conflict")
+				checkResults(t, root, got, want)
+				if got["a"].Left != 55 || got["b"].Left != len(tail) {
+					t.Errorf("left: %d, %d", got["a"].Left, got["b"].Left)
+				}
+			}
+			if !found["a"] || !found["conflict"] || found["two"] {
+				t.Errorf("found %v", found)
+			}
+			m, err := s.Read(t.Context(), "a")
+			if err != nil || string(podjson.Append(nil, m)) != before["a/"+fileName][:94628] {
+				t.Errorf("a is not the document: %v", err)
+			}
+			if m, err := s.Read(t.Context(), "b"); err != nil || string(podjson.Workers.Append(nil, m)) != whole("b") {
+				t.Errorf("b is not the document: %v", err)
+			}
+			if !maps.Equal(contents(t, root), before) {
+				t.Error("the files were changed")
+			}
+		})
+	}
+}
+
+// TestImportRepairReadsAgain: a file that was torn at the first reading, and is whole
+// in the end, is taken as it is then.
+func TestImportRepairReadsAgain(t *testing.T) {
+	root := upstream(t, "torn")
+	for _, young := range []bool{false, true} {
+		put(t, filepath.Join(root, "a", fileName), minimal("a")+"\"\n}")
+		if !young {
+			age(t, root)
+		}
+		put(t, filepath.Join(root, "z", fileName), minimal("z"))
+		s := openDir(t, filepath.Join(t.TempDir(), "store"))
+		got := map[string]Result{}
+		_, err := Import(t.Context(), s, root, ImportOptions{
+			Repair:   true,
+			Progress: collect(t, got),
+			Found: func(m *store.Metadata) {
+				if m.PodName == "z" { // everything has been read once
+					put(t, filepath.Join(root, "a", fileName), minimal("a"))
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkResults(t, root, got, map[string]result{"a": {outcome: Imported}, "z": {outcome: Imported}})
+	}
+}

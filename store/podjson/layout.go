@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"podstore/store"
+	"podstore/store/jsonvalue"
 )
 
 // Naming is which key a document has for the name of a Pod, at every level. A
@@ -119,3 +122,17 @@ func inExtra(field int) bool { return field == fieldWorkspaceRoot || field == fi
 
 // hasPlace reports whether a key of Extra is written in a place of its own.
 func hasPlace(key string) bool { return key == WorkspaceRoot || key == WorkspaceID }
+
+// Workspace is the directory that a Pod works in, as the field workspace_root has it.
+// ok is false where there is none, or it is no string.
+func Workspace(m *store.Metadata) (root string, ok bool) {
+	v, ok := m.Extra[WorkspaceRoot]
+	if !ok {
+		return "", false
+	}
+	s := jsonvalue.NewScanner(v)
+	if s.Peek() != jsonvalue.String {
+		return "", false
+	}
+	return s.ReadString(), true
+}

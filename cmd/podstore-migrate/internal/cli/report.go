@@ -27,6 +27,7 @@ type resultItem struct {
 	Outcome jsonexport.Outcome `json:"outcome"`
 	Field   string             `json:"field,omitempty"`
 	Renamed bool               `json:"renamed,omitempty"`
+	Left    int                `json:"left_bytes,omitempty"`
 	Reason  string             `json:"reason,omitempty"`
 	Line    int                `json:"line,omitempty"`
 	Column  int                `json:"column,omitempty"`
@@ -37,7 +38,7 @@ func (c *console) result(r jsonexport.Result) {
 	if !c.json {
 		return
 	}
-	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, Field: r.Field, Renamed: r.Renamed}
+	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, Field: r.Field, Renamed: r.Renamed, Left: r.Left}
 	if r.Err != nil {
 		item.Reason = reason(r.Err)
 		var e *store.Error
