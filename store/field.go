@@ -35,14 +35,15 @@ func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
 const AllFields FieldSet = 1<<NumFields - 1
 
 // fieldNames are the top-level fields of the JSON layout, which Extra cannot
-// hold.
+// hold. worker_name is pod_name as later writers call it.
 var fieldNames = [...]string{
-	"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
+	"pod_name", "worker_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
 }
 
 // IsFieldName reports whether name is a top-level field of the JSON layout that
 // this version knows, and so can be no key of Extra.
 func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }
 
-// FieldNames are the names for which [IsFieldName] holds. They must not be changed.
-func FieldNames() []string { return fieldNames[:] }
+// FieldNames are the names that the fields have in the JSON layout, but for the
+// Pod's own. They must not be changed.
+func FieldNames() []string { return fieldNames[2:] }

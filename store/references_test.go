@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"podstore/store"
+	"podstore/store/jsonexport"
 )
 
 // put makes a Pod with these peers and children.
@@ -198,4 +199,13 @@ func TestFollowUnsupported(t *testing.T) {
 			t.Errorf("it yields %d times", n)
 		}
 	}
+}
+
+func openDir(t testing.TB) *jsonexport.Dir {
+	t.Helper()
+	d, err := jsonexport.OpenDir(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }

@@ -153,6 +153,7 @@ func TestWatchEnds(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for b, err := range s.Watch(ctx, store.WatchOptions{}) {
 		if last = err; b.Synced {

@@ -27,6 +27,7 @@ type batchItem struct {
 	damaged bool // src could not read it; err says why
 	staged
 	exported bool // its file is new or another one; in a dry run, would be
+	renamed  bool // its file had another naming
 	err      error
 }
 
@@ -44,6 +45,7 @@ type batchWriter struct {
 	p       *podFiles
 	op      string
 	compare bool // leave files alone that have the new content
+	keep    bool // each file keeps its naming
 	syncAll bool
 	dryRun  bool // nothing is written
 	workers int
@@ -181,7 +183,11 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 	if err := store.ValidateName(it.pod); err != nil {
 		return named(err, w.op)
 	}
-	if b.data, err = w.p.render(b.data[:0], it.m); err == nil {
+	naming := w.p.naming
+	if w.keep {
+		naming, _ = w.p.namingOf(b, it.pod)
+	}
+	if b.data, err = w.p.render(b.data[:0], it.m, naming); err == nil {
 		compare := b
 		if !w.compare {
 			compare = nil
@@ -191,6 +197,10 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 		} else {
 			it.staged, err = w.p.stage(compare, it.m, b.data, !w.syncAll)
 			it.exported = it.temp != ""
+		}
+		if err == nil && it.exported && !w.keep && !w.p.missing {
+			old, ok := w.p.namingOf(b, it.pod)
+			it.renamed = ok && old != naming
 		}
 	}
 	it.m = nil
@@ -257,6 +267,7 @@ func (d *Dir) WriteBatch(ctx context.Context, puts []store.Put) []error {
 	}
 	defer end()
 	w := newBatchWriter(p, "write", len(puts), false)
+	w.keep = true
 	settle := func(from int, items []batchItem) {
 		for i := range items {
 			errs[from+i] = items[i].err

@@ -41,6 +41,7 @@ type DirOptions struct {
 // are left alone.
 //
 // A Pod is a directory with a valid name that has an entry named metadata.json.
+// A document keeps its naming, pod_name or worker_name; a new one has pod_name.
 // Links are not followed; a link, pipe, socket, device or directory in place of
 // metadata.json is reported as damaged by Read and neither read nor replaced.
 //
@@ -75,7 +76,9 @@ var (
 // OpenDir opens the directory of Pods at root, which it creates durably, with
 // what leads to it, if it is missing and the options allow. nil options are the
 // zero value. Errors match [store.ErrNotFound] where root must exist and does
-// not, and [store.ErrInvalid] where it is no directory.
+// not, [store.ErrInvalid] where it is no directory, and [store.ErrFormat] where it
+// holds workers of the aggregate layout (docs/json.md): only with ReadOnly are the
+// Pods beside them served.
 func OpenDir(root string, opts *DirOptions) (*Dir, error) {
 	if opts == nil {
 		opts = new(DirOptions)
@@ -93,7 +96,12 @@ func OpenDir(root string, opts *DirOptions) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.close()
+	defer p.close()
+	if !d.readOnly {
+		if err := p.refuseAggregate(); err != nil {
+			return nil, named(err, "open")
+		}
+	}
 	return d, nil
 }
 
@@ -197,12 +205,14 @@ func check(ctx context.Context, op, name string) error {
 	return ctx.Err()
 }
 
-// read loads one Pod and words its errors as a store does.
+// read loads one Pod and words its errors as a store does. If the Pod is written
+// then, it is in the naming that was read.
 func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
-	m, data, _, err := p.load(b, name)
+	l, err := p.load(b, name)
 	if err == nil {
-		m.Version.Revision = revisionOf(data)
-		return m, nil
+		p.naming = l.naming
+		l.m.Version.Revision = revisionOf(l.data)
+		return l.m, nil
 	}
 	var e *store.Error
 	if !errors.As(err, &e) {
@@ -246,7 +256,7 @@ func (p *podFiles) list(ctx context.Context) ([]string, error) {
 		if i%1000 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if name := e.Name(); e.IsDir() && store.ValidateName(name) == nil && p.root.hasFile(name, fileName) {
+		if name := e.Name(); e.IsDir() && store.ValidateName(name) == nil && (p.root.hasFile(name, fileName) || p.aggregate(name) != nil) {
 			names = append(names, name)
 		}
 	}

@@ -139,6 +139,7 @@ func (p *podFiles) apply(op, name string, changes []store.Change) (*store.Metada
 		before[name] = was
 	case !errors.Is(err, store.ErrNotFound):
 		damaged[name] = err
+		p.naming, _ = p.namingOf(b, name)
 	}
 	after, err := store.Evaluate(changes, before, damaged)
 	if err != nil {
@@ -264,7 +265,7 @@ func (p *podFiles) write(op string, m *store.Metadata) error {
 	b := newBuffers()
 	defer b.release()
 	var err error
-	if b.data, err = p.render(b.data[:0], m); err != nil {
+	if b.data, err = p.render(b.data[:0], m, p.naming); err != nil {
 		return fail(err)
 	}
 	// Another process may remove the directory or the temporary file meanwhile.
@@ -296,9 +297,14 @@ func (p *podFiles) writeError(op, pod string, err error) error {
 	return &store.Error{Op: op, Pod: pod, Path: p.file(pod), Kind: kind, Err: err}
 }
 
-// render appends a Pod's file, but refuses what would be too large to be read again.
-func (p *podFiles) render(dst []byte, m *store.Metadata) ([]byte, error) {
-	out, size := podjson.AppendMax(dst, m, p.max)
+// render appends a Pod's file, but refuses what could not be read again: what is too
+// large, and what an earlier version stored with another naming's key among the fields
+// that it did not know.
+func (p *podFiles) render(dst []byte, m *store.Metadata, n podjson.Naming) ([]byte, error) {
+	if _, ok := m.Extra[podjson.Workers.Key()]; ok {
+		return dst, unreadable(fmt.Sprintf("it has a field %q beside %q, which no file may have", podjson.Workers.Key(), podjson.Pods.Key()))
+	}
+	out, size := n.AppendMax(dst, m, p.max)
 	if size > p.max {
 		return dst, unreadable(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // ExportOptions say how [Export] works. The zero value is a good default.
@@ -20,6 +21,9 @@ type ExportOptions struct {
 	// in it. A Pod that is damaged in src stays, and nothing is pruned when src
 	// could not be read to its end or the context ended.
 	Prune bool
+	// Naming is that of all files. A file that has another one is written anew, and
+	// its [Result] says so.
+	Naming podjson.Naming
 	// DryRun finds out and reports what would be exported and pruned, as far as that
 	// can be told without trying, and changes nothing: root is not created either.
 	DryRun bool
@@ -53,8 +57,9 @@ type ExportOptions struct {
 // what one that was killed left there. If the directory cannot get its name nothing of
 // it is left, the Report counts nothing, and the error says why.
 //
-// An error is one that concerns no single Pod: the context's, one of the file
-// system as a whole ([store.ErrNoSpace]), which ends the export, and what was not
+// An error is one that concerns no single Pod: the context's; a root with workers of
+// the aggregate layout ([store.ErrFormat]), into which nothing is written; one of the
+// file system as a whole ([store.ErrNoSpace]), which ends the export, and what was not
 // written then is in no result; or damage of src that names no Pod
 // ([store.ErrCorrupt]), which comes after everything readable was exported. The
 // Report is valid in any case.
@@ -108,6 +113,7 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 		e.w = w
 	}
 	defer e.w.discard()
+	e.p.naming = opts.Naming
 	srcErr := e.copy(ctx, src)
 	done, err := e.w.finish()
 	if errors.Is(err, errUnpublished) {
@@ -140,7 +146,14 @@ func exportTarget(root string, opts ExportOptions) (*podFiles, error) {
 	if opts.DryRun && errors.Is(err, store.ErrNotFound) {
 		return newPodFiles(root, opts.MaxFileSize), nil
 	}
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	if err := p.refuseAggregate(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
 }
 
 // treePrefix starts the names of directories that are not whole; 16 hexadecimal digits
@@ -261,7 +274,7 @@ func (e *exporter) report(items []batchItem) {
 		if !it.damaged && isWhole(it.err) {
 			continue
 		}
-		res := Result{Pod: it.pod, Path: e.p.file(it.pod), Outcome: Unchanged, Err: it.err}
+		res := Result{Pod: it.pod, Path: e.p.file(it.pod), Outcome: Unchanged, Renamed: it.renamed, Err: it.err}
 		switch {
 		case it.damaged:
 			res.Outcome = Damaged

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"sync/atomic"
 
 	"podstore/store"
@@ -19,6 +20,12 @@ type ImportOptions struct {
 	// was imported, only what prevented it is reported. Where dst cannot change
 	// several Pods at once the error matches [errors.ErrUnsupported].
 	Strict bool
+	// Repair takes the whole document of a file in which several writers at once have
+	// left the tail of an older, longer one behind it: only where those bytes are
+	// exactly canonical, and the rest is such a tail when the file is read again in the
+	// end. The outcome is [Repaired]. Otherwise such a file is refused. The file is left
+	// as it is.
+	Repair bool
 	// DryRun finds out and reports what would happen and writes nothing.
 	DryRun bool
 	// MaxFileSize is the size limit of one metadata.json in bytes;
@@ -34,7 +41,7 @@ type ImportOptions struct {
 }
 
 // Import copies every Pod below root into dst. The outcomes are [Imported],
-// [Unchanged], [Conflict] and [Refused]: bad Pods do not stop the others. Links,
+// [Unchanged], [Conflict], [Refused] and, where it is asked for, [Repaired]: bad Pods do not stop the others. Links,
 // and names that no Pod can have, are refused; see [Report] for what is only
 // counted. An error in a file has path, line and column.
 //
@@ -63,15 +70,21 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 		return err
 	}
 	defer s.close()
+	s.repair = opts.Repair
 	r.Files, r.total = s.files, len(s.entries)
 	var empty atomic.Int64 // directories that are no Pods
-	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty, opts.Found), store.CopyOptions{
+	var left sync.Map      // of the Pods that were repaired, by name
+	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty, &left, opts.Found), store.CopyOptions{
 		Overwrite: opts.Overwrite,
 		Atomic:    opts.Strict,
 		DryRun:    opts.DryRun,
 		Progress: func(c store.CopyResult) {
 			r.total = len(s.entries) - int(empty.Load())
-			r.add(importResult(s, c))
+			res := importResult(s, c)
+			if n, ok := left.Load(c.Pod); ok && (res.Outcome == Imported || res.Outcome == Unchanged) {
+				res.Outcome, res.Left = Repaired, n.(int)
+			}
+			r.add(res)
 		},
 	})
 	r.Directories = int(empty.Load())
@@ -79,7 +92,7 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 }
 
 // pods yields what the scan finds as Copy wants it.
-func (s *scan) pods(ctx context.Context, empty *atomic.Int64, told func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
+func (s *scan) pods(ctx context.Context, empty *atomic.Int64, left *sync.Map, told func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		for found := range s.all(ctx) {
 			switch {
@@ -87,6 +100,9 @@ func (s *scan) pods(ctx context.Context, empty *atomic.Int64, told func(*store.M
 			case found.err == errNoPod:
 				empty.Add(1)
 			default:
+				if found.left > 0 {
+					left.Store(found.name, found.left)
+				}
 				if found.err == nil && told != nil {
 					told(found.m)
 				}

@@ -70,9 +70,10 @@ var errNoPod = errors.New("no metadata.json")
 
 // podFiles reads the Pods below one open root.
 type podFiles struct {
-	root folder
-	path string // of root, for messages
-	max  int64  // size limit of one file
+	root   folder
+	path   string         // of root, for messages
+	max    int64          // size limit of one file
+	naming podjson.Naming // of what is written
 
 	missing bool // there is no root, and it must not be used; in a dry run
 }
@@ -130,26 +131,61 @@ func (b *buffers) release() {
 	}
 }
 
-// load reads and decodes a Pod's file. name must be valid. young says that it
-// failed and may not when the file is read again, because it was modified just
-// now. The Pod has its changed time. data are the file's bytes, valid until the
-// buffers are used again. The error is errNoPod or a *store.Error without Op.
-func (p *podFiles) load(b *buffers, name string) (m *store.Metadata, data []byte, young bool, err error) {
-	data, fresh, err := p.read(b, name)
+// loaded is what was found of a Pod.
+type loaded struct {
+	m      *store.Metadata
+	naming podjson.Naming
+	data   []byte // the file's bytes, valid until the buffers are used again
+	// young says that it failed and may not when the file is read again, because it
+	// was modified just now.
+	young bool
+	torn  *torn // what can be taken of a file that several writers left
+}
+
+// torn is the whole document at the start of such a file.
+type torn struct {
+	m    *store.Metadata
+	left int // bytes of older documents after it
+}
+
+// load reads and decodes a Pod's file. name must be valid. The error is errNoPod or
+// a *store.Error without Op.
+func (p *podFiles) load(b *buffers, name string) (l loaded, err error) {
+	l.data, l.young, err = p.read(b, name)
 	if err != nil {
-		return nil, nil, fresh, err
+		return l, err
 	}
-	m, err = podjson.Read(data, name)
-	if err != nil {
-		var bad *store.Error
-		if errors.As(err, &bad) {
-			bad.Pod, bad.Path = name, p.file(name)
+	l.m, l.naming, err = podjson.Read(l.data, name)
+	if err == nil {
+		l.young = false
+		l.m.Version.Changed = changedTime(b.modified)
+		return l, nil
+	}
+	var other *podjson.NameError
+	if errors.As(err, &other) {
+		l.young = false // it is whole
+		if other.Found == aggregatePrefix+name {
+			return l, p.aggregateError(name)
 		}
-		whole := errors.As(err, new(*podjson.NameError))
-		return nil, nil, fresh && !whole, err
 	}
-	m.Version.Changed = changedTime(b.modified)
-	return m, data, false, nil
+	var bad *store.Error
+	if errors.As(err, &bad) {
+		bad.Pod, bad.Path = name, p.file(name)
+		if m, _, size, ok := podjson.Mend(l.data); ok && m.PodName == name {
+			l.torn = &torn{m, len(l.data) - size}
+			bad.Err = fmt.Errorf("%d bytes of the tail of an older, longer document are left after a whole one, as two writers at once leave them; import --repair takes the whole one", l.torn.left)
+		}
+	}
+	return l, err
+}
+
+// namingOf tells the naming of the document that a Pod's file has, if it has one.
+func (p *podFiles) namingOf(b *buffers, name string) (n podjson.Naming, ok bool) {
+	data, _, err := p.read(b, name)
+	if err != nil {
+		return n, false
+	}
+	return podjson.NamingOf(data)
 }
 
 // changedTime is a file's time as a Pod's: none where it is the beginning of 1970 or
@@ -172,6 +208,9 @@ func (p *podFiles) read(b *buffers, name string) (data []byte, fresh bool, err e
 		return nil, false, &store.Error{Pod: name, Path: p.dir(name), Kind: kindOf(err), Err: err}
 	}
 	defer dir.close()
+	if err := p.aggregate(name); err != nil {
+		return nil, false, err
+	}
 	f, err := dir.open(fileName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, errNoPod

@@ -10,6 +10,7 @@ const (
 	Pruned    Outcome = "pruned"    // export: removed, because the store does not have it
 	Unchanged Outcome = "unchanged" // import, export: the same was there already
 	Conflict  Outcome = "conflict"  // import: stored differently, and kept
+	Repaired  Outcome = "repaired"  // import: the store has the whole document of a torn file
 	Refused   Outcome = "refused"   // import, export: it could not be read or written
 
 	Same           Outcome = "same"                 // verify: equal on both sides
@@ -34,6 +35,11 @@ type Result struct {
 	// Field is the first field that differs, in the order of the JSON layout,
 	// where Outcome is [Differs] or [Conflict].
 	Field string
+	// Left is how many bytes of older documents are in the file, where Outcome is
+	// [Repaired].
+	Left int
+	// Renamed says of an exported Pod that its file had the other naming before.
+	Renamed bool
 	// Err says why, where Outcome is [Conflict], [Refused], [Damaged] or
 	// [Unreadable]. It is or wraps a [*store.Error], with Path, Line and Column
 	// where a file is to blame.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"podstore/store"
-	"podstore/store/podjson"
 )
 
 // scan reads every Pod of a directory and accounts for every other entry.
@@ -26,6 +25,8 @@ type scan struct {
 
 	// canonical asks whether the files' bytes are the canonical ones.
 	canonical bool
+	// repair asks for the whole document in a torn file.
+	repair bool
 }
 
 // scanned is what was found in one entry.
@@ -34,9 +35,11 @@ type scanned struct {
 	m         *store.Metadata
 	canonical bool
 	err       error // a *store.Error that names the entry as its Pod, or errNoPod
-	// later: the file was modified just now and is empty or does not parse. It is
-	// yielded again when everything else has been.
+	// later: the file was modified just now and is empty or does not parse, or is torn
+	// and to be repaired. It is yielded again when everything else has been.
 	later bool
+	torn  *torn // where it is to be repaired; err says why
+	left  int   // bytes of older documents in the file, where it was repaired
 }
 
 func newScan(op, root string, limit int64) (*scan, error) {
@@ -67,6 +70,7 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 	return func(yield func(scanned) bool) {
 		var again []scanned
 		for found := range inOrder(ctx, len(s.entries), func(b *buffers, i int) scanned { return s.read(b, s.entries[i].Name()) }) {
+			found.later = found.later || found.torn != nil
 			if found.later {
 				again = append(again, found)
 			}
@@ -78,7 +82,12 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 			return
 		}
 		s.readAgain(ctx, again)
+		b := newBuffers()
+		defer b.release()
 		for _, found := range again {
+			if found.torn != nil {
+				found = s.read(b, found.name).repaired()
+			}
 			found.later = false
 			if ctx.Err() != nil || !yield(found) {
 				return
@@ -122,27 +131,38 @@ func (s *scan) read(b *buffers, name string) scanned {
 		found.err = &store.Error{Op: s.op, Pod: name, Path: s.dir(name), Kind: e.Kind, Err: e.Err}
 		return found
 	}
-	m, data, young, err := s.load(b, name)
-	found.m, found.err = m, err
+	l, err := s.load(b, name)
+	found.m, found.err = l.m, err
+	if s.repair {
+		found.torn = l.torn
+	}
 	var e *store.Error
 	if errors.As(err, &e) {
 		e.Op = s.op
-		found.later = young
+		found.later = l.young
 	}
 	if err == nil && s.canonical {
-		found.canonical = isCanonical(b, m, data)
+		found.canonical = l.isCanonical(b)
 	}
 	return found
 }
 
-// isCanonical reports whether data are the canonical bytes of m.
-func isCanonical(b *buffers, m *store.Metadata, data []byte) bool {
-	limit := int64(len(data))
+// repaired takes the whole document of a file that is torn still.
+func (f scanned) repaired() scanned {
+	if f.torn != nil {
+		f.m, f.err, f.left = f.torn.m, nil, f.torn.left
+	}
+	return f
+}
+
+// isCanonical reports whether a file has the canonical bytes of its Pod.
+func (l *loaded) isCanonical(b *buffers) bool {
+	limit := int64(len(l.data))
 	if limit <= 16<<10 {
 		limit *= 256 // memory that need not be looked at first
 	}
-	b.again, _ = podjson.AppendMax(b.again[:0], m, limit)
-	return bytes.Equal(b.again, data)
+	b.again, _ = l.naming.AppendMax(b.again[:0], l.m, limit)
+	return bytes.Equal(b.again, l.data)
 }
 
 // inOrder calls work for 0 to n-1 in parallel and yields the results in order.

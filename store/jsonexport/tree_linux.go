@@ -184,7 +184,7 @@ func (w *treeWriter) begin(it *batchItem) error {
 
 // finishPod writes a Pod's file.
 func (w *treeWriter) finishPod(b *buffers, it *batchItem) (err error) {
-	if b.data, err = w.p.render(b.data[:0], it.m); err == nil {
+	if b.data, err = w.p.render(b.data[:0], it.m, w.p.naming); err == nil {
 		err = w.p.root.writeBelow(it.pod, fileName, b.data, it.m.Version.Changed)
 	}
 	if err != nil {

@@ -12,18 +12,21 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// Decode reads one metadata.json as strictly as serde_json does. The result is
-// in normal form and shares no memory with data. Unknown top-level fields are
-// kept in Extra; an unknown field further down is refused, since it would be
-// lost. The Pod's name only has to be a string: whether it is a valid name is
+// Decode reads one metadata.json as strictly as serde_json does, in either naming.
+// The result is in normal form and shares no memory with data. Unknown top-level
+// fields are kept in Extra; an unknown field further down is refused, since it would
+// be lost. The Pod's name only has to be a string: whether it is a valid name is
 // not judged here.
+//
+// The first key for a Pod's name, at whatever depth, tells the document's naming; a
+// key of the other one after it is refused.
 //
 // The error is a [*store.Error] that matches [store.ErrInvalid], with line and
 // column of the first byte of the offending token; of a missing field, of the
 // closing brace of the object that lacks it; at the end of data, the position
 // after the last byte.
 func Decode(data []byte) (*store.Metadata, error) {
-	m, bad := decode(data, "")
+	m, _, bad := decode(data, "")
 	if bad != nil {
 		bad.Op = "decode"
 		return nil, bad
@@ -32,22 +35,35 @@ func Decode(data []byte) (*store.Metadata, error) {
 }
 
 // Read is [Decode] of the file of a Pod, which must be named so: where another name
-// stands there, the error wraps a [*NameError], at the position of that name. It
-// has no operation.
-func Read(data []byte, pod string) (*store.Metadata, error) {
-	m, bad := decode(data, pod)
+// stands there, the error wraps a [*NameError], at the position of that name. The
+// error has no operation.
+func Read(data []byte, pod string) (*store.Metadata, Naming, error) {
+	m, naming, bad := decode(data, pod)
 	if bad != nil {
-		return nil, bad
+		return nil, Pods, bad
 	}
-	return m, nil
+	return m, naming, nil
+}
+
+// NamingOf tells the naming of a document, which need be good only as far as the
+// first key for a Pod's name. ok is false where there is none.
+func NamingOf(data []byte) (n Naming, ok bool) {
+	d := decoders.Get().(*decoder)
+	defer d.release()
+	d.begin(data)
+	d.metadata()
+	return d.naming, d.named
 }
 
 // NameError says that a whole document is another Pod's. It matches
 // [store.ErrInvalid].
-type NameError struct{ Found, Want string }
+type NameError struct {
+	Key         string // pod_name or worker_name
+	Found, Want string
+}
 
 func (e *NameError) Error() string {
-	return fmt.Sprintf("pod_name is %.300q, but the directory is named %q; rename the directory or correct pod_name", e.Found, e.Want)
+	return fmt.Sprintf("%s is %.300q, but the directory is named %q; rename the directory or correct %[1]s", e.Key, e.Found, e.Want)
 }
 
 // Is makes it match [store.ErrInvalid].
@@ -55,20 +71,20 @@ func (e *NameError) Is(target error) bool { return target == store.ErrInvalid }
 
 // decode is Decode with an error that has neither Op nor Path. Unless pod is "",
 // the Pod must be named so.
-func decode(data []byte, pod string) (*store.Metadata, *store.Error) {
+func decode(data []byte, pod string) (*store.Metadata, Naming, *store.Error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
-	d.Scanner, d.m = jsonvalue.NewScanner(data), new(store.Metadata)
+	d.begin(data)
 	d.metadata()
 	err := d.End()
 	if err == nil && pod != "" && d.m.PodName != pod {
 		at := d.Errorf(d.nameAt, "")
-		return nil, &store.Error{Line: at.Line, Column: at.Column, Kind: store.ErrInvalid, Err: &NameError{d.m.PodName, pod}}
+		return nil, d.naming, &store.Error{Line: at.Line, Column: at.Column, Kind: store.ErrInvalid, Err: &NameError{d.naming.Key(), d.m.PodName, pod}}
 	}
 	if bad := d.failure(err); bad != nil {
-		return nil, bad
+		return nil, d.naming, bad
 	}
-	return d.m, nil
+	return d.m, d.naming, nil
 }
 
 // failure is a scanner's error with its position, and nil for nil.
@@ -89,12 +105,18 @@ func (d *decoder) failure(err error) *store.Error {
 type decoder struct {
 	*jsonvalue.Scanner
 	m         *store.Metadata
-	nameAt    int // where the value of pod_name starts
+	naming    Naming
+	named     bool // a key has told the naming
+	nameAt    int  // where the value of the Pod's name starts
 	extraSize int
 	scratch   []byte // a value, until its size is known
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+func (d *decoder) begin(data []byte) {
+	d.Scanner, d.m = jsonvalue.NewScanner(data), new(store.Metadata)
+}
 
 // release gives the decoder back, but not memory that one large value took.
 func (d *decoder) release() {
@@ -107,80 +129,36 @@ func (d *decoder) release() {
 // keepBytes is how large a buffer may be that is kept for the next use.
 const keepBytes = 256 << 10
 
-// structure is an object whose fields are all known.
-type structure struct {
-	what     string // for messages, with its article
-	fields   []string
-	optional int // how many fields at the end may be missing
-}
-
-var (
-	activeFields    = structure{"active", []string{"session_id", "segment_id"}, 1}
-	childFields     = structure{"a spawned child", []string{"pod_name", "socket_path", "scope_delegated", "callback_address"}, 0}
-	reclaimedFields = structure{"a reclaimed child", []string{"pod_name", "scope_delegated"}, 0}
-	peerFields      = structure{"a peer", []string{"pod_name"}, 0}
-	ruleFields      = structure{"a scope rule", []string{"target", "permission", "recursive"}, 0}
-)
-
-const (
-	fieldPodName = iota
-	fieldActive
-	fieldChildren
-	fieldReclaimed
-	fieldPeers
-	fieldManifest
-	fieldUnknown
-)
-
-func topField(key []byte) int {
-	switch string(key) {
-	case "pod_name":
-		return fieldPodName
-	case "active":
-		return fieldActive
-	case "spawned_children":
-		return fieldChildren
-	case "reclaimed_children":
-		return fieldReclaimed
-	case "peers":
-		return fieldPeers
-	case "resolved_manifest_snapshot":
-		return fieldManifest
-	}
-	return fieldUnknown
-}
-
 func (d *decoder) metadata() {
 	m := d.m
-	var seen [fieldUnknown]bool
-	d.want(jsonvalue.Object, "metadata")
+	d.want(jsonvalue.Object, documentFields.what)
 	d.EnterObject()
+	seen, f := 0, -1
 	for {
 		end := d.Offset()
 		if !d.NextKey() {
-			if !seen[fieldPodName] {
-				hint := ""
-				for k := range m.Extra {
-					if strings.EqualFold(k, "pod_name") {
-						hint = fmt.Sprintf(" (%q is another field: case matters)", k)
-					}
-				}
-				d.Fail(end, "missing field \"pod_name\"%s", hint)
+			if seen&(1<<fieldName) == 0 {
+				d.Fail(end, "missing field %q%s", d.naming.Key(), d.otherCase())
 			}
 			return
 		}
-		f := topField(d.Key())
-		if f != fieldUnknown {
-			if seen[f] {
-				d.duplicate()
-				return
-			}
-			seen[f] = true
+		f = documentFields.index(d.Key(), f+1)
+		if f == numFields || inExtra(f) {
+			d.extra()
+			continue
 		}
+		if f == fieldName && !d.oneNaming() {
+			return
+		}
+		if seen&(1<<f) != 0 {
+			d.duplicate()
+			return
+		}
+		seen |= 1 << f
 		switch f {
-		case fieldPodName:
+		case fieldName:
 			d.nameAt = d.Offset()
-			m.PodName = d.str("pod_name")
+			m.PodName = d.name()
 		case fieldActive:
 			if !d.ReadNull() {
 				m.Active = d.active()
@@ -195,10 +173,35 @@ func (d *decoder) metadata() {
 			if !d.ReadNull() {
 				m.Manifest = d.value("the manifest", 0)
 			}
-		default:
-			d.extra()
 		}
 	}
+}
+
+// oneNaming fails at a key for a name that is not of the document's naming, which
+// the first such key tells.
+func (d *decoder) oneNaming() bool {
+	n := Pods
+	if string(d.Key()) == Workers.Key() {
+		n = Workers
+	}
+	switch {
+	case !d.named:
+		d.naming, d.named = n, true
+	case n != d.naming:
+		d.Fail(d.KeyOffset(), "field %q after %q: a document has one of them at every level; rename this one", n.Key(), d.naming.Key())
+		return false
+	}
+	return true
+}
+
+// otherCase is a hint for who wrote the name's key in another case.
+func (d *decoder) otherCase() string {
+	for k := range d.m.Extra {
+		if strings.EqualFold(k, Pods.Key()) || strings.EqualFold(k, Workers.Key()) {
+			return fmt.Sprintf(" (%q is another field: case matters)", k)
+		}
+	}
+	return ""
 }
 
 // extra reads a field that this version does not know.
@@ -218,7 +221,7 @@ func (d *decoder) extra() {
 
 func (d *decoder) active() *store.ActiveSegment {
 	a := new(store.ActiveSegment)
-	d.object(&activeFields, func(i int) {
+	d.object(activeFields, func(i int) {
 		switch i {
 		case 0:
 			a.SessionID = readUUID(d, "session_id", store.ParseSessionID)
@@ -233,10 +236,10 @@ func (d *decoder) active() *store.ActiveSegment {
 }
 
 func (d *decoder) child() (c store.SpawnedChild) {
-	d.object(&childFields, func(i int) {
+	d.object(childFields, func(i int) {
 		switch i {
 		case 0:
-			c.PodName = d.str("pod_name")
+			c.PodName = d.name()
 		case 1:
 			c.SocketPath = d.str("socket_path")
 		case 2:
@@ -249,10 +252,10 @@ func (d *decoder) child() (c store.SpawnedChild) {
 }
 
 func (d *decoder) reclaimed() (c store.ReclaimedChild) {
-	d.object(&reclaimedFields, func(i int) {
+	d.object(reclaimedFields, func(i int) {
 		switch i {
 		case 0:
-			c.PodName = d.str("pod_name")
+			c.PodName = d.name()
 		case 1:
 			c.ScopeDelegated = d.rules()
 		}
@@ -261,14 +264,14 @@ func (d *decoder) reclaimed() (c store.ReclaimedChild) {
 }
 
 func (d *decoder) peer() (p store.Peer) {
-	d.object(&peerFields, func(int) { p.PodName = d.str("pod_name") })
+	d.object(peerFields, func(int) { p.PodName = d.name() })
 	return p
 }
 
 func (d *decoder) rules() (rules []store.ScopeRule) {
 	d.list("scope_delegated", func() {
 		var r store.ScopeRule
-		d.object(&ruleFields, func(i int) {
+		d.object(ruleFields, func(i int) {
 			switch i {
 			case 0:
 				r.Target = d.str("target")
@@ -288,25 +291,23 @@ func (d *decoder) rules() (rules []store.ScopeRule) {
 func (d *decoder) object(st *structure, read func(i int)) {
 	d.want(jsonvalue.Object, st.what)
 	d.EnterObject()
-	seen := 0
+	seen, i := 0, -1
 	for {
 		end := d.Offset()
 		if !d.NextKey() {
-			for i, f := range st.fields[:len(st.fields)-st.optional] {
+			for i, f := range st.fields[d.naming][:st.required] {
 				if seen&(1<<i) == 0 {
 					d.Fail(end, "missing field %q in %s", f, st.what)
 				}
 			}
 			return
 		}
-		i := 0
-		for i < len(st.fields) && st.fields[i] != string(d.Key()) {
-			i++
-		}
+		i = st.index(d.Key(), i+1)
 		switch {
-		case i == len(st.fields):
+		case i == len(st.fields[Pods]):
 			d.Fail(d.KeyOffset(), "unknown field %.64q in %s would be lost; expected %s",
-				d.Key(), st.what, strings.Join(st.fields, ", "))
+				d.Key(), st.what, strings.Join(st.fields[d.naming], ", "))
+		case st.isName(i) && !d.oneNaming():
 		case seen&(1<<i) != 0:
 			d.duplicate()
 		default:
@@ -328,6 +329,9 @@ func (d *decoder) list(field string, elem func()) {
 		elem()
 	}
 }
+
+// name reads a Pod's name.
+func (d *decoder) name() string { return d.str(d.naming.Key()) }
 
 func (d *decoder) str(field string) string {
 	d.want(jsonvalue.String, field)

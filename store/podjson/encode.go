@@ -5,15 +5,16 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
 )
 
-// Encode returns the canonical metadata.json of m: 2-space indentation, no
-// newline at the end, empty fields left out, unknown fields after the known ones
-// sorted by bytes. Equal metadata gives equal bytes. It does not change m, which
-// need not be in normal form; metadata that breaks a rule of
+// Encode returns the canonical metadata.json of m in the naming [Pods]: 2-space
+// indentation, no newline at the end, empty fields left out, unknown fields after the
+// known ones sorted by bytes. Equal metadata gives equal bytes. It does not change m,
+// which need not be in normal form; metadata that breaks a rule of
 // [store.Metadata.Normalize] gives an error that matches [store.ErrInvalid] or
 // [store.ErrInvalidName].
 func Encode(m *store.Metadata) ([]byte, error) {
@@ -31,44 +32,42 @@ func Encode(m *store.Metadata) ([]byte, error) {
 // Append appends what [Encode] returns. m must be in normal form, as everything
 // is that a store, [Decode] or [store.Metadata.Normalize] returns; this is not
 // checked.
-func Append(dst []byte, m *store.Metadata) []byte {
-	dst = append(dst, "{\n  \"pod_name\": "...)
-	dst = jsonvalue.AppendString(dst, m.PodName)
-	if m.Active != nil {
-		dst = append(dst, ",\n  \"active\": {\n    \"session_id\": "...)
-		dst = appendUUID(dst, m.Active.SessionID)
-		if m.Active.SegmentID != nil {
-			dst = append(dst, ",\n    \"segment_id\": "...)
-			dst = appendUUID(dst, *m.Active.SegmentID)
+func Append(dst []byte, m *store.Metadata) []byte { return Pods.Append(dst, m) }
+
+// Append is [Append] in this naming.
+func (n Naming) Append(dst []byte, m *store.Metadata) []byte {
+	dst = append(dst, '{')
+	for f, key := range documentFields.keys[n] {
+		switch f {
+		case fieldName:
+			dst = jsonvalue.AppendString(append(dst, key...), m.PodName)
+		case fieldActive:
+			if m.Active != nil {
+				dst = n.appendActive(append(dst, key...), m.Active)
+			}
+		case fieldChildren:
+			dst = appendList(dst, key, m.Children, n.appendChild)
+		case fieldReclaimed:
+			dst = appendList(dst, key, m.Reclaimed, n.appendReclaimed)
+		case fieldPeers:
+			dst = appendList(dst, key, m.Peers, func(dst []byte, p store.Peer) []byte {
+				return jsonvalue.AppendString(append(dst, peerFields.keys[n][0]...), p.PodName)
+			})
+		case fieldManifest:
+			if m.Manifest != nil {
+				dst = jsonvalue.AppendIndent(append(dst, key...), m.Manifest, 1)
+			}
+		default: // kept in Extra
+			if v, ok := m.Extra[documentFields.fields[n][f]]; ok {
+				dst = jsonvalue.AppendIndent(append(dst, key...), v, 1)
+			}
 		}
-		dst = append(dst, "\n  }"...)
-	}
-	dst = appendList(dst, "spawned_children", m.Children, func(dst []byte, c store.SpawnedChild) []byte {
-		dst = append(dst, "      \"pod_name\": "...)
-		dst = jsonvalue.AppendString(dst, c.PodName)
-		dst = append(dst, ",\n      \"socket_path\": "...)
-		dst = jsonvalue.AppendString(dst, c.SocketPath)
-		dst = append(dst, ",\n      \"scope_delegated\": "...)
-		dst = appendRules(dst, c.ScopeDelegated)
-		dst = append(dst, ",\n      \"callback_address\": "...)
-		return jsonvalue.AppendString(dst, c.CallbackAddress)
-	})
-	dst = appendList(dst, "reclaimed_children", m.Reclaimed, func(dst []byte, c store.ReclaimedChild) []byte {
-		dst = append(dst, "      \"pod_name\": "...)
-		dst = jsonvalue.AppendString(dst, c.PodName)
-		dst = append(dst, ",\n      \"scope_delegated\": "...)
-		return appendRules(dst, c.ScopeDelegated)
-	})
-	dst = appendList(dst, "peers", m.Peers, func(dst []byte, p store.Peer) []byte {
-		dst = append(dst, "      \"pod_name\": "...)
-		return jsonvalue.AppendString(dst, p.PodName)
-	})
-	if m.Manifest != nil {
-		dst = append(dst, ",\n  \"resolved_manifest_snapshot\": "...)
-		dst = jsonvalue.AppendIndent(dst, m.Manifest, 1)
 	}
 	if len(m.Extra) > 0 {
 		for _, k := range slices.Sorted(maps.Keys(m.Extra)) {
+			if hasPlace(k) {
+				continue
+			}
 			dst = append(dst, ",\n  "...)
 			dst = jsonvalue.AppendString(dst, k)
 			dst = append(dst, ": "...)
@@ -78,41 +77,62 @@ func Append(dst []byte, m *store.Metadata) []byte {
 	return append(dst, "\n}"...)
 }
 
-// appendList appends one list of structs, or nothing where it is empty.
-func appendList[T any](dst []byte, field string, list []T, fields func([]byte, T) []byte) []byte {
-	if len(list) == 0 {
-		return dst
+func (n Naming) appendActive(dst []byte, a *store.ActiveSegment) []byte {
+	keys := activeFields.keys[n]
+	dst = append(append(dst, '{'), keys[0]...)
+	dst = appendUUID(dst, a.SessionID)
+	if a.SegmentID != nil {
+		dst = appendUUID(append(dst, keys[1]...), *a.SegmentID)
 	}
-	dst = append(append(append(dst, ",\n  \""...), field...), "\": ["...)
-	for i, v := range list {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(fields(append(dst, "\n    {\n"...), v), "\n    }"...)
-	}
-	return append(dst, "\n  ]"...)
+	return append(dst, "\n  }"...)
 }
 
-func appendRules(dst []byte, rules []store.ScopeRule) []byte {
+func (n Naming) appendChild(dst []byte, c store.SpawnedChild) []byte {
+	keys := childFields.keys[n]
+	dst = jsonvalue.AppendString(append(dst, keys[0]...), c.PodName)
+	dst = jsonvalue.AppendString(append(dst, keys[1]...), c.SocketPath)
+	dst = n.appendRules(append(dst, keys[2]...), c.ScopeDelegated)
+	return jsonvalue.AppendString(append(dst, keys[3]...), c.CallbackAddress)
+}
+
+func (n Naming) appendReclaimed(dst []byte, c store.ReclaimedChild) []byte {
+	keys := reclaimedFields.keys[n]
+	dst = jsonvalue.AppendString(append(dst, keys[0]...), c.PodName)
+	return n.appendRules(append(dst, keys[1]...), c.ScopeDelegated)
+}
+
+func (n Naming) appendRules(dst []byte, rules []store.ScopeRule) []byte {
 	if len(rules) == 0 {
 		return append(dst, "[]"...)
 	}
+	keys := ruleFields.keys[n]
 	dst = append(dst, '[')
 	for i, r := range rules {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, "\n        {\n          \"target\": "...)
-		dst = jsonvalue.AppendString(dst, r.Target)
-		dst = append(dst, ",\n          \"permission\": "...)
-		dst = jsonvalue.AppendString(dst, r.Permission)
-		if r.Recursive {
-			dst = append(dst, ",\n          \"recursive\": true\n        }"...)
-		} else {
-			dst = append(dst, ",\n          \"recursive\": false\n        }"...)
-		}
+		dst = append(dst, "\n        {"...)
+		dst = jsonvalue.AppendString(append(dst, keys[0]...), r.Target)
+		dst = jsonvalue.AppendString(append(dst, keys[1]...), r.Permission)
+		dst = strconv.AppendBool(append(dst, keys[2]...), r.Recursive)
+		dst = append(dst, "\n        }"...)
 	}
 	return append(dst, "\n      ]"...)
+}
+
+// appendList appends one list of structs behind its key, or nothing where it is empty.
+func appendList[T any](dst []byte, key string, list []T, fields func([]byte, T) []byte) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	dst = append(append(dst, key...), '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(fields(append(dst, "\n    {"...), v), "\n    }"...)
+	}
+	return append(dst, "\n  ]"...)
 }
 
 // appendUUID appends a UUID in lower case with hyphens, quoted.
@@ -129,16 +149,16 @@ func appendUUID[ID ~[16]byte](dst []byte, id ID) []byte {
 	return append(dst, '"')
 }
 
-// AppendMax is [Append] of what takes at most limit bytes. size is what it takes;
+// AppendMax is [Naming.Append] of what takes at most limit bytes. size is what it takes;
 // where that is more than limit, nothing is appended, and size may be less than all
 // of it. A value of many nested containers grows by two orders of magnitude when it
 // is indented, so that is found out before memory is taken for it.
-func AppendMax(dst []byte, m *store.Metadata, limit int64) (out []byte, size int64) {
+func (n Naming) AppendMax(dst []byte, m *store.Metadata, limit int64) (out []byte, size int64) {
 	if size = valuesSize(m, limit); size > limit {
 		return dst, size
 	}
 	start := len(dst)
-	out = Append(dst, m)
+	out = n.Append(dst, m)
 	if size = int64(len(out) - start); size > limit {
 		return out[:start], size
 	}

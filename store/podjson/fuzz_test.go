@@ -14,6 +14,11 @@ func seed(f *testing.F) {
 	f.Helper()
 	goldenPods(f, func(_ string, in, _ []byte) { f.Add(in) })
 	f.Add(Append(nil, benchPod(1)))
+	for _, tree := range []string{"pods-workspace", "workers", "torn"} {
+		for _, data := range upstreamFiles(f, tree) {
+			f.Add(data)
+		}
+	}
 }
 
 // FuzzDecode: no input panics; an error is ErrInvalid with a position within the
@@ -22,7 +27,10 @@ func seed(f *testing.F) {
 func FuzzDecode(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := Decode(data)
+		m, naming, err := Read(data, "")
+		if _, err2 := Decode(data); (err2 == nil) != (err == nil) {
+			t.Fatalf("%v, but %v", err, err2)
+		}
 		if err != nil {
 			var e *store.Error
 			if m != nil || !errors.Is(err, store.ErrInvalid) || !errors.As(err, &e) {
@@ -40,13 +48,17 @@ func FuzzDecode(f *testing.F) {
 		} else if err == nil && !reflect.DeepEqual(normal, m) {
 			t.Fatalf("not in normal form: %#v, want %#v", m, normal)
 		}
-		out := Append(nil, m)
-		again, err := Decode(out)
-		if err != nil || !reflect.DeepEqual(again, m) || m.Diff(again) != "" {
-			t.Fatalf("decode of the encoded: %#v, %v, want %#v", again, err, m)
+		out := naming.Append(nil, m)
+		again, named, err := Read(out, m.PodName)
+		if err != nil || named != naming || !reflect.DeepEqual(again, m) || m.Diff(again) != "" {
+			t.Fatalf("decode of the encoded: %#v, %v, %v, want %#v, %v", again, named, err, m, naming)
 		}
-		if !bytes.Equal(Append(nil, again), out) {
+		if !bytes.Equal(naming.Append(nil, again), out) {
 			t.Fatal("no fixed point")
+		}
+		other := 1 - naming
+		if again, named, err := Read(other.Append(nil, m), m.PodName); err != nil || named != other || m.Diff(again) != "" {
+			t.Fatalf("in the other naming: %#v, %v, %v", again, named, err)
 		}
 		values := indentedSize(m.Manifest)
 		for _, v := range m.Extra {

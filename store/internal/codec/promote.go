@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
@@ -29,7 +30,7 @@ func Promotes(payload []byte) bool {
 func promote(m *store.Metadata, has func(sub int) bool) (promoted store.FieldSet, err error) {
 	document := []byte(`{"pod_name":""`)
 	for name, value := range m.Extra {
-		if store.IsFieldName(name) {
+		if slices.Contains(store.FieldNames(), name) {
 			document = append(jsonvalue.AppendString(append(document, ','), name), ':')
 			document = append(document, value...)
 			delete(m.Extra, name)

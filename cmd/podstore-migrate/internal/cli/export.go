@@ -8,6 +8,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonexport"
+	"podstore/store/podjson"
 )
 
 const exportHelp = `Export writes every Pod of the database to DIR/{pod}/metadata.json, as it is at
@@ -19,6 +20,10 @@ A Pod that cannot be written is one line on standard error,
   refused PATH: reason
 and the others go on; the exit code is then 3. A Pod that is damaged in the
 database is reported too, its file left as it is, and the exit code is 5.
+
+All files are in the naming "pods", where a Pod's name is "pod_name"; with --naming
+workers it is "worker_name", as later writers of this layout have it. A file that had
+the other naming is one line on standard error, "renamed PATH: …".
 
 With --prune the metadata.json of every other Pod in DIR is removed, also where it
 is broken, and its directory if nothing else is in it: each is a line "pruned NAME"
@@ -35,6 +40,8 @@ func exportCmd(c *console) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&opts.Prune, "prune", false, "remove Pods from DIR that the database does not have")
 	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
+	f.Var((*namingFlag)(&opts.Naming), "naming", "write the Pods' names as pods or workers do")
+	completeFlag(cmd, "naming", podjson.Pods.String(), podjson.Workers.String())
 	maxFileSizeFlag(f, &opts.MaxFileSize)
 	return cmd
 }
@@ -59,7 +66,7 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		return err
 	}
 	opts.Progress = func(r jsonexport.Result, done, total int) {
-		c.exported(r, opts.DryRun)
+		c.exported(r, opts.Naming, opts.DryRun)
 		c.progress(done, total)
 	}
 	report, err := jsonexport.Export(ctx, s.MetadataStore, dir, opts)
@@ -68,7 +75,7 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 }
 
 // exported tells the result of one Pod.
-func (c *console) exported(r jsonexport.Result, dryRun bool) {
+func (c *console) exported(r jsonexport.Result, naming podjson.Naming, dryRun bool) {
 	c.result(r)
 	switch r.Outcome {
 	case jsonexport.Refused:
@@ -80,6 +87,9 @@ func (c *console) exported(r jsonexport.Result, dryRun bool) {
 	case jsonexport.Damaged:
 		c.damaged(r.Pod, r.Err)
 	default:
+		if r.Renamed {
+			c.renamed(r, naming, dryRun)
+		}
 		switch {
 		case dryRun:
 			c.print("%s\t%s\n", quoteName(r.Pod), r.Outcome)
@@ -87,4 +97,28 @@ func (c *console) exported(r jsonexport.Result, dryRun bool) {
 			c.say("pruned %s", quoteName(r.Pod))
 		}
 	}
+}
+
+// renamed tells that a file's naming was changed.
+func (c *console) renamed(r jsonexport.Result, to podjson.Naming, dryRun bool) {
+	from, became := podjson.Workers, "became"
+	if to == podjson.Workers {
+		from = podjson.Pods
+	}
+	if dryRun {
+		became = "would become"
+	}
+	c.say("renamed %s: %s %s %s; --naming %v keeps it", place(nil, r.Path), from.Key(), became, to.Key(), from)
+}
+
+// namingFlag is a flag's naming.
+type namingFlag podjson.Naming
+
+func (n *namingFlag) String() string { return podjson.Naming(*n).String() }
+func (n *namingFlag) Type() string   { return "NAMING" }
+
+func (n *namingFlag) Set(s string) error {
+	naming, err := podjson.ParseNaming(s)
+	*n = namingFlag(naming)
+	return err
 }

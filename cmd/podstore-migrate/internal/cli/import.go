@@ -19,6 +19,12 @@ Bad Pods do not stop the others. Each is one line on standard error,
 where a conflict is a Pod that the database has with other content already: it is
 kept, unless --overwrite is given. The exit code is then 3.
 
+Two writers of the old kind at once can leave a whole document in a file and after it
+the tail of an older, longer one. Such a Pod is refused; with --repair the document is
+taken, where it is canonical to the byte and the rest is such a tail. Each is a line
+  repaired PATH: the document was taken; N bytes of an older one after it were not
+and the exit code is 3. The file is left as it is; export writes it anew.
+
 Stopped at any moment, the database is intact; run the same command again and it
 comes to the same end as if it had not been stopped. A database that was created
 and into which no Pod came, as all were refused, is removed again.`
@@ -32,6 +38,7 @@ func importCmd(c *console) *cobra.Command {
 		func(ctx context.Context, args []string) error { return runImport(ctx, c, args[0], args[1], opts) })
 	f := cmd.Flags()
 	f.BoolVar(&opts.Overwrite, "overwrite", false, "replace Pods that are stored with other content")
+	f.BoolVar(&opts.Repair, "repair", false, "take the whole document of a file that two writers at once left torn")
 	f.BoolVar(&opts.Strict, "strict", false, "import all Pods in one transaction, or none if any is refused or in conflict")
 	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
 	maxFileSizeFlag(f, &opts.MaxFileSize)
@@ -66,10 +73,14 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		c.progress(done, total)
 	}
 	report, err := jsonexport.Import(ctx, dst.MetadataStore, dir, opts)
-	if opts.Strict && report.Counts[jsonexport.Imported] > 0 {
+	if opts.Strict && report.Counts[jsonexport.Imported]+report.Counts[jsonexport.Repaired] > 0 {
 		c.resume = "all Pods were imported before it was noticed" // a commit that has begun is finished
 	}
-	c.sumUp(report, importOutcomes, opts.DryRun, err)
+	outcomes := importOutcomes
+	if opts.Repair {
+		outcomes = append(outcomes[:len(outcomes):len(outcomes)], jsonexport.Repaired)
+	}
+	c.sumUp(report, outcomes, opts.DryRun, err)
 	return errors.Join(err, dst.Close())
 }
 
@@ -86,9 +97,18 @@ func (c *console) imported(r jsonexport.Result, dryRun bool) {
 	case jsonexport.Conflict:
 		c.note(exitPartial)
 		c.say("conflict %s: the database has other content, first in %s; it was kept, --overwrite replaces it", place(nil, r.Path), quoteName(r.Field))
-	default:
-		if dryRun {
-			c.print("%s\t%s\n", quoteName(r.Pod), r.Outcome)
-		}
+	case jsonexport.Repaired:
+		c.note(exitPartial)
+		c.say("repaired %s: the document was taken; %s of an older one after it %s not", place(nil, r.Path), plural(r.Left, "byte"), were(r.Left))
 	}
+	if dryRun && r.Err == nil && r.Outcome != jsonexport.Conflict {
+		c.print("%s\t%s\n", quoteName(r.Pod), r.Outcome)
+	}
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 const listHelp = `List prints one line for each Pod, sorted by the bytes of its name. Fields are
@@ -16,14 +17,16 @@ separated by tabs:
   name, active session, active segment, number of children, of reclaimed
   children, of peers, bytes of the manifest
 What is not set is "-". A damaged Pod has the word "damaged" after its name, and
-its damage is told on standard error; the exit code is then 5.
+its damage is told on standard error; the exit code is then 5. One that another
+program keeps in a format unknown here has the word "unknown-format", and 12.
 
 For the names alone: podstore-migrate list DB | cut -f1
 
 --sort takes name, session, segment, children, reclaimed, peers or manifest; with
 a minus sign before it the largest comes first.
 --filter takes name=PATTERN (with * ? and [...]), session=ID, segment=ID,
-child=NAME, reclaimed=NAME, peer=NAME or active=yes|no. Several must all hold.
+child=NAME, reclaimed=NAME, peer=NAME, workspace=PATH (the field workspace_root) or
+active=yes|no. Several must all hold.
 Damaged Pods are always listed.`
 
 func listCmd(c *console) *cobra.Command {
@@ -43,7 +46,7 @@ func listCmd(c *console) *cobra.Command {
 		keys = append(keys, "-"+key)
 	}
 	completeFlag(cmd, "sort", keys...)
-	completeFlag(cmd, "filter", "name=", "session=", "segment=", "child=", "reclaimed=", "peer=", "active=yes", "active=no")
+	completeFlag(cmd, "filter", "name=", "session=", "segment=", "child=", "reclaimed=", "peer=", "workspace=", "active=yes", "active=no")
 	return cmd
 }
 
@@ -82,7 +85,7 @@ func runList(ctx context.Context, c *console, db, sorting string, filters []stri
 		case errors.As(podErr, &e) && e.Pod != "":
 			sum.Pods++
 			sum.Damaged++
-			c.print("%s\tdamaged\n", quoteName(e.Pod))
+			c.print("%s\t%s\n", quoteName(e.Pod), unreadableWord(podErr))
 			c.damagedPod(e.Pod, podErr)
 		default:
 			err = errors.Join(err, podErr)
@@ -108,6 +111,7 @@ type podItem struct {
 	Reclaimed     int         `json:"reclaimed"`
 	Peers         int         `json:"peers"`
 	ManifestBytes *int        `json:"manifest_bytes"`
+	Workspace     string      `json:"workspace_root,omitempty"`
 }
 
 type activeItem struct {
@@ -117,6 +121,7 @@ type activeItem struct {
 
 func (c *console) podItem(m *store.Metadata) podItem {
 	item := podItem{head: c.head("pod"), Pod: m.PodName, Children: len(m.Children), Reclaimed: len(m.Reclaimed), Peers: len(m.Peers)}
+	item.Workspace, _ = podjson.Workspace(m)
 	if m.Active != nil {
 		item.Active = &activeItem{m.Active.SessionID, m.Active.SegmentID}
 	}

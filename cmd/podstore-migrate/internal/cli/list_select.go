@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // parseSort makes the order of a list, or nil for that of the store, by name.
@@ -99,11 +100,16 @@ func parseFilter(filter string) (func(*store.Metadata) bool, error) {
 		}, nil
 	case "peer":
 		return func(m *store.Metadata) bool { return m.HasPeer(value) }, nil
+	case "workspace":
+		return func(m *store.Metadata) bool {
+			root, ok := podjson.Workspace(m)
+			return ok && root == value
+		}, nil
 	case "active":
 		if value != "yes" && value != "no" {
 			return nil, fmt.Errorf("expected active=yes or active=no")
 		}
 		return func(m *store.Metadata) bool { return (m.Active != nil) == (value == "yes") }, nil
 	}
-	return nil, fmt.Errorf("expected name=, session=, segment=, child=, reclaimed=, peer= or active=")
+	return nil, fmt.Errorf("expected name=, session=, segment=, child=, reclaimed=, peer=, workspace= or active=")
 }

@@ -26,6 +26,8 @@ type resultItem struct {
 	Path    string             `json:"path"`
 	Outcome jsonexport.Outcome `json:"outcome"`
 	Field   string             `json:"field,omitempty"`
+	Renamed bool               `json:"renamed,omitempty"`
+	Left    int                `json:"left_bytes,omitempty"`
 	Reason  string             `json:"reason,omitempty"`
 	Line    int                `json:"line,omitempty"`
 	Column  int                `json:"column,omitempty"`
@@ -36,7 +38,7 @@ func (c *console) result(r jsonexport.Result) {
 	if !c.json {
 		return
 	}
-	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, Field: r.Field}
+	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, Field: r.Field, Renamed: r.Renamed, Left: r.Left}
 	if r.Err != nil {
 		item.Reason = reason(r.Err)
 		var e *store.Error
@@ -77,10 +79,24 @@ func (c *console) sumUp(r jsonexport.Report, outcomes []jsonexport.Outcome, dryR
 	c.say("%s", line)
 }
 
-// damaged tells of a Pod that is damaged in what the command reads.
+// damaged tells of a Pod that is damaged in what the command reads, or of a format
+// that it does not know.
 func (c *console) damaged(pod string, err error) {
+	if errors.Is(err, store.ErrFormat) {
+		c.note(exitFormat)
+		c.say("unknown format of pod %s: %s", quoteName(pod), c.fullReason(err))
+		return
+	}
 	c.note(exitDamage)
 	c.say("damaged pod %s: %s", quoteName(pod), c.fullReason(err))
+}
+
+// unreadableWord is what a list says of a Pod that cannot be read.
+func unreadableWord(err error) string {
+	if errors.Is(err, store.ErrFormat) {
+		return kindWord(exitFormat)
+	}
+	return kindWord(exitDamage)
 }
 
 // fullReason is reason with the place, where a Pod is a file of its own.

@@ -29,6 +29,11 @@ func (c *console) openTarget(ctx context.Context, s side, dryRun bool, maxFileSi
 		if _, err := os.Lstat(s.path); dryRun && errors.Is(err, os.ErrNotExist) {
 			return opened{planned{}, nothingToClose}, nil
 		}
+		if dryRun { // a directory that is refused for writing is refused here too
+			if _, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{MustExist: true}); err != nil {
+				return opened{}, err
+			}
+		}
 		d, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{ReadOnly: dryRun, MaxFileSize: maxFileSize})
 		return opened{d, nothingToClose}, err
 	case behindSocket:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"podstore/store"
 	"podstore/store/jsonexport"
 )
 
@@ -72,7 +73,11 @@ func (c *console) verified(r jsonexport.Result) {
 	case jsonexport.MissingInDir:
 		c.print("missing-in-directory %s: there is no %s; export writes it\n", name, path)
 	case jsonexport.Unreadable:
-		c.print("unreadable %s: %s; correct or remove it\n", place(r.Err, r.Path), reason(r.Err))
+		advice := "; correct or remove it"
+		if errors.Is(r.Err, store.ErrFormat) {
+			advice = "" // it is nothing to mend
+		}
+		c.print("unreadable %s: %s%s\n", place(r.Err, r.Path), reason(r.Err), advice)
 	}
 	c.note(exitDifferent)
 }
