@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -19,8 +20,9 @@ import (
 
 // request is one change. Its edit runs exactly once, in the leader's goroutine.
 type request struct {
-	run  func(*txn, *request) error
-	wake chan signal // buffered: the leader never waits for a follower
+	op, pod string // what to call it
+	run     func(*txn, *request) error
+	wake    chan signal // buffered: the leader never waits for a follower
 
 	err    error // result, when done
 	thrown any   // what the caller's edit panicked with, or nil
@@ -40,9 +42,14 @@ var (
 )
 
 // edit calls the caller's edit and keeps its panic for the caller.
-func (r *request) edit(f func() error) (err error) {
+func (r *request) edit(s *Store, f func() error) (err error) {
+	e := &runningEdit{op: r.op, pod: r.pod, goroutine: goroutineID()}
+	s.editing.Store(e)
+	slow := time.AfterFunc(slowEdit, func() { s.logSlowEdit(e) })
 	returned := false
 	defer func() {
+		slow.Stop()
+		s.editing.Store(nil)
 		if !returned {
 			// After Goexit there is nothing to recover, and the goroutine goes on
 			// to end.
@@ -56,6 +63,53 @@ func (r *request) edit(f func() error) (err error) {
 	return err
 }
 
+// slowEdit is how long an edit may run before the log says so.
+const slowEdit = time.Second
+
+// runningEdit is an edit that is being called. All other changes wait for it.
+type runningEdit struct {
+	op, pod   string
+	goroutine uint64
+}
+
+// logSlowEdit names an edit that runs for long, and who waits for it: it may itself
+// wait for one of them.
+func (s *Store) logSlowEdit(e *runningEdit) {
+	s.mu.Lock()
+	var waiting []string
+	for _, r := range s.queue[:min(len(s.queue), 8)] {
+		waiting = append(waiting, fmt.Sprintf("%s pod %q", r.op, r.pod))
+	}
+	n := len(s.queue)
+	s.mu.Unlock()
+	s.log.Warn("podstore: an edit runs for long, and all changes wait for it; an edit must not use the store, also not through another goroutine",
+		"path", s.path, "edit", fmt.Sprintf("%s pod %q", e.op, e.pod), "waiting", n, "first", waiting)
+}
+
+// nested is the error for a call that is made inside an edit, which would wait for
+// itself.
+func (s *Store) nested(op, pod string) error {
+	e := s.editing.Load()
+	if e == nil || e.goroutine != goroutineID() {
+		return nil
+	}
+	return &store.Error{Op: op, Pod: pod, Kind: store.ErrInvalid,
+		Err: fmt.Errorf("it was called inside the edit of %s pod %q, which it would wait for; an edit must not use the store", e.op, e.pod)}
+}
+
+// goroutineID is the number of the calling goroutine, for which Go has no call but
+// the first line of its stack.
+func goroutineID() (id uint64) {
+	var buf [32]byte
+	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {
+		if c < '0' || c > '9' {
+			break
+		}
+		id = id*10 + uint64(c-'0')
+	}
+	return id
+}
+
 // submit runs one change in a group and returns when it is committed, or has
 // failed. It panics with what the change's edit panicked with.
 func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *request) error) error {
@@ -65,7 +119,10 @@ func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *requ
 	if s.readOnly {
 		return &store.Error{Op: op, Pod: pod, Path: s.path, Kind: store.ErrReadOnly}
 	}
-	r := &request{run: run, wake: make(chan signal, 1)}
+	if err := s.nested(op, pod); err != nil {
+		return err
+	}
+	r := &request{op: op, pod: pod, run: run, wake: make(chan signal, 1)}
 	s.mu.Lock()
 	if err := s.usable(op, pod); err != nil {
 		s.mu.Unlock()

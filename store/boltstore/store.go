@@ -30,7 +30,9 @@ import (
 // An edit given to Update or UpdatePods is called exactly once, in the goroutine
 // of any of the callers that share a commit, and sees the successful edits that
 // came before it. It must return: one that calls [runtime.Goexit] ends the
-// goroutine of another caller.
+// goroutine of another caller. A change, or Close, that an edit calls itself is
+// refused with [store.ErrInvalid]; an edit that runs for more than a second is named
+// in the log, with the calls that wait for it.
 type Store struct {
 	path     string   // what the caller named, for messages
 	filePath string   // the file, as given to Open: another one for a copy of the store
@@ -66,6 +68,7 @@ type Store struct {
 	queue     []*request
 	leading   bool
 	lastGroup int
+	editing   atomic.Pointer[runningEdit]
 	views     int // read transactions that are open, or about to be
 	waiting   int // those that wait for a commit to be durable
 
@@ -94,6 +97,9 @@ func (s *Store) Path() string { return s.filePath }
 // does what is called later. It can be called again, and then does nothing. It does
 // not hang on a handle that is unusable.
 func (s *Store) Close() error {
+	if err := s.nested("close", ""); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	first := !s.closed.Swap(true)
 	s.changes.wake()
@@ -244,7 +250,7 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 			given[i] = pods[i]
 		}
 	}
-	if err := r.edit(func() error { return edit(pods) }); err != nil {
+	if err := r.edit(g.s, func() error { return edit(pods) }); err != nil {
 		return nil, err
 	}
 	for i, name := range names {
