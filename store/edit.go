@@ -101,8 +101,11 @@ func tryEdit(ctx context.Context, s MetadataStore, names []string, edit func(pod
 			changes = append(changes, Change{name, op, cond})
 		}
 	}
-	if done == 0 && len(names) == 1 {
-		return pods, nil // as it was when it was read
+	if done == 0 && len(names) == 1 { // as it was when it was read
+		if pods[0] != nil {
+			pods[0].Version = was[0].Version
+		}
+		return pods, nil
 	}
 	applied, err := s.Apply(ctx, changes, nil)
 	switch {

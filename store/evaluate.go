@@ -58,17 +58,25 @@ func (e *evaluation) change(c Change) error {
 	case Remove:
 		e.forget(c.Pod)
 		for name := range e.before {
-			if m := e.pod(name); m != nil && e.damaged[name] == nil && m.RefersTo(c.Pod) {
-				m = e.owned(name)
-				m.RemovePeer(c.Pod)
-				m.RemoveChild(c.Pod)
-			}
+			e.unlink(name, c.Pod)
+		}
+		for name := range e.after { // also what the changes before this one made
+			e.unlink(name, c.Pod)
 		}
 	default:
 		e.damaged = without(e.damaged, c.Pod)
 		op.Apply(e.owned(c.Pod))
 	}
 	return nil
+}
+
+// unlink drops what a Pod has of references to one that is removed.
+func (e *evaluation) unlink(name, removed string) {
+	if m := e.pod(name); m != nil && e.damaged[name] == nil && m.RefersTo(removed) {
+		m = e.owned(name)
+		m.RemovePeer(removed)
+		m.RemoveChild(removed)
+	}
 }
 
 // replaces reports whether a change needs nothing of what was there.

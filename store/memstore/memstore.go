@@ -179,6 +179,9 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 		}
 		return s.results(slices.Clone(r.applied), opts), nil
 	}
+	if opts.Resent && opts.Seen > s.number {
+		return nil, &store.Error{Op: "apply", Pod: changes[0].Pod, Kind: store.ErrUnknown, Err: errors.New("the caller has seen changes that this store does not have")}
+	}
 	after, err := store.Evaluate(changes, s.pods, s.damaged)
 	if err != nil {
 		return nil, err

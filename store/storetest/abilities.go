@@ -175,7 +175,8 @@ func (s *subject) files(dir, except string) string {
 	return list.String()
 }
 
-var snapshotTests = skipping("the store takes no snapshots", func(s *subject) bool {
+func (s *subject) takesSnapshots() bool {
+	s.Helper()
 	_, closer, err := s.snapshot()
 	if err == nil {
 		err = closer.Close()
@@ -184,7 +185,9 @@ var snapshotTests = skipping("the store takes no snapshots", func(s *subject) bo
 		s.Fatal(err)
 	}
 	return err == nil
-}, []test{
+}
+
+var snapshotTests = skipping("the store takes no snapshots", (*subject).takesSnapshots, []test{
 	{"holds one moment", func(s *subject) {
 		s.put(full("a"), minimal("b"), full("c"))
 		snap := s.mustSnapshot()

@@ -32,19 +32,6 @@ var allTests = []test{
 			s.Errorf("All yields %v, %v", m, err)
 		}
 	}},
-	{"without manifests leaves out nothing else", func(s *subject) {
-		s.put(full("a"), minimal("b"), full("c"))
-		got := s.all(store.ReadOptions{OmitManifest: true})
-		if len(got) != 3 {
-			s.Errorf("All: %d Pods", len(got))
-		}
-		for name, m := range got {
-			if why := mismatch(m, store.ReadOptions{OmitManifest: true}.Part(s.get(name))); why != "" {
-				s.Errorf("All without manifests, %.80q: %s", name, why)
-			}
-		}
-		s.expect(full("a"), minimal("b"), full("c"))
-	}},
 	{"lets the caller use the store in the loop", func(s *subject) {
 		s.put(full("a"), full("b"), full("c"), full("d"))
 		var names []string

@@ -18,7 +18,9 @@ const (
 	rounds  = 25
 )
 
-var concurrencyTests = []test{
+var concurrencyTests = slices.Concat(concurrentVersions, concurrentConditions, []test{
+	concurrentRequests,
+	concurrentRemoves,
 	{"no peer is lost", func(s *subject) {
 		pods := []string{"a", "b", "c"}
 		s.inParallel(writers, func(w int) error {
@@ -224,7 +226,7 @@ var concurrencyTests = []test{
 	}},
 	{"edits of several Pods neither mix nor lock each other out", concurrentTransfers},
 	{"a link is never seen from one side alone", concurrentLinks},
-}
+})
 
 // increment adds one to a number kept among the unknown fields.
 func increment(m *store.Metadata) error {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,14 +28,39 @@ func (s *subject) byName() map[string]func(ctx context.Context, name string) err
 		"Write": func(ctx context.Context, name string) error {
 			return store.Write(ctx, s, &store.Metadata{PodName: name, Peers: []store.Peer{{PodName: "new"}}})
 		},
-		"Read":   func(ctx context.Context, name string) error { return pod(s.Read(ctx, name)) },
+		"Read": func(ctx context.Context, name string) error { return pod(s.Read(ctx, name)) },
+		"ReadPart": func(ctx context.Context, name string) error {
+			return pod(store.ReadPart(ctx, s.MetadataStore, name, store.ReadOptions{OmitReclaimed: true}))
+		},
 		"Update": func(ctx context.Context, name string) error { return pod(s.Update(ctx, name, untouched)) },
+		"a condition": func(ctx context.Context, name string) error {
+			_, err := s.Apply(ctx, []store.Change{{Pod: name, If: store.SkipMissing}}, nil)
+			return err
+		},
+		"DoAndRead": func(ctx context.Context, name string) error {
+			return pod(store.DoAndRead(ctx, s, name, store.AddPeer{PodName: "new"}, store.SetPeers{}))
+		},
 	}
 	for _, op := range []store.Op{
-		store.Delete{}, store.SetActive{}, store.SetChildren{}, store.SetPeers{},
-		store.AddPeer{PodName: "new"}, store.RemovePeer{PodName: "peer-a"}, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}}},
+		store.Delete{}, store.SetActive{}, store.SetSegment{}, store.SetChildren{}, store.AddChild{Child: store.SpawnedChild{PodName: "new"}},
+		store.RemoveChild{PodName: "worker"}, store.SetPeers{}, store.AddPeer{PodName: "new"}, store.RemovePeer{PodName: "peer-a"},
+		store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}}}, store.TrimReclaimed{},
+		store.SetField{Field: "new", Value: json.RawMessage("1")}, store.ClearField{Field: "nothing"},
 	} {
 		calls[op.Name()] = func(ctx context.Context, name string) error { return store.Do(ctx, s, name, op) }
+	}
+	if s.removes() {
+		calls["remove"] = func(ctx context.Context, name string) error { return store.Do(ctx, s, name, store.Remove{}) }
+	}
+	if s.appliesSeveral() {
+		for place := range 2 {
+			calls[fmt.Sprintf("Apply to two, at %d", place)] = func(ctx context.Context, name string) error {
+				changes := []store.Change{{Pod: "other", Op: store.AddPeer{PodName: "new"}}, {Pod: "other", Op: store.Delete{}}}
+				changes[place].Pod = name
+				_, err := s.Apply(ctx, changes, nil)
+				return err
+			}
+		}
 	}
 	if s.updatesPods() {
 		for _, names := range []func(string) []string{
@@ -186,7 +212,7 @@ var contextTests = []test{
 			cancel()
 			switch {
 			case err == nil: // the store lets writers race, and this one won
-				raced = raced || method != "Read"
+				raced = raced || !strings.HasPrefix(method, "Read")
 			case errors.Is(err, context.DeadlineExceeded):
 			case raced && errors.Is(err, store.ErrNotFound): // Delete has won before
 			default:

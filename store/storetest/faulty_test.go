@@ -16,6 +16,7 @@ type faultyStore struct {
 	apply      func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error)
 	write      func(ctx context.Context, m *store.Metadata) error
 	read       func(ctx context.Context, name string) (*store.Metadata, error)
+	readPart   func(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error)
 	list       func(ctx context.Context) ([]string, error)
 	delete     func(ctx context.Context, name string) error
 	update     func(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error)
@@ -23,6 +24,7 @@ type faultyStore struct {
 	writeBatch func(ctx context.Context, puts []store.Put) []error
 	all        func(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error]
 	snapshot   func(ctx context.Context) (store.MetadataStore, io.Closer, error)
+	reopened   func() // what is lost when the data is opened again
 	root       string
 }
 
@@ -31,6 +33,17 @@ func (f *faultyStore) Read(ctx context.Context, name string) (*store.Metadata, e
 		return f.read(ctx, name)
 	}
 	return f.ableStore.Read(ctx, name)
+}
+
+func (f *faultyStore) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	if f.readPart != nil {
+		return f.readPart(ctx, name, opts)
+	}
+	m, err := f.Read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return opts.Part(m), nil
 }
 
 func (f *faultyStore) List(ctx context.Context) ([]string, error) {
@@ -156,6 +169,18 @@ func (f *faultyStore) Snapshot(ctx context.Context) (store.MetadataStore, io.Clo
 		return f.snapshot(ctx)
 	}
 	return f.ableStore.Snapshot(ctx)
+}
+
+// poke changes a Pod that is stored, beside every rule.
+func (f *faultyStore) poke(pod string, change func(m *store.Metadata)) {
+	_ = f.locked(background, func() error {
+		if m := f.pods[pod]; m != nil {
+			m = m.Clone()
+			change(m)
+			f.pods[pod] = m
+		}
+		return nil
+	})
 }
 
 func (f *faultyStore) RootDir() string { return f.root }

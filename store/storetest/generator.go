@@ -174,6 +174,51 @@ func (g generator) perhapsSpoil(m *store.Metadata) string {
 	return "where " + sp.what
 }
 
+// op draws an operation, now and then one that breaks a rule, and sometimes none.
+func (g generator) op() store.Op {
+	m := g.metadata(one(g, pool))
+	field := g.IntN(6)
+	g.setField(m, field)
+	child := store.SpawnedChild{PodName: g.name(), SocketPath: g.text(), ScopeDelegated: g.rules()}
+	switch g.IntN(19) {
+	case 0:
+		g.perhapsSpoil(m)
+		return store.Put{Metadata: m}
+	case 1:
+		return store.Delete{}
+	case 2:
+		return store.Remove{}
+	case 3:
+		return store.SetActive{Active: m.Active, Manifest: m.Manifest}
+	case 4:
+		return store.SetSegment{Active: m.Active}
+	case 5:
+		return store.SetChildren{Children: m.Children}
+	case 6, 7:
+		return store.AddChild{Child: child}
+	case 8:
+		return store.RemoveChild{PodName: child.PodName}
+	case 9:
+		return store.SetPeers{Peers: m.Peers}
+	case 10, 11:
+		return store.AddPeer{PodName: g.name()}
+	case 12:
+		return store.RemovePeer{PodName: g.name()}
+	case 13, 14:
+		return store.Reclaim{Reclaimed: append(m.Reclaimed, store.ReclaimedChild{PodName: g.name(), ScopeDelegated: g.rules()})}
+	case 15:
+		return store.TrimReclaimed{Keep: g.length()*2 - g.IntN(2)}
+	case 16:
+		if g.IntN(20) == 0 {
+			return store.SetField{Field: "peers", Value: g.json(2)}
+		}
+		return store.SetField{Field: g.field(), Value: g.json(2)}
+	case 17:
+		return store.ClearField{Field: one(g, append(sortedKeys(m.Extra), "/run/1.sock"))}
+	}
+	return nil
+}
+
 // edit draws what an Update does.
 func (g generator) edit() (string, func(*store.Metadata) error) {
 	switch drawn := g.metadata(""); g.IntN(12) {

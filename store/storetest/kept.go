@@ -44,6 +44,27 @@ var reopenTests = skipping("the backend has no Reopen", func(s *subject) bool { 
 		s.expect(a, full("c"), minimal("d"))
 		s.expectNames("a", "c", "d")
 	}},
+	{"finds what Apply left", func(s *subject) {
+		s.put(full("a"), full("b"), long("c", 300))
+		s.apply(store.Change{Pod: "a", Op: store.SetPeers{}}, store.Change{Pod: "a", Op: peer("x")})
+		s.do("b", store.Delete{})
+		s.do("c", store.TrimReclaimed{Keep: 250})
+		s.do("new", store.SetField{Field: "future", Value: []byte(`1`)})
+		s.refuses(store.ErrNotFound, store.Change{Pod: "c", Op: store.SetPeers{}}, store.Change{Pod: "c", Op: store.Delete{}}, store.Change{Pod: "c", If: store.Exists})
+		s.unchanged("opening again", s.reopen)
+		a, c, created := full("a"), long("c", 300), minimal("new")
+		a.Peers, c.Reclaimed = peers("x"), entries(50, 300)
+		setExtra(created, "future", `1`)
+		s.expect(a, c, created)
+		s.expectNames("a", "c", "new")
+		if s.appliesSeveral() {
+			s.apply(store.Change{Pod: "a", Op: store.Delete{}}, store.Change{Pod: "c", Op: store.TrimReclaimed{}}, store.Change{Pod: "b", Op: peer("x")})
+			s.unchanged("opening again", s.reopen)
+			c.Reclaimed = nil
+			s.expect(c, withPeers("b", "x"), created)
+			s.expectNames("b", "c", "new")
+		}
+	}},
 	{"finds what was done to several Pods", func(s *subject) {
 		if !s.updatesPods() {
 			s.Skip("no UpdatePods")
@@ -59,7 +80,7 @@ var reopenTests = skipping("the backend has no Reopen", func(s *subject) bool { 
 })
 
 // damageTests spoil Pod b and leave a and c.
-var damageTests = skipping("the backend has no Damage", func(s *subject) bool { return s.b.Damage != nil }, []test{
+var damageTests = skipping("the backend has no Damage", func(s *subject) bool { return s.b.Damage != nil }, append([]test{
 	{"is ErrCorrupt for Read and leaves other Pods readable", func(s *subject) {
 		s.damage()
 		_, err := s.Read(background, "b")
@@ -79,7 +100,7 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 	}},
 	{"is yielded by All as an error that names the Pod, and the others follow", func(s *subject) {
 		s.damage()
-		for _, opts := range []store.ReadOptions{{}, {OmitManifest: true}} {
+		for _, opts := range partsOf {
 			var order []string
 			for m, err := range store.All(background, s.MetadataStore, opts) {
 				var e *store.Error
@@ -100,8 +121,8 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 			if len(order) == 4 && order[3] == "(whole)" {
 				order = order[:3]
 			}
-			// Where the damage is in what OmitManifest leaves unread it is not seen.
-			if opts.OmitManifest && slices.Equal(order, []string{"a", "b", "c"}) {
+			// Where the damage is in what is left unread it is not seen.
+			if opts != (store.ReadOptions{}) && slices.Equal(order, []string{"a", "b", "c"}) {
 				continue
 			}
 			if !slices.Equal(order, []string{"a", "damaged", "c"}) {
@@ -127,6 +148,55 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 			return nil
 		})
 		s.damaged = false
+	}},
+	{"is healed or removed by an Apply that begins with that", func(s *subject) {
+		for _, changes := range [][]store.Change{
+			{{Pod: "b", Op: store.Put{Metadata: minimal("b")}, If: store.Exists}, {Pod: "b", Op: peer("x")}},
+			{{Pod: "b", Op: store.Delete{}, If: store.SkipMissing}, {Pod: "b", Op: peer("x"), If: store.Missing}},
+		} {
+			s.damage()
+			applied, err := s.Apply(background, changes, &store.ApplyOptions{Metadata: true})
+			if err != nil {
+				s.Fatalf("Apply %s: %v", described(changes), err)
+			}
+			s.same("Apply", applied[1].Metadata, withPeers("b", "x"))
+			s.expect(full("a"), withPeers("b", "x"), full("c"))
+		}
+		s.damaged = false
+	}},
+	{"leaves the Pod one that exists", func(s *subject) {
+		s.damage()
+		for _, op := range []store.Op{store.Put{Metadata: minimal("b")}, store.Delete{}} {
+			_, err := s.Apply(background, []store.Change{{Pod: "b", Op: op, If: store.Missing}}, nil)
+			s.is("Apply under Missing", err, store.ErrExists)
+			_, err = s.Read(background, "b")
+			s.is("Read", err, store.ErrCorrupt)
+		}
+	}},
+	{"is ErrCorrupt for an operation that needs what is stored, and is never half repaired", func(s *subject) {
+		for _, o := range operations {
+			if o.op.Name() == "put" {
+				continue
+			}
+			s.damage()
+			err := store.Do(background, s, "b", o.op)
+			if err != nil {
+				s.is(o.name, err, store.ErrCorrupt)
+				s.namesPod(o.name, err)
+			}
+			m, readErr := s.Read(background, "b")
+			switch {
+			case readErr != nil:
+				s.is("Read", readErr, store.ErrCorrupt)
+			case err != nil:
+				s.Errorf("%s gave %v, and then Read gives the Pod", o.name, err)
+			default: // the operation needed nothing of what was damaged, and replaced it
+				want := full("b")
+				o.twin(want)
+				s.same(o.name+", then Read", m, want)
+			}
+			s.expect(full("a"), full("c"))
+		}
 	}},
 	{"is ErrCorrupt for Update, which changes nothing", func(s *subject) {
 		s.damage()
@@ -154,11 +224,49 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 			s.namesPod(what, err)
 			s.expect(full("a"), full("c"))
 		}
-		s.is("LinkPeers", store.LinkPeers(background, s.MetadataStore, "a", "b"), store.ErrCorrupt)
+	}},
+}, skipping("the store changes one Pod at a time", (*subject).appliesSeveral, []test{
+	{"is ErrCorrupt for an Apply to several, which names the Pod and changes nothing", func(s *subject) {
+		s.damage()
+		for _, changes := range [][]store.Change{
+			{{Pod: "a", Op: store.SetPeers{}}, {Pod: "b", Op: peer("x")}, {Pod: "c", Op: store.Delete{}}},
+			{{Pod: "b", Op: peer("x")}, {Pod: "a", Op: store.Delete{}}},
+			{{Pod: "new", Op: peer("x")}, {Pod: "a", Op: store.Delete{}}, {Pod: "b", Op: peer("x"), If: store.Exists}},
+		} {
+			_, err := s.Apply(background, changes, nil)
+			s.is("Apply "+described(changes), err, store.ErrCorrupt)
+			s.namesPod("Apply", err)
+			s.expect(full("a"), full("c"))
+			s.absent("new")
+		}
+		s.is("LinkPeers", store.LinkPeers(background, s, "a", "b"), store.ErrCorrupt)
 		s.expect(full("a"), full("c"))
 		s.link("a", "c")
 	}},
-})
+	{"does not keep others from being changed beside a Put or Delete", func(s *subject) {
+		for _, op := range []store.Op{store.Put{Metadata: minimal("b")}, store.Delete{}} {
+			s.damage()
+			s.apply(store.Change{Pod: "a", Op: store.Put{Metadata: minimal("a")}}, store.Change{Pod: "b", Op: op}, store.Change{Pod: "c", Op: store.Delete{}})
+			s.expect(minimal("a"))
+			s.absent("c")
+		}
+		s.absent("b")
+		s.damaged = false
+	}},
+	{"does not keep a Pod from being removed", func(s *subject) {
+		if !s.removes() {
+			s.Skip("the store removes no references")
+		}
+		s.damage()
+		s.do("a", store.AddPeer{PodName: "b"})
+		s.do("b", store.Remove{})
+		want := full("a")
+		want.Peers = peers("peer-a", "peer-c", "peer-c")
+		s.expect(want, full("c"))
+		s.expectNames("a", "c")
+		s.damaged = false
+	}},
+})...))
 
 func (s *subject) damage() {
 	s.Helper()
@@ -169,8 +277,5 @@ func (s *subject) damage() {
 
 func (s *subject) namesPod(what string, err error) {
 	s.Helper()
-	var e *store.Error
-	if !errors.As(err, &e) || e.Pod != "b" {
-		s.Errorf("%s: error %v is no *store.Error that names Pod %q", what, err, "b")
-	}
+	s.errorOf(what, err, "b")
 }

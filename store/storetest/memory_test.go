@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -24,16 +25,17 @@ type bareStore struct {
 	mu        chan struct{} // holds an element while locked, so that waiting can end with a context
 	impatient bool          // a long wait for the lock ends with errStuck, and then so does every later one
 	stuck     atomic.Bool
-	able      bool // numbers, times, and several Pods at once
+	able      bool // numbers, times, request IDs, and several Pods at once
 
 	pods    map[string]*store.Metadata
 	damaged map[string]error
+	made    map[store.RequestID]request
 	number  uint64
 	written int
 }
 
 func newBareStore() *bareStore {
-	return &bareStore{mu: make(chan struct{}, 1), pods: map[string]*store.Metadata{}, damaged: map[string]error{}}
+	return &bareStore{mu: make(chan struct{}, 1), pods: map[string]*store.Metadata{}, damaged: map[string]error{}, made: map[store.RequestID]request{}}
 }
 
 var errStuck = errors.New("the lock is never released")
@@ -106,14 +108,41 @@ func (b *bareStore) Apply(ctx context.Context, changes []store.Change, opts *sto
 		opts = &store.ApplyOptions{}
 	}
 	several := slices.ContainsFunc(changes, func(c store.Change) bool { return c.Pod != changes[0].Pod || c.Op == store.Remove{} })
-	if !b.able && several || opts.ID != (store.RequestID{}) {
+	if !b.able && (several || opts.ID != (store.RequestID{})) {
 		return nil, &store.Error{Op: "apply", Err: errors.ErrUnsupported}
 	}
 	err = b.locked(ctx, func() error {
+		r, ok := b.made[opts.ID]
+		switch {
+		case ok && !reflect.DeepEqual(r.changes, changes):
+			return &store.Error{Op: "apply", Kind: store.ErrInvalid}
+		case ok:
+			applied = slices.Clone(r.applied)
+			return nil
+		case opts.Resent && opts.Seen > b.number:
+			return &store.Error{Op: "apply", Kind: store.ErrUnknown}
+		}
 		applied, err = b.apply(changes, opts.Metadata)
+		if err == nil && opts.ID != (store.RequestID{}) {
+			b.made[opts.ID] = request{changes, withoutMetadata(applied)}
+		}
 		return err
 	})
 	return applied, err
+}
+
+// request is what was made under an ID.
+type request struct {
+	changes []store.Change
+	applied []store.Applied
+}
+
+func withoutMetadata(applied []store.Applied) []store.Applied {
+	applied = slices.Clone(applied)
+	for i := range applied {
+		applied[i].Metadata = nil
+	}
+	return applied
 }
 
 // apply makes changes that are prepared, under the lock.
@@ -246,6 +275,14 @@ func (a ableStore) WriteBatch(ctx context.Context, puts []store.Put) []error {
 	return errs
 }
 
+func (a ableStore) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	m, err := a.Read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return opts.Part(m), nil
+}
+
 func (a ableStore) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		snap, _, err := a.Snapshot(ctx)
@@ -282,8 +319,13 @@ func (frozenStore) Update(context.Context, string, func(*store.Metadata) error) 
 // inMemory is the suite's view of a store that keeps nothing outside of memory.
 func inMemory[S store.MetadataStore](open func() S, bare func(S) *bareStore) Backend {
 	return Backend{
-		Open:   func(*testing.T) store.MetadataStore { return open() },
-		Reopen: func(_ *testing.T, s store.MetadataStore) store.MetadataStore { return s },
+		Open: func(*testing.T) store.MetadataStore { return open() },
+		Reopen: func(_ *testing.T, s store.MetadataStore) store.MetadataStore {
+			if f, ok := s.(*faultyStore); ok && f.reopened != nil {
+				f.reopened()
+			}
+			return s
+		},
 		Damage: func(_ *testing.T, s store.MetadataStore, pod string) store.MetadataStore {
 			bare(s.(S)).damaged[pod] = &store.Error{Op: "read", Pod: pod, Kind: store.ErrCorrupt}
 			return s

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"podstore/store"
 )
@@ -57,7 +58,14 @@ func Metadata(t *testing.T, b Backend) {
 		{"Names", nameTests},
 		{"Values", valueTests},
 		{"Memory", memoryTests},
-		{"Merge", mergeTests},
+		{"Operations", operationTests},
+		{"Apply", applyTests},
+		{"Conditions", conditionTests},
+		{"Versions", versionTests},
+		{"Parts", partTests},
+		{"Requests", requestTests},
+		{"Remove", removeTests},
+		{"History", historyTests},
 		{"All", allTests},
 		{"UpdatePods", updatePodsTests},
 		{"Links", linkTests},
@@ -177,7 +185,25 @@ func (s *subject) get(name string) *store.Metadata {
 	if m == nil {
 		s.Fatalf("Read %.80q: neither metadata nor an error", name)
 	}
+	s.checkVersion("Read", m)
 	return m
+}
+
+// checkVersion judges the Version that a store set.
+func (s *subject) checkVersion(what string, m *store.Metadata) {
+	s.Helper()
+	v := m.Version
+	if v.Revision.IsZero() {
+		s.Errorf("%s %.80q: the revision is not set", what, m.PodName)
+	}
+	for _, t := range []time.Time{v.Created, v.Changed} {
+		if t != t.UTC().Truncate(time.Millisecond) {
+			s.Errorf("%s %.80q: time %v is not in UTC, to the millisecond", what, m.PodName, t)
+		}
+	}
+	if v.Created.After(v.Changed) {
+		s.Errorf("%s %.80q: changed %v, before it was created %v", what, m.PodName, v.Changed, v.Created)
+	}
 }
 
 // list lists the names.
@@ -211,6 +237,7 @@ func (s *subject) all(opts store.ReadOptions) map[string]*store.Metadata {
 		if pods[m.PodName] != nil {
 			s.Errorf("All yields %.80q twice", m.PodName)
 		}
+		s.checkVersion("All", m)
 		pods[m.PodName] = m
 	}
 	return pods
@@ -258,6 +285,25 @@ func (s *subject) absent(name string) {
 	}
 }
 
+// writesNothing runs f and fails the test if any Pod is not what it was, or the
+// backend tells of a write.
+func (s *subject) writesNothing(what string, f func()) {
+	s.Helper()
+	written := func() string {
+		if s.b.Written == nil {
+			return ""
+		}
+		return s.b.Written(s.T, s.MetadataStore)
+	}
+	s.unchanged(what, func() {
+		before := written()
+		f()
+		if after := written(); after != before {
+			s.Errorf("%s changes nothing, and wrote something: %s was %s", what, after, before)
+		}
+	})
+}
+
 // is fails the test unless err matches want.
 func (s *subject) is(what string, err, want error) {
 	s.Helper()
@@ -279,6 +325,8 @@ func (s *subject) unchanged(what string, f func()) {
 	for name, m := range before {
 		if why := mismatch(after[name], m); why != "" {
 			s.Errorf("%s changed %.80q: %s", what, name, why)
+		} else if got := after[name].Version; got != m.Version {
+			s.Errorf("%s gave %.80q, in which nothing has changed, version %v instead of %v", what, name, got, m.Version)
 		}
 	}
 }

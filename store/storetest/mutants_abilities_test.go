@@ -170,7 +170,7 @@ var abilityMutants = []mutant{
 			}
 		}
 	}},
-	{"all does not omit manifests", "All/without manifests leaves out nothing else", func(f *faultyStore) {
+	{"all does not omit manifests", "Parts/have all but what was left out, and say so", func(f *faultyStore) {
 		f.all = func(ctx context.Context, _ store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 			return f.ableStore.All(ctx, store.ReadOptions{})
 		}

@@ -91,11 +91,11 @@ var updateMutants = []mutant{
 		}
 		return err
 	})},
-	{"update forgets unknown fields", "Merge/AddPeer inserts and sorts by name", wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update forgets unknown fields", "Operations/AddPeer inserts and sorts by name", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		m.Extra = nil
 		return edit(m)
 	})},
-	{"update does not clear the manifest", "Merge/SetActive without a manifest clears it", wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update does not clear the manifest", "Operations/SetActive without a manifest clears it", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		manifest := m.Manifest
 		err := edit(m)
 		if m.Manifest == nil {
@@ -103,13 +103,13 @@ var updateMutants = []mutant{
 		}
 		return err
 	})},
-	{"update forgets reclaimed children", "Merge/a life of a Pod", wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update forgets reclaimed children", "Operations/a life of a Pod", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		before := m.Reclaimed
 		err := edit(m)
 		m.Reclaimed = m.Reclaimed[min(len(before), len(m.Reclaimed)):]
 		return err
 	})},
-	{"update drops repeated peers", "Merge/SetPeers keeps order and repeated names", wrapEdit(func(m *store.Metadata, edit editFunc) error {
+	{"update drops repeated peers", "Operations/SetPeers keeps order and repeated names", wrapEdit(func(m *store.Metadata, edit editFunc) error {
 		err := edit(m)
 		seen := map[string]bool{}
 		var once []store.Peer

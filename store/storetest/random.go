@@ -12,7 +12,8 @@ import (
 )
 
 var randomTests = []test{{"operations agree with the model", func(s *subject) {
-	r := &random{subject: s, generator: generator{newRandom(s.T)}, model: memstore.New(), several: s.updatesPods()}
+	r := &random{subject: s, generator: generator{newRandom(s.T)}, model: memstore.New(),
+		edits: s.updatesPods(), several: s.appliesSeveral(), removes: s.removes(), numbers: s.keepsNumbers()}
 	defer func() {
 		if s.Failed() {
 			s.Logf("the last operations were:\n%s", strings.Join(r.log, "\n"))
@@ -36,9 +37,12 @@ var randomTests = []test{{"operations agree with the model", func(s *subject) {
 type random struct {
 	*subject
 	generator
-	model   *memstore.Store
-	several bool // the store can edit several Pods at once
-	log     []string
+	model *memstore.Store
+	log   []string
+
+	edits, several, removes, numbers bool // what the store is able to
+
+	old [2]store.Revision // of one Pod at an earlier moment, in store and model
 
 	snap      *subject // nil while there is none
 	snapClose io.Closer
@@ -57,8 +61,10 @@ func (r *random) step() {
 		m := r.metadata(name)
 		r.say("Write %.20q %s", name, r.perhapsSpoil(m))
 		r.agree(store.Write(background, r, m), store.Write(background, r.model, m))
-	case n < 50:
+	case n < 30:
 		r.update(name)
+	case n < 52:
+		r.apply()
 	case n < 58:
 		r.say("Delete %.20q", name)
 		r.agree(store.Do(background, r, name, store.Delete{}), store.Do(background, r.model, name, store.Delete{}))
@@ -92,15 +98,8 @@ func (r *random) step() {
 	}
 }
 
-// update makes one merge operation, or an edit that may do or break anything.
+// update makes an edit that may do or break anything.
 func (r *random) update(name string) {
-	if op := r.IntN(2 * len(merges)); op < len(merges) {
-		r.say("%s on %.20q", merges[op].name, name)
-		got, err := store.DoAndRead(background, r.MetadataStore, name, merges[op].op)
-		want, wantErr := store.DoAndRead(background, r.model, name, merges[op].op)
-		r.agreeOn(got, err, want, wantErr)
-		return
-	}
 	what, edit := r.edit()
 	r.say("Update %.20q: %s", name, what)
 	var got, want *store.Metadata
@@ -111,6 +110,105 @@ func (r *random) update(name string) {
 		r.Errorf("Update panicked with %v, want %v", panicked, wantPanic)
 	}
 	r.agreeOn(got, err, want, wantErr)
+}
+
+// apply makes changes under conditions, and compares results and which Pods have
+// another revision after them.
+func (r *random) apply() {
+	pods := r.names(1 + r.IntN(3))
+	if !r.several {
+		pods = pods[:1]
+	}
+	changes := make([][]store.Change, 2) // as the store and as the model are asked
+	for range 1 + r.IntN(4) {
+		c := store.Change{Pod: one(r.generator, pods), Op: r.op()}
+		if _, ok := c.Op.(store.Remove); ok && !r.removes {
+			c.Op = nil
+		}
+		if put, ok := c.Op.(store.Put); ok && r.IntN(20) > 0 {
+			put.Metadata.PodName = c.Pod
+		}
+		twin := c
+		c.If, twin.If = r.condition(c.Pod)
+		if c.Op == nil && c.If == (store.Condition{}) {
+			c.If, twin.If = store.SkipMissing, store.SkipMissing
+		}
+		changes[0], changes[1] = append(changes[0], c), append(changes[1], twin)
+	}
+	r.say("Apply %s", described(changes[0]))
+	var names []string // those that may have another revision afterwards
+	for _, name := range pool {
+		if slices.Contains(pods, name) || slices.ContainsFunc(changes[0], func(c store.Change) bool { return c.Op == store.Remove{} }) {
+			names = append(names, name)
+		}
+	}
+	revisions := func() (list [][2]store.Revision) {
+		for _, name := range names {
+			list = append(list, r.revisions(name))
+		}
+		return list
+	}
+	before := revisions()
+	opts := &store.ApplyOptions{Metadata: r.IntN(2) == 0}
+	got, err := r.Apply(background, changes[0], opts)
+	want, wantErr := r.model.Apply(background, changes[1], opts)
+	r.agree(err, wantErr)
+	for i, now := range revisions() {
+		if got, want := now[0] != before[i][0], now[1] != before[i][1]; got != want {
+			r.Errorf("%.80q has another revision: %v, want %v", names[i], got, want)
+		}
+	}
+	if err != nil || wantErr != nil {
+		return
+	}
+	if len(got) != len(want) {
+		r.Fatalf("Apply of %d changes returned %d results", len(want), len(got))
+	}
+	for i := range want {
+		if got[i].Pod != want[i].Pod || got[i].Version.Revision.Digest != r.revisions(got[i].Pod)[0].Digest {
+			r.Errorf("result %d is %+v, want %+v", i, got[i], want[i])
+		}
+		if why := mismatch(got[i].Metadata, want[i].Metadata); why != "" {
+			r.Errorf("result %d, %.80q: %s", i, want[i].Pod, why)
+		}
+	}
+}
+
+// revisions are those of a Pod in store and model, zero where it does not exist.
+func (r *random) revisions(name string) (list [2]store.Revision) {
+	for i, s := range []store.MetadataStore{r.MetadataStore, r.model} {
+		if m := stored(s, name); m != nil {
+			list[i] = m.Version.Revision
+		}
+	}
+	return list
+}
+
+// condition draws a condition for the store, and the same for the model.
+func (r *random) condition(pod string) (c, twin store.Condition) {
+	switch r.IntN(10) {
+	case 0, 1:
+		return store.Exists, store.Exists
+	case 2:
+		return store.Missing, store.Missing
+	case 3, 4:
+		return store.SkipMissing, store.SkipMissing
+	case 5:
+		if now := r.revisions(pod); !now[1].IsZero() {
+			r.old = now
+		}
+		if r.old[1].IsZero() {
+			break
+		}
+		return store.AtRevision(r.old[0]), store.AtRevision(r.old[1])
+	case 6:
+		// Where revisions have no numbers a Pod may be at an old one again.
+		if r.numbers && !r.old[1].IsZero() {
+			return store.AtRevision(r.old[0]), store.AtRevision(r.old[1])
+		}
+		return store.AtRevision(stale), store.AtRevision(stale)
+	}
+	return store.Condition{}, store.Condition{}
 }
 
 func (r *random) updateSeveral() {
@@ -130,7 +228,7 @@ func (r *random) updateSeveral() {
 		}
 		return nil
 	}
-	if !r.several {
+	if !r.edits {
 		return
 	}
 	var got, want []*store.Metadata
@@ -255,7 +353,7 @@ func stored(model store.MetadataStore, name string) *store.Metadata {
 // agree compares the kinds of two errors.
 func (r *random) agree(err, want error) {
 	r.Helper()
-	for _, kind := range []error{store.ErrNotFound, store.ErrInvalidName, store.ErrInvalid, errEdit} {
+	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrInvalidName, store.ErrInvalid, errEdit} {
 		if errors.Is(err, kind) != errors.Is(want, kind) {
 			r.Errorf("got error %v, want %v", err, want)
 			return
