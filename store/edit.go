@@ -63,15 +63,14 @@ func ValidateNames(op string, names []string) error {
 var errRaced = errors.New("a Pod was changed between reading and writing")
 
 func tryEdit(ctx context.Context, s MetadataStore, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error) {
-	pods := make([]*Metadata, len(names))
+	pods, err := readAtOnce(ctx, s, names)
+	if err != nil {
+		return nil, err
+	}
 	was := make([]*Metadata, len(names))
-	for i, name := range names {
-		m, err := s.Read(ctx, name)
-		switch {
-		case err == nil:
-			pods[i], was[i] = m, m.Clone()
-		case !errors.Is(err, ErrNotFound):
-			return nil, err
+	for i, m := range pods {
+		if m != nil {
+			was[i] = m.Clone()
 		}
 	}
 	if err := edit(pods); err != nil {
@@ -118,6 +117,32 @@ func tryEdit(ctx context.Context, s MetadataStore, names []string, edit func(pod
 		if pods[i] != nil {
 			pods[i].Version = applied[slices.IndexFunc(applied, func(a Applied) bool { return a.Pod == name })].Version
 		}
+	}
+	return pods, nil
+}
+
+// readAtOnce reads Pods as they are at one moment, nil where one does not exist: an
+// edit that saw what was never so might fail for that.
+func readAtOnce(ctx context.Context, s MetadataStore, names []string) ([]*Metadata, error) {
+	pods := make([]*Metadata, len(names))
+	if len(names) == 1 {
+		m, err := s.Read(ctx, names[0])
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		pods[0] = m
+		return pods, nil
+	}
+	looks := make([]Change, len(names))
+	for i, name := range names {
+		looks[i] = Change{Pod: name, If: SkipMissing}
+	}
+	found, err := s.Apply(ctx, looks, &ApplyOptions{Metadata: true})
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		pods[i] = found[i].Metadata
 	}
 	return pods, nil
 }
