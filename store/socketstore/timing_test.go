@@ -254,7 +254,7 @@ func TestSlowSender(t *testing.T) {
 			"POST /v2/cha",
 			"POST /v2/changes HTTP/1.1\nHost: p\n",
 			"POST /v2/changes HTTP/1.1\nHost: p\nContent-Length: 30\n\n{\"pod\":\"a\",\"op\":\"remove\"",
-			"POST /v2/changes HTTP/1.1\nHost: p\nContent-Length: 90000000\n\n" + strings.Repeat("x", 70<<10),
+			"POST /v2/changes HTTP/1.1\nHost: p\nContent-Length: 1000000\n\n" + strings.Repeat("x", 70<<10),
 		} {
 			start := time.Now()
 			slow := n.say(request)
@@ -282,7 +282,7 @@ func TestMemoryIsShared(t *testing.T) {
 		for i := range 20 {
 			n.say(fmt.Sprintf("GET /v2/pods/pod%d HTTP/1.1\nHost: p\n\n", i))
 			n.say("GET /v2/pods HTTP/1.1\nHost: p\n\n")
-			n.say("POST /v2/changes HTTP/1.1\nHost: p\nContent-Length: 90000000\n\n" + strings.Repeat("x", 70<<10))
+			n.say("POST /v2/changes HTTP/1.1\nHost: p\nContent-Length: 1000000\n\n" + strings.Repeat("x", 70<<10))
 		}
 		synctest.Wait()
 		if held := server.Stats().HeldBytes; held > 5<<20 {
