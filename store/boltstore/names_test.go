@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -22,19 +19,37 @@ func TestErrorsNameWhatWasGiven(t *testing.T) {
 	ctx := context.Background()
 	tmp := t.TempDir()
 	damaged := open(t, spoiled(t, flip("b", "peers")), nil)
-	socket := serve(t, damaged)
 	dst := filepath.Join(tmp, "backup.db")
-	live, c, err := OpenLive(ctx, socket, tmp)
+	copied := filepath.Join(tmp, "copied.new-db")
+	f, err := os.Create(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := damaged.WriteTo(f); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Close(), os.Chmod(copied, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	live, err := OpenCopy(copied, "unix:socket", &Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = live.Backup(ctx, dst)
-	named(t, err, store.ErrCorrupt, socket)
-	if err := c.Close(); err != nil {
+	named(t, err, store.ErrCorrupt, "unix:socket")
+	if live.Path() != copied {
+		t.Errorf("Path is %s, want %s", live.Path(), copied)
+	}
+	if err := errors.Join(live.Close(), os.Truncate(copied, 100)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = live.List(ctx)
-	named(t, err, store.ErrClosed, socket)
+	named(t, err, store.ErrClosed, "unix:socket")
+	_, err = OpenCopy(copied, "unix:socket", &Options{ReadOnly: true})
+	named(t, err, nil, "unix:socket")
+	if err := os.Remove(copied); err != nil {
+		t.Fatal(err)
+	}
 
 	frozen, c, err := damaged.Snapshot(ctx)
 	if err != nil {
@@ -60,18 +75,6 @@ func TestErrorsNameWhatWasGiven(t *testing.T) {
 	if err := store.Do(ctx, whole, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
-	live, c, err = OpenLive(ctx, serve(t, whole), tmp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = live.Backup(ctx, missing)
-	named(t, err, store.ErrNotFound, missing)
-	if _, err := os.Stat(live.Path()); err != nil || filepath.Dir(live.Path()) != tmp {
-		t.Errorf("Path is %s, expected the copy in %s (%v)", live.Path(), tmp, err)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
 	if err := whole.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,118 +98,10 @@ func named(t *testing.T, err, kind error, path string) {
 	if !ok || e.Path != path {
 		t.Errorf("%v does not name %s", err, path)
 	}
-	for _, temporary := range []string{".new-", ".snapshot-", "podstore-live-", ".sock-"} {
+	for _, temporary := range []string{".new-", ".snapshot-"} {
 		if strings.Contains(err.Error(), temporary) {
 			t.Errorf("%v names a temporary file", err)
 		}
-	}
-}
-
-// Whatever answers at a socket, or does not, is an error that names the socket, and
-// nothing stays behind.
-func TestOpenLiveOfOtherServers(t *testing.T) {
-	ctx := context.Background()
-	tmp := t.TempDir()
-	canceled, cancel := context.WithCancel(ctx)
-	cancel()
-	file, err := os.ReadFile(spoiled(t, nothing))
-	if err != nil {
-		t.Fatal(err)
-	}
-	send := func(announced int, body []byte) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			if announced >= 0 {
-				w.Header().Set("Content-Length", strconv.Itoa(announced))
-			}
-			w.Write(body)
-			if announced < 0 {
-				w.(http.Flusher).Flush()
-			}
-		}
-	}
-	for what, c := range map[string]struct {
-		ctx     context.Context
-		handler http.Handler
-		want    error
-		says    string
-	}{
-		"a copy":                    {ctx, send(len(file), file), nil, ""},
-		"a copy that breaks off":    {ctx, send(len(file), file[:len(file)/2]), io.ErrUnexpectedEOF, "unexpected EOF"},
-		"half a file":               {ctx, send(len(file)/2, file[:len(file)/2]), store.ErrCorrupt, ""},
-		"a page of text":            {ctx, send(9, []byte("It works!")), store.ErrFormat, ""},
-		"an answer without length":  {ctx, send(-1, []byte("It works!")), nil, "not a store's socket"},
-		"a server without the path": {ctx, http.NotFoundHandler(), nil, "404"},
-		"a client that gave up":     {canceled, send(len(file), file), context.Canceled, ""},
-	} {
-		t.Run(what, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "ps")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer os.RemoveAll(dir)
-			socket := filepath.Join(dir, "s")
-			l, err := net.Listen("unix", socket)
-			if err != nil {
-				t.Fatal(err)
-			}
-			server := &http.Server{Handler: c.handler}
-			go server.Serve(l)
-			defer server.Close()
-			s, closer, err := OpenLive(c.ctx, socket, tmp)
-			if c.want == nil && c.says == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if names, err := s.List(ctx); err != nil || len(names) != 3 {
-					t.Errorf("%q %v", names, err)
-				}
-				if err := closer.Close(); err != nil {
-					t.Error(err)
-				}
-			} else {
-				named(t, err, c.want, socket)
-				if err != nil && !strings.Contains(err.Error(), c.says) {
-					t.Errorf("%v does not say %q", err, c.says)
-				}
-			}
-			if left, _ := filepath.Glob(filepath.Join(tmp, "*")); len(left) > 0 {
-				t.Errorf("left behind: %q", left)
-			}
-		})
-	}
-	_, _, err = OpenLive(ctx, filepath.Join(tmp, "s"), filepath.Join(tmp, "none"))
-	if !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "none") {
-		t.Errorf("without a place for the copy: %v", err)
-	}
-}
-
-// A socket needs a directory, a short path and nobody in its place.
-func TestListenUnixRefuses(t *testing.T) {
-	tmp := t.TempDir()
-	file := filepath.Join(tmp, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	long := filepath.Join(tmp, strings.Repeat("d", 120))
-	if err := os.Mkdir(long, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for path, says := range map[string]string{
-		filepath.Join(tmp, "none", "s"): "no such file",
-		filepath.Join(file, "s"):        "not a directory",
-		filepath.Join(long, "s"):        "100 bytes",
-	} {
-		l, err := ListenUnix(path)
-		if err == nil {
-			l.Close()
-		}
-		named(t, err, nil, path)
-		if err != nil && !strings.Contains(err.Error(), says) {
-			t.Errorf("%v does not say %q", err, says)
-		}
-	}
-	if left, _ := filepath.Glob(filepath.Join(tmp, "*", "*")); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
 	}
 }
 
@@ -278,16 +173,12 @@ func TestDirectoryTakenAway(t *testing.T) {
 	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
 		t.Fatal(err)
 	}
-	socket := serve(t, s)
 	if err := os.Rename(filepath.Dir(path), filepath.Dir(path)+".old"); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err := s.Snapshot(ctx)
 	if !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), path) {
 		t.Errorf("Snapshot: %v", err)
-	}
-	if _, _, err := OpenLive(ctx, socket, t.TempDir()); err == nil || !strings.Contains(err.Error(), "500") || !strings.Contains(err.Error(), socket) {
-		t.Errorf("OpenLive: %v", err)
 	}
 	if m, err := s.Read(ctx, "a"); err != nil || !m.HasPeer("b") {
 		t.Errorf("reading: %+v %v", m, err)

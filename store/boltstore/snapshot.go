@@ -156,15 +156,16 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, nil, errors.Join(err, os.Remove(f.Name()))
 	}
-	frozen, err := openCopy(f.Name(), s.path, &Options{ReadOnly: true})
+	frozen, err := OpenCopy(f.Name(), s.path, &Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), os.Remove(f.Name()))
 	}
 	return frozen, &snapshotFile{frozen}, nil
 }
 
-// openCopy opens a copy of a store, whose errors name what it is a copy of.
-func openCopy(path, of string, opts *Options) (*Store, error) {
+// OpenCopy is [Open] of a copy of a store, such as a snapshot that was fetched. Errors
+// name what it is a copy of, as that was given.
+func OpenCopy(path, of string, opts *Options) (*Store, error) {
 	s, err := Open(path, opts)
 	if err != nil {
 		return nil, renamed(err, path, of)

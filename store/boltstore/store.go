@@ -88,8 +88,7 @@ var (
 )
 
 // Path is the path of the database file, as it was given to Open. Of a store from
-// OpenLive or Snapshot it is the temporary copy, which closing removes; errors
-// name the socket or the database instead.
+// OpenCopy or Snapshot it is the copy; errors name what was copied instead.
 func (s *Store) Path() string { return s.filePath }
 
 // Close waits for the commit and the reads that are under way, if any, and releases

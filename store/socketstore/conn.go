@@ -7,167 +7,165 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
-
-	"podstore/store"
 )
 
 const (
 	maxConns  = 64               // of one client; further requests wait
 	maxIdle   = 30 * time.Second // shorter than the server's idleTimeout
 	maxAnswer = 1 << 30
-	// largeBody is what is not sent before the server has agreed to take it.
-	largeBody = 128 << 10
-	// graceTime is how long the answer to a change may take whose context has ended.
-	graceTime = 5 * time.Second
 )
 
-// call is one request.
-type call struct {
-	op, pod      string // for errors
-	method, path string
-	body         []byte
-	edit         string // the edit that it is part of
-	id, retry    string // of a change
+// request is one request of a client.
+type request struct {
+	op, pod        string // for errors
+	method, target string
+	body           []byte
+	changes        bool
 }
 
-// head appends the request without its body.
-func (c *call) head(b []byte) []byte {
-	b = append(append(append(append(b, c.method...), ' '), c.path...), " HTTP/1.1\r\nHost: podstore\r\n"...)
-	if c.method == http.MethodPost {
-		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(c.body)), 10)
+// append appends the request without a body that is large.
+func (r *request) append(b []byte) []byte {
+	b = append(append(append(append(b, r.method...), ' '), r.target...), " HTTP/1.1\r\nHost: podstore\r\n"...)
+	if r.method == http.MethodPost {
+		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(r.body)), 10)
 		b = append(b, "\r\n"...)
-	}
-	for _, h := range [...]struct{ name, value string }{{editHeader, c.edit}, {idHeader, c.id}, {retryHeader, c.retry}, {"Expect", c.expect()}} {
-		if h.value != "" {
-			b = append(append(append(append(b, h.name...), ": "...), h.value...), "\r\n"...)
+		if r.asks() {
+			b = append(b, "Expect: 100-continue\r\n"...)
 		}
 	}
-	return append(b, "\r\n"...)
+	b = append(b, "\r\n"...)
+	if !r.asks() {
+		b = append(b, r.body...)
+	}
+	return b
 }
 
-func (c *call) expect() string {
-	if len(c.body) < largeBody {
-		return ""
-	}
-	return "100-continue"
-}
+// asks reports whether the body is not sent before the server has agreed to take it.
+func (r *request) asks() bool { return len(r.body) > smallBytes }
 
 // answer is what the server says. Whoever calls release must not use the body after
 // that.
 type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	in     *buffer // nil, or where the body is
+	status  int
+	length  int64 // of the body, -1 where it is not told
+	chunked bool
+	close   bool // the server closes the connection
+	file    bool // the body is a file's
+	body    []byte
+	in      *buffer // nil, or where the body is
 }
 
 func (a *answer) release() {
 	if a != nil && a.in != nil {
-		a.in.giveBack()
+		a.in.release()
 		a.in, a.body = nil, nil
 	}
 }
 
-// conns are the connections of a client. Unlike [http.Transport] they tell how
-// much of a request was sent, and can end one half of a connection.
-type conns struct {
-	path  string
+// lines are the lines of a body, without the line breaks and without empty ones.
+func lines(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for line := range bytes.SplitSeq(body, []byte("\n")) {
+			if len(line) > 0 && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// pool is the connections of a client. Unlike [http.Transport] it tells how much of
+// a request was sent, can end one half of a connection, and costs a fraction.
+type pool struct {
+	dial  func(context.Context) (net.Conn, error)
 	slots chan struct{} // one for each connection that is in use
 
-	mu     sync.Mutex
-	idle   []*conn
+	mu     sync.Mutex // guards what follows
+	idle   []*clientConn
 	closed bool
 }
 
-type conn struct {
-	*net.UnixConn
+type clientConn struct {
+	net.Conn
 	r     *bufio.Reader
 	since time.Time // since when it has been idle
 }
 
 // get gives a connection, a used one if there is one.
-func (cs *conns) get(ctx context.Context) (c *conn, used bool, err error) {
+func (p *pool) get(ctx context.Context) (c *clientConn, used bool, err error) {
 	select {
-	case cs.slots <- struct{}{}:
+	case p.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
-	cs.mu.Lock()
-	var stale []*conn
-	for i, idle := range cs.idle {
-		if time.Since(idle.since) < maxIdle {
-			stale, cs.idle = cs.idle[:i], cs.idle[i:]
-			break
-		}
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		c, p.idle = p.idle[n-1], p.idle[:n-1]
 	}
-	if n := len(cs.idle); n > 0 {
-		c, cs.idle = cs.idle[n-1], cs.idle[:n-1]
+	var stale []*clientConn
+	if c != nil && time.Since(c.since) > maxIdle {
+		stale = append(p.idle, c) // the others have been idle for longer
+		c, p.idle = nil, nil
 	}
-	cs.mu.Unlock()
+	p.mu.Unlock()
 	for _, s := range stale {
 		s.Close()
 	}
 	if c != nil {
 		return c, true, nil
 	}
-	var d net.Dialer
-	plain, err := d.DialContext(ctx, "unix", cs.path)
-	if err == nil && syscall.Geteuid() != 0 {
-		if err = checkPeer(plain); err != nil {
-			plain.Close()
-		}
-	}
+	nc, err := p.dial(ctx)
 	if err != nil {
-		<-cs.slots
+		<-p.slots
 		return nil, false, err
 	}
-	return &conn{UnixConn: plain.(*net.UnixConn), r: bufio.NewReader(plain)}, false, nil
+	return &clientConn{Conn: nc, r: bufio.NewReader(nc)}, false, nil
 }
 
 // put takes a connection back.
-func (cs *conns) put(c *conn, usable bool) {
-	<-cs.slots
-	cs.mu.Lock()
-	keep := usable && !cs.closed
+func (p *pool) put(c *clientConn, usable bool) {
+	<-p.slots
+	p.mu.Lock()
+	keep := usable && !p.closed
 	if keep {
 		c.since = time.Now()
-		cs.idle = append(cs.idle, c)
+		p.idle = append(p.idle, c)
 	}
-	cs.mu.Unlock()
+	p.mu.Unlock()
 	if !keep {
 		c.Close()
 	}
 }
 
 // close closes the idle connections, and every other one when it is put back.
-func (cs *conns) close() {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.closed = true
-	for _, c := range cs.idle {
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.idle {
 		c.Close()
 	}
-	cs.idle = nil
+	p.idle = nil
 }
 
 // exchange sends a request and reads its answer. sent is whether the server may
-// have got the whole request. Where the context ends meanwhile, a change is
-// withdrawn, so that its answer says whether it was made; anything else is broken
-// off.
-func (cs *conns) exchange(ctx context.Context, call *call, timeout time.Duration) (a *answer, sent bool, err error) {
+// have got the whole request. Where the context ends meanwhile, the exchange is
+// broken off; with a grace the request is withdrawn first, and its answer awaited for
+// so long.
+func (p *pool) exchange(ctx context.Context, r *request, timeout, grace time.Duration) (a *answer, sent bool, err error) {
 	for {
-		c, used, err := cs.get(ctx)
+		c, used, err := p.get(ctx)
 		if err != nil {
 			return nil, false, err
 		}
-		a, sent, err := c.exchange(ctx, call, timeout)
-		cs.put(c, err == nil && a.header.Get("Connection") != "close")
+		a, sent, err := c.exchange(ctx, r, timeout, grace)
+		p.put(c, err == nil && !a.close)
 		if err != nil && used && !sent && ctx.Err() == nil {
 			continue // the server has closed it, or was started again
 		}
@@ -175,79 +173,210 @@ func (cs *conns) exchange(ctx context.Context, call *call, timeout time.Duration
 	}
 }
 
-func (c *conn) exchange(ctx context.Context, call *call, timeout time.Duration) (a *answer, sent bool, err error) {
+func (c *clientConn) exchange(ctx context.Context, r *request, timeout, grace time.Duration) (a *answer, sent bool, err error) {
 	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, false, err
 	}
-	stop := context.AfterFunc(ctx, func() {
-		if call.id == "" {
-			_ = c.SetDeadline(time.Unix(0, 0))
-			return
-		}
-		// The server sees that nothing more is to come, and answers all the same.
-		_ = c.CloseWrite()
-		_ = c.SetReadDeadline(time.Now().Add(graceTime))
-	})
-	defer func() {
-		if !stop() && err == nil {
-			a.header.Set("Connection", "close") // it is half closed, or about to be
-		}
-	}()
-	b := borrow()
-	defer b.giveBack()
-	b.bytes = call.head(b.bytes)
-	if call.expect() == "" {
-		b.bytes = append(b.bytes, call.body...)
-		_, err = c.Write(b.bytes)
-	} else {
-		if _, err = c.Write(b.bytes); err != nil {
-			return nil, false, err
-		}
-		a, err = c.answer(call)
-		if err == nil && a.status != http.StatusContinue {
-			return a, false, nil
-		}
-		if err == nil {
-			_, err = c.Write(call.body)
-		}
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			half, ok := c.Conn.(interface{ CloseWrite() error })
+			if !ok || grace == 0 {
+				_ = c.SetDeadline(time.Unix(1, 0))
+				return
+			}
+			// The server sees that nothing more is to come, and answers all the same.
+			_ = half.CloseWrite()
+			_ = c.SetDeadline(time.Now().Add(grace))
+		})
+		defer func() {
+			if !stop() && err == nil {
+				a.close = true // it is half closed, or about to be
+			}
+		}()
 	}
-	if err != nil {
+	b := borrow()
+	defer b.release()
+	b.bytes = r.append(b.bytes)
+	if _, err := c.Write(b.bytes); err != nil {
 		return nil, false, err
 	}
-	a, err = c.answer(call)
+	if r.asks() {
+		// An answer instead of the permission says why not.
+		if a, err := c.answer(); err != nil || a.status != http.StatusContinue {
+			return a, false, err
+		}
+		if _, err := c.Write(r.body); err != nil {
+			// The server may have said why it does not take it.
+			if a, err := c.answer(); err == nil {
+				a.close = true
+				return a, false, nil
+			}
+			return nil, false, err
+		}
+	}
+	a, err = c.answer()
 	return a, true, err
 }
 
 // answer reads one answer.
-func (c *conn) answer(call *call) (*answer, error) {
-	resp, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("the server has closed the connection")
-		}
-		return nil, err
+func (c *clientConn) answer() (*answer, error) {
+	a, err := c.head()
+	if err != nil || a.status < 200 || a.length == 0 {
+		return a, err
 	}
-	a := &answer{status: resp.StatusCode, header: resp.Header}
-	if resp.Close {
-		a.header.Set("Connection", "close")
-	}
-	if a.status < 200 {
-		return a, nil
-	}
-	defer resp.Body.Close()
-	if resp.ContentLength == 0 {
-		return a, nil
+	if a.length < 0 || a.length > maxAnswer {
+		return nil, fmt.Errorf("the answer has %d bytes, of at most %d", a.length, maxAnswer)
 	}
 	a.in = borrow()
-	b := bytes.NewBuffer(a.in.bytes)
-	if n := resp.ContentLength; n > 0 && n <= maxAnswer {
-		b.Grow(int(n) + bytes.MinRead)
+	a.in.grow(int(a.length))
+	if _, err := io.ReadFull(c.r, a.in.bytes); err != nil {
+		return nil, err
 	}
-	n, err := b.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1))
-	if err == nil && n > maxAnswer {
-		err = &store.Error{Op: call.op, Pod: call.pod, Kind: store.ErrTooLarge, Err: fmt.Errorf("the answer has more than %d bytes", maxAnswer)}
-	}
-	a.in.bytes = b.Bytes()
 	a.body = a.in.bytes
-	return a, err
+	return a, nil
+}
+
+// head reads the head of an answer as far as it matters here: a server gives the
+// length of each that is no stream.
+func (c *clientConn) head() (*answer, error) {
+	line, err := c.headLine()
+	if err != nil {
+		return nil, err
+	}
+	version, rest, _ := bytes.Cut(line, []byte(" "))
+	code, _, _ := bytes.Cut(rest, []byte(" "))
+	status, err := strconv.Atoi(string(code))
+	if !bytes.HasPrefix(version, []byte("HTTP/1.")) || err != nil || status < 100 {
+		return nil, fmt.Errorf("this is not HTTP: %.80q", line)
+	}
+	a := &answer{status: status, length: -1}
+	for {
+		if line, err = c.headLine(); err != nil {
+			return nil, err
+		}
+		if len(line) == 0 {
+			return a, nil
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimSpace(value)
+		switch {
+		case isHeader(name, "content-length"):
+			if a.length, err = strconv.ParseInt(string(value), 10, 64); err != nil || a.length < 0 {
+				return nil, fmt.Errorf("the answer's Content-Length is %.80q", value)
+			}
+		case isHeader(name, "connection"):
+			a.close = isHeader(value, "close")
+		case isHeader(name, "transfer-encoding"):
+			a.chunked = isHeader(value, "chunked")
+		case isHeader(name, "content-type"):
+			a.file = isHeader(value, fileType)
+		}
+	}
+}
+
+// headLine reads a line of an answer's head. It is valid until the next read.
+func (c *clientConn) headLine() ([]byte, error) {
+	line, err := c.r.ReadSlice('\n')
+	switch {
+	case err == bufio.ErrBufferFull:
+		return nil, errors.New("a line of the answer's head is too long")
+	case err == io.EOF:
+		return nil, errors.New("the server has closed the connection")
+	case err != nil:
+		return nil, err
+	}
+	return bytes.TrimRight(line, "\r\n"), nil
+}
+
+// isHeader compares a name with one in lower case.
+func isHeader(name []byte, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// open sends a request, on a connection of its own, and returns the body of the
+// answer. Each piece of it must come in time. It ends with the context.
+func (p *pool) open(ctx context.Context, r *request, timeout time.Duration) (*answerBody, error) {
+	nc, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &clientConn{Conn: nc, r: bufio.NewReader(nc)}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	in := &answerBody{conn: c, timeout: timeout, stop: stop, ctx: ctx}
+	if err := in.deadline(); err != nil {
+		in.Close()
+		return nil, err
+	}
+	if _, err := c.Write(r.append(nil)); err != nil {
+		in.Close()
+		return nil, err
+	}
+	a, err := c.head()
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	if in.answer, in.Reader = a, c.r; a.chunked {
+		in.Reader = httputil.NewChunkedReader(c.r)
+	} else if a.length >= 0 {
+		in.Reader, in.left = io.LimitReader(c.r, a.length), a.length
+	}
+	if a.status != http.StatusOK {
+		defer in.Close()
+		if a.body, err = io.ReadAll(io.LimitReader(in, smallBytes)); err != nil {
+			return nil, err
+		}
+		return nil, a.err()
+	}
+	return in, nil
+}
+
+// answerBody is the body of an answer that is read as it comes.
+type answerBody struct {
+	*answer
+	io.Reader
+	conn    *clientConn
+	timeout time.Duration
+	stop    func() bool
+	ctx     context.Context
+	left    int64 // bytes that must still come, where that is known
+}
+
+func (in *answerBody) deadline() error {
+	if err := in.ctx.Err(); err != nil {
+		return err
+	}
+	if err := in.conn.SetDeadline(time.Now().Add(in.timeout)); err != nil {
+		return err
+	}
+	return in.ctx.Err() // so that the deadline of a context that has ended is not undone
+}
+
+// Read reads what comes next. An answer that breaks is io.ErrUnexpectedEOF.
+func (in *answerBody) Read(p []byte) (int, error) {
+	if err := in.deadline(); err != nil {
+		return 0, err
+	}
+	n, err := in.Reader.Read(p)
+	if in.left -= int64(n); err == io.EOF && in.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// Close closes the connection.
+func (in *answerBody) Close() error {
+	in.stop()
+	return in.conn.Close()
 }

@@ -2,11 +2,18 @@ package socketstore
 
 import "golang.org/x/sys/unix"
 
-// peerOf is the user at the other end of a Unix socket.
-func peerOf(fd int) (uid uint32, err error) {
+// callerOf is the process at the other end of a Unix socket.
+func callerOf(fd int) (Caller, error) {
 	cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {
-		return 0, err
+		return Caller{}, err
 	}
-	return cred.Uid, nil
+	pid, err := unix.GetsockoptInt(fd, unix.SOL_LOCAL, unix.LOCAL_PEERPID)
+	return Caller{UID: cred.Uid, GID: cred.Groups[0], PID: pid}, err
 }
+
+// holdPeer: this system has no descriptors of processes.
+func holdPeer(int) (int, error) { return -1, nil }
+
+func (p *peer) ended() bool { return false }
+func (p *peer) close()      {}

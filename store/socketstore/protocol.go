@@ -2,186 +2,194 @@ package socketstore
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"encoding/json"
-	"slices"
+	"errors"
+	"net/http"
+	"strings"
 
-	"podstore/store/jsonvalue"
+	"podstore/store"
 )
 
-// The protocol, version 1: docs/socket.md describes it.
-
-// Prefix is below which [Handler] serves; it is a pattern of [http.ServeMux].
-const Prefix = "/v1/"
-
+// The protocol, version 2: docs/socket.md describes it.
 const (
-	namesPath = Prefix + "names"
-	readPath  = Prefix + "read"
-	podsPath  = Prefix + "pods"
+	prefix       = "/v2/"
+	namesPath    = prefix + "names"
+	podsPath     = prefix + "pods"
+	podPath      = prefix + "pods/"
+	changesPath  = prefix + "changes"
+	snapshotPath = prefix + "snapshot"
+	formerPrefix = "/v1/"
 
-	// serverHeader is on every answer: which server gave it, and how many changes
-	// it had remembered by then.
-	serverHeader = "Podstore-Server"
-	// idHeader names a change, so that it is made once however often it is sent.
-	idHeader = "Podstore-Request"
-	// retryHeader is on a change that may have been sent before. It repeats a
-	// serverHeader that the client was given before it sent the change first.
-	retryHeader = "Podstore-Retry"
-	// editHeader is the same on all requests of one edit, so that one that has asked,
-	// or was too late, keeps its turn.
-	editHeader = "Podstore-Edit"
-
-	maxIDLen = 64
-
-	linesType = "application/x-ndjson"
 	jsonType  = "application/json"
+	linesType = "application/x-ndjson"
+	fileType  = "application/octet-stream"
 )
 
-// version is the SHA-256 of a Pod's canonical JSON in hexadecimal digits, or
-// absent.
-type version string
+// errBusy is store.ErrUnavailable as the server says it of itself: nothing was
+// changed, and the same request may succeed later.
+var errBusy = errors.New("the server has too much to do")
 
-const absent version = ""
-
-// hashOf is the SHA-256 of canonical JSON in hexadecimal digits.
-func hashOf(canonical []byte) version {
-	sum := sha256.Sum256(canonical)
-	var digits [2 * sha256.Size]byte
-	hex.Encode(digits[:], sum[:])
-	return version(digits[:])
+// kinds are the errors that cross the socket. Of several that match, the first
+// decides the status.
+var kinds = []struct {
+	name   string
+	err    error
+	status int
+}{
+	{"unusable", store.ErrUnusable, http.StatusInternalServerError},
+	{"closed", store.ErrClosed, http.StatusServiceUnavailable},
+	{"busy", errBusy, http.StatusServiceUnavailable},
+	{"unavailable", store.ErrUnavailable, http.StatusServiceUnavailable},
+	{"canceled", context.Canceled, http.StatusServiceUnavailable},
+	{"timeout", context.DeadlineExceeded, http.StatusServiceUnavailable},
+	{"forbidden", store.ErrForbidden, http.StatusForbidden},
+	{"unknown", store.ErrUnknown, http.StatusConflict},
+	{"conflict", store.ErrConflict, http.StatusConflict},
+	{"exists", store.ErrExists, http.StatusConflict},
+	{"too_large", store.ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{"invalid_name", store.ErrInvalidName, http.StatusBadRequest},
+	{"invalid", store.ErrInvalid, http.StatusBadRequest},
+	{"not_found", store.ErrNotFound, http.StatusNotFound},
+	{"read_only", store.ErrReadOnly, http.StatusForbidden},
+	{"locked", store.ErrLocked, http.StatusServiceUnavailable},
+	{"corrupt", store.ErrCorrupt, http.StatusInternalServerError},
+	{"format", store.ErrFormat, http.StatusInternalServerError},
+	{"no_space", store.ErrNoSpace, http.StatusInsufficientStorage},
+	{"unsupported", errors.ErrUnsupported, http.StatusNotImplemented},
 }
 
-// item is one Pod of a request or an answer at podsPath. A line with its document
-// follows where then is thenPut, and in an answer where the Pod exists.
-type item struct {
-	name string
-	// version is what the Pod must be (request) or is (answer). A request that
-	// leaves it out compares nothing.
-	version  version
-	compared bool
-	then     action
-	// manifest is the hash of a manifest that the sender of a request has: where it
-	// is the Pod's, documents go without it. An answer repeats it of each document
-	// of which that is so.
-	manifest version
+// errorDocument is an error on the wire. Kind is "" for one without a sentinel, and
+// Reason does not repeat it.
+type errorDocument struct {
+	Kind   string   `json:"kind"`
+	Also   []string `json:"also,omitempty"`
+	Op     string   `json:"op,omitempty"`
+	Pod    string   `json:"pod,omitempty"`
+	Path   string   `json:"path,omitempty"`
+	Line   int      `json:"line,omitempty"`
+	Column int      `json:"column,omitempty"`
+	Reason string   `json:"reason,omitempty"`
 }
 
-// action is what becomes of a Pod.
-type action string
-
-const (
-	thenStay   action = ""
-	thenPut    action = "put"
-	thenDelete action = "delete"
-)
-
-// append appends the item's line.
-func (it *item) append(dst []byte) []byte {
-	dst = jsonvalue.AppendString(append(dst, `{"name":`...), it.name)
-	switch {
-	case it.compared && it.version == absent:
-		dst = append(dst, `,"version":null`...)
-	case it.compared:
-		dst = append(append(append(dst, `,"version":"`...), it.version...), '"')
-	}
-	if it.then != thenStay {
-		dst = append(append(append(dst, `,"then":"`...), it.then...), '"')
-	}
-	if it.manifest != absent {
-		dst = append(append(append(dst, `,"manifest":"`...), it.manifest...), '"')
-	}
-	return append(dst, "}\n"...)
+// errorLine is an errorDocument among other lines.
+type errorLine struct {
+	Error *errorDocument `json:"error"`
 }
 
-// parseItem reads an item's line. It does not judge the name.
-func parseItem(line []byte) (it item, err error) {
-	s := jsonvalue.NewScanner(line)
-	s.EnterObject()
-	seen := 0
-	once := func(field int) {
-		if seen&(1<<field) != 0 {
-			s.Fail(s.KeyOffset(), "field %q is given twice", s.Key())
-		}
-		seen |= 1 << field
+// withStatus is an error whose status its kind does not tell.
+type withStatus struct {
+	error
+	status int
+}
+
+func (e withStatus) Unwrap() error { return e.error }
+
+// documentOf describes an error, and gives the status that goes with it.
+func documentOf(err error) (*errorDocument, int) {
+	d := &errorDocument{}
+	var own, kind error // of the error itself, and the one that is sent
+	var cause error     // beside the kind
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		d.Op, d.Pod, d.Path, d.Line, d.Column = e.Op, e.Pod, e.Path, e.Line, e.Column
+		own, cause = e.Kind, e.Err
+	} else {
+		cause = err
 	}
-	for s.NextKey() {
-		switch string(s.Key()) {
-		case "name":
-			once(0)
-			it.name = s.ReadString()
-		case "version":
-			once(1)
-			it.compared = true
-			if s.Peek() == jsonvalue.Null {
-				s.ReadNull()
-			} else {
-				it.version = readHash(s, "64 lower-case hexadecimal digits, or null")
+	status := 0
+	for _, k := range kinds {
+		switch {
+		case !errors.Is(err, k.err):
+			continue
+		case kind == nil || k.err == own:
+			if kind != nil {
+				d.Also = append(d.Also, d.Kind)
 			}
-		case "manifest":
-			once(2)
-			it.manifest = readHash(s, "64 lower-case hexadecimal digits")
-		case "then":
-			once(3)
-			at := s.Offset()
-			if it.then = action(s.ReadString()); it.then != thenPut && it.then != thenDelete {
-				s.Fail(at, `then %.32q: expected "put" or "delete"`, it.then)
-			}
-		default:
-			s.Fail(s.KeyOffset(), "unknown field %.64q", s.Key())
+			d.Kind, kind = k.name, k.err
+		case !errors.Is(kind, k.err):
+			d.Also = append(d.Also, k.name)
+		}
+		if status == 0 {
+			status = k.status
 		}
 	}
-	end := s.Offset()
-	if err := s.End(); err != nil {
-		return it, err
+	if cause != nil {
+		d.Reason = cause.Error()
 	}
-	if seen&1 == 0 {
-		return it, s.Errorf(end, `field "name" is missing`)
-	}
-	return it, nil
-}
-
-func readHash(s *jsonvalue.Scanner, expected string) version {
-	at := s.Offset()
-	v := version(s.ReadString())
-	if !v.valid() {
-		s.Fail(at, "%.80q: expected %s", v, expected)
-	}
-	return v
-}
-
-// valid reports whether v is the version of a Pod that exists.
-func (v version) valid() bool {
-	if len(v) != hex.EncodedLen(sha256.Size) {
-		return false
-	}
-	for _, c := range []byte(v) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
+	if kind != nil {
+		rest, _ := strings.CutPrefix(d.Reason, kind.Error())
+		if rest == "" || strings.HasPrefix(rest, ": ") {
+			d.Reason = strings.TrimPrefix(rest, ": ")
 		}
 	}
-	return true
-}
-
-// appendDocument appends canonical metadata on one line: without the line breaks
-// and the indentation behind them. Within its strings there are no line breaks.
-func appendDocument(dst, canonical []byte) []byte {
-	dst = slices.Grow(dst, len(canonical)+1)
-	for more := true; more; {
-		var line []byte
-		line, canonical, more = bytes.Cut(canonical, []byte("\n"))
-		dst = append(dst, bytes.TrimLeft(line, " ")...)
+	if s, ok := errors.AsType[withStatus](err); ok {
+		status = s.status
 	}
-	return append(dst, '\n')
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	return d, status
 }
 
-// appendJSON appends v, which cannot fail to be encoded, on one line.
-func appendJSON(dst []byte, v any) []byte {
+// err is the error that a document describes.
+func (d *errorDocument) err() *store.Error {
+	e := &store.Error{Op: d.Op, Pod: d.Pod, Path: d.Path, Line: d.Line, Column: d.Column, Kind: kindNamed(d.Kind)}
+	cause := &remote{reason: d.Reason}
+	for _, name := range d.Also {
+		if err := kindNamed(name); err != nil {
+			cause.also = append(cause.also, err)
+		}
+	}
+	if cause.reason == "" && e.Kind == nil {
+		cause.reason = "the server gives no reason"
+	}
+	if cause.reason == "" && cause.also != nil {
+		cause.reason = cause.also[0].Error()
+	}
+	if cause.reason != "" {
+		e.Err = cause
+	}
+	return e
+}
+
+// remote is the cause of an error that came over the socket.
+type remote struct {
+	reason string
+	also   []error
+}
+
+func (e *remote) Error() string   { return e.reason }
+func (e *remote) Unwrap() []error { return e.also }
+
+// kindNamed is nil for a kind that this version does not know.
+func kindNamed(name string) error {
+	for _, k := range kinds {
+		if k.name == name {
+			return k.err
+		}
+	}
+	return nil
+}
+
+// appendError appends an error's line.
+func appendError(dst []byte, d *errorDocument) []byte {
 	b := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		panic(err)
+	if err := enc.Encode(errorLine{d}); err != nil {
+		panic(err) // strings and numbers can be encoded
 	}
 	return b.Bytes()
+}
+
+// errorIn is the error on a line, or nil where the line is something else.
+func errorIn(line []byte) error {
+	if !bytes.HasPrefix(line, []byte(`{"error":`)) {
+		return nil
+	}
+	var e errorLine
+	if err := json.Unmarshal(line, &e); err != nil || e.Error == nil {
+		return nil
+	}
+	return e.Error.err()
 }

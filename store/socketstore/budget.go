@@ -1,0 +1,194 @@
+package socketstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"podstore/store"
+)
+
+// budget is something of which all clients together may hold so much: bytes of
+// memory, or places. Where it does not suffice, who has waited longest for a client
+// is cut off, so that slow clients hold it only while nobody else wants it.
+type budget struct {
+	what  string
+	total int64
+	turn  chan struct{} // full while somebody waits at the head of the line
+
+	mu    sync.Mutex // guards what follows
+	free  int64
+	held  map[*flow]int64
+	freed chan struct{} // closed, and another one made, when something is given back
+}
+
+func newBudget(what string, total int64) *budget {
+	return &budget{what: what, total: total, turn: make(chan struct{}, 1), free: total, held: map[*flow]int64{}, freed: make(chan struct{})}
+}
+
+const (
+	// slowAfter is how long a client may take for one chunk while others wait for what
+	// it holds.
+	slowAfter = time.Second / 2
+	lookAgain = 100 * time.Millisecond
+)
+
+// take waits for n, or for all there is where n is more. It fails with errBusy when
+// ctx ends first. A flow may take several times; give gives back all.
+func (b *budget) take(ctx context.Context, f *flow, n int64) error {
+	n = min(n, b.total)
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return b.short()
+	}
+	for {
+		b.mu.Lock()
+		if n <= b.free {
+			b.free -= n
+			b.held[f] += n
+			b.mu.Unlock()
+			return nil
+		}
+		freed, slow := b.freed, b.slowest()
+		b.mu.Unlock()
+		if slow != nil {
+			slow.cut()
+		}
+		look := time.NewTimer(lookAgain)
+		select {
+		case <-freed:
+		case <-look.C:
+		case <-ctx.Done():
+			look.Stop()
+			return b.short()
+		}
+		look.Stop()
+	}
+}
+
+func (b *budget) short() error { return fmt.Errorf("%w: others hold all %s", errBusy, b.what) }
+
+// has reports whether a flow holds so much, or all there is.
+func (b *budget) has(f *flow, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held[f] >= min(n, b.total)
+}
+
+// give gives back what a flow holds.
+func (b *budget) give(f *flow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, ok := b.held[f]
+	if !ok {
+		return
+	}
+	delete(b.held, f)
+	b.free += n
+	close(b.freed)
+	b.freed = make(chan struct{})
+}
+
+// slowest is who has waited longest for its client, and too long, or nil.
+func (b *budget) slowest() (slow *flow) {
+	least := time.Now().Add(-slowAfter).UnixNano()
+	for f := range b.held {
+		if since := f.waits.Load(); since != 0 && since <= least {
+			slow, least = f, since
+		}
+	}
+	return slow
+}
+
+// used is how much is held.
+func (b *budget) used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total - b.free
+}
+
+// flow is the bytes of one request or answer, which go to or come from its client a
+// chunk at a time.
+type flow struct {
+	conn  *conn
+	waits atomic.Int64 // since when it has waited for its client, in Unix nanoseconds, or 0
+	gone  atomic.Bool  // it was cut off
+}
+
+// chunkBytes is how much a client must send or take within ServerOptions.Stall.
+const chunkBytes = 256 << 10
+
+// cut makes a flow that waits for its client fail.
+func (f *flow) cut() {
+	if !f.gone.Swap(true) {
+		f.conn.server.counters.cut.Add(1)
+	}
+	_ = f.conn.SetDeadline(time.Unix(1, 0))
+}
+
+// move moves p in chunks, each in time.
+func (f *flow) move(p []byte, deadline func(time.Time) error, chunk func([]byte) error) error {
+	for len(p) > 0 {
+		n := min(len(p), chunkBytes)
+		now := time.Now()
+		if err := deadline(now.Add(f.conn.server.opts.Stall)); err != nil {
+			return err
+		}
+		f.waits.Store(now.UnixNano())
+		if f.gone.Load() {
+			return errCut
+		}
+		err := chunk(p[:n])
+		f.waits.Store(0)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+var errCut = fmt.Errorf("%w: the client was slow, and others waited", errBusy)
+
+// sizes remembers how large the lines of Pods were, so that one that is large is
+// counted before it is read. Its memory is bounded.
+type sizes struct {
+	mu         sync.Mutex
+	young, old map[sizeKey]int64
+}
+
+// sizeKey is a Pod, or where pod is "" the list of names, in part or whole.
+type sizeKey struct {
+	pod  string
+	part store.ReadOptions
+}
+
+const maxSizes = 4096
+
+func (s *sizes) get(k sizeKey) (size int64, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if size, known = s.young[k]; !known {
+		if size, known = s.old[k]; known {
+			s.putLocked(k, size)
+		}
+	}
+	return size, known
+}
+
+func (s *sizes) put(k sizeKey, size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putLocked(k, size)
+}
+
+func (s *sizes) putLocked(k sizeKey, size int64) {
+	if len(s.young) >= maxSizes || s.young == nil {
+		s.old, s.young = s.young, make(map[sizeKey]int64)
+	}
+	s.young[k] = size
+}

@@ -1,0 +1,171 @@
+package socketstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"podstore/store"
+)
+
+// Listen listens on a Unix socket at path that only this user can connect to: it has
+// mode 0600 from the moment it appears. A socket left there by a process that died is
+// replaced; of several callers that find one, one succeeds. Closing the listener
+// removes its own socket, and no other that stands there.
+//
+// Errors: store.ErrLocked where a process serves there, or may do so,
+// store.ErrExists where something else than a socket stands there, store.ErrInvalid
+// for a path that is too long for a socket.
+func Listen(path string) (net.Listener, error) {
+	l, err := listen(path)
+	if err != nil {
+		if e, ok := err.(*store.Error); ok {
+			e.Op, e.Path = "listen", path
+			return nil, e
+		}
+		return nil, &store.Error{Op: "listen", Path: path, Err: err}
+	}
+	return l, nil
+}
+
+func listen(path string) (*listener, error) {
+	if err := checkSocketPath(path); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	// Linux makes the socket's file with the mode that the socket has before it is
+	// bound; elsewhere there is a moment in which the mode goes by the umask.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), 0o600) })
+	}}
+	l, err := private.Listen(context.Background(), "unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &store.Error{Kind: store.ErrExists, Err: errors.New("something has been put there meanwhile")}
+	}
+	if err != nil {
+		if e, ok := errors.AsType[*net.OpError](err); ok {
+			err = e.Err // without the path
+		}
+		return nil, err
+	}
+	ul := l.(*net.UnixListener)
+	ul.SetUnlinkOnClose(false)
+	own, err := os.Lstat(path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(path), ul.Close())
+	}
+	return &listener{UnixListener: ul, path: path, own: own}, nil
+}
+
+// removeStale removes a socket whose process has died, and fails where anything else
+// stands. Only a refused connection proves that nobody listens: a server that is
+// overrun, stopped or another user's gives other errors.
+func removeStale(path string) error {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return &store.Error{Kind: store.ErrExists, Err: errors.New("this is not a socket; give another path, or remove it")}
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		conn.Close()
+		return &store.Error{Kind: store.ErrLocked, Err: errors.New("a process is serving on this socket; end it, or give another path")}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return os.Remove(path)
+	case errors.Is(err, os.ErrNotExist): // it has just been closed
+		return nil
+	}
+	return &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("a process may be serving on this socket, which cannot be tried: %w; remove it if none does", err)}
+}
+
+// lockWait is how long other processes may take to make or remove a socket in the
+// same directory.
+const lockWait = 5 * time.Second
+
+// lockDir locks a directory against others that make or remove sockets in it, so
+// that nobody removes as stale what another one has just made. The lock leaves
+// nothing behind.
+func lockDir(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(5 * time.Millisecond) {
+		switch err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			return func() { f.Close() }, nil
+		case err == unix.EINTR:
+		case err != unix.EWOULDBLOCK:
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", dir, err)
+		case time.Now().After(deadline):
+			f.Close()
+			return nil, &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("another process has locked %s for %v", dir, lockWait)}
+		}
+	}
+}
+
+// maxSocketPath is the length of a socket's path in bytes that the kernel takes.
+var maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// checkSocketPath refuses a path that cannot be a socket's. The kernel says
+// "invalid argument" only.
+func checkSocketPath(path string) error {
+	switch n := len(path); {
+	case n == 0:
+		return &store.Error{Kind: store.ErrInvalid, Err: errors.New("the socket's path is empty")}
+	case n > maxSocketPath:
+		return &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf("a socket's path has at most %d bytes and this one %d; give a shorter one, or one relative to the working directory", maxSocketPath, n)}
+	case path[0] == '@':
+		return &store.Error{Kind: store.ErrInvalid, Err: errors.New("a path that begins with @ is no file's; write ./@")}
+	}
+	return nil
+}
+
+// listener removes its socket when it is closed.
+type listener struct {
+	*net.UnixListener
+	path string
+	own  os.FileInfo
+	once sync.Once
+	err  error
+}
+
+// Close removes the socket and stops listening. A second call does nothing. The
+// socket goes first: as long as it is open, no other can have its inode.
+func (l *listener) Close() error {
+	l.once.Do(func() {
+		var removed error
+		unlock, err := lockDir(filepath.Dir(l.path))
+		if err == nil {
+			defer unlock()
+		}
+		if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.own) {
+			removed = os.Remove(l.path)
+		}
+		l.err = errors.Join(removed, l.UnixListener.Close())
+	})
+	return l.err
+}

@@ -1,0 +1,171 @@
+package socketstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"podstore/store"
+	"podstore/store/podjson"
+)
+
+// GET /v2/snapshot
+//
+// The copy is made first, into a temporary file, and sent after that, so a slow
+// client holds nothing of the store.
+func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error {
+	ctx := r.Context()
+	if err := noQuery(r); err != nil {
+		return err
+	}
+	if err := s.authorizeRead(ctx, c); err != nil {
+		return err
+	}
+	f := &flow{conn: c}
+	if err := s.take(ctx, s.snapshots, f, 1); err != nil {
+		return err
+	}
+	defer s.snapshots.give(f)
+	contentType, copyTo := fileType, s.copyFile
+	if _, ok := s.store.(io.WriterTo); !ok {
+		contentType, copyTo = linesType, s.copyLines
+	}
+	spool, err := s.spool()
+	if err != nil {
+		return snapshotFailed(err)
+	}
+	defer spool.Close()
+	if err = copyTo(ctx, spool); err != nil {
+		return snapshotFailed(err)
+	}
+	size, err := spool.Seek(0, io.SeekCurrent)
+	if err == nil {
+		_, err = spool.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return snapshotFailed(err)
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	b := make([]byte, chunkBytes)
+	for size > 0 {
+		n, err := spool.Read(b)
+		if err == nil {
+			err = f.move(b[:n], c.SetWriteDeadline, writer(w))
+		}
+		if err != nil {
+			s.log.Warn("podstore: a snapshot was not sent whole", "pid", c.peer.PID, "cause", err)
+			panic(http.ErrAbortHandler)
+		}
+		size -= int64(n)
+	}
+	return nil
+}
+
+func snapshotFailed(err error) error {
+	if _, ok := errors.AsType[*store.Error](err); ok {
+		return err
+	}
+	return &store.Error{Op: "snapshot", Err: err}
+}
+
+// spool makes a temporary file that nobody has to remove.
+func (s *Server) spool() (*os.File, error) {
+	dir := s.opts.TempDir
+	if in, ok := s.store.(interface{ Path() string }); ok && dir == "" {
+		dir = filepath.Dir(in.Path())
+	}
+	f, err := os.CreateTemp(dir, ".podstore-snapshot-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// copyFile writes the store's file as it is at one moment.
+func (s *Server) copyFile(_ context.Context, w io.Writer) error {
+	_, err := s.store.(io.WriterTo).WriteTo(w)
+	return err
+}
+
+// copyLines writes the Pods of one moment, a line each.
+func (s *Server) copyLines(ctx context.Context, w io.Writer) error {
+	frozen, ok := s.store.(store.Snapshotter)
+	if !ok {
+		return fmt.Errorf("%w: this store gives no snapshots", errors.ErrUnsupported)
+	}
+	pods, closer, err := frozen.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var line []byte
+	for m, err := range store.All(ctx, pods, store.ReadOptions{}) {
+		if err != nil {
+			d, _ := documentOf(err)
+			line = appendError(line[:0], d)
+		} else {
+			line = append(podjson.AppendPod(line[:0], store.Applied{Pod: m.PodName, Version: m.Version, Metadata: m}), '\n')
+		}
+		if _, err := w.Write(line); err != nil {
+			return errors.Join(err, closer.Close())
+		}
+	}
+	return errors.Join(ctx.Err(), closer.Close())
+}
+
+// FetchSnapshot writes the database file that the server at a Unix socket has open
+// to w, as it is at one moment. It does not wait for a server that is not there, and
+// waits for up to 40 seconds for its turn while the server sends to others. What was
+// written is whole only where the error is nil.
+//
+// Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
+// what answers serves no snapshots of a file.
+func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
+	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
+	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
+		nc, err := dialServer(ctx, socketPath)
+		if nobody(err) {
+			err = &store.Error{Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
+		}
+		return nc, err
+	})
+	err := checkSocketPath(socketPath)
+	for p := c.pauses(); err == nil; {
+		if err = c.fetch(ctx, r, w); err == nil {
+			return nil
+		}
+		if !errors.Is(err, errBusy) || !p.wait(ctx) {
+			break
+		}
+		err = nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return c.named(r, err)
+}
+
+const snapshotPatience = 40 * time.Second
+
+func (c *Client) fetch(ctx context.Context, r *request, w io.Writer) error {
+	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if !in.file {
+		return fmt.Errorf("%w: the store that is served there is not kept in a file", errors.ErrUnsupported)
+	}
+	_, err = io.Copy(w, in)
+	return err
+}
