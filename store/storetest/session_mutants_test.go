@@ -31,17 +31,17 @@ var logMutants = map[string]struct {
 	"a follower shares the log's memory":        {"Follow/yields each entry in memory of its own", func(l *memoryLog) store.SessionLog { return shares{l} }},
 }
 
-type entries = iter.Seq2[json.RawMessage, error]
+type entrySeq = iter.Seq2[json.RawMessage, error]
 
 type fromOne struct{ *memoryLog }
 
-func (l fromOne) ReadFrom(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entries {
+func (l fromOne) ReadFrom(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entrySeq {
 	return l.memoryLog.ReadFrom(ctx, a, b, max(n, 1))
 }
 
 type fromAll struct{ *memoryLog }
 
-func (l fromAll) ReadFrom(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entries {
+func (l fromAll) ReadFrom(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entrySeq {
 	return l.memoryLog.ReadFrom(ctx, a, b, max(n, 0))
 }
 
@@ -104,7 +104,7 @@ func (l alwaysNow) SessionModified(ctx context.Context, id store.SessionID) (tim
 
 type sleeps struct{ *memoryLog }
 
-func (l sleeps) Follow(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entries {
+func (l sleeps) Follow(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entrySeq {
 	return func(yield func(json.RawMessage, error) bool) {
 		for e, err := range l.ReadFrom(ctx, a, b, n) {
 			if !yield(e, err) {
@@ -127,7 +127,7 @@ func (l followsOn) CreateSegment(ctx context.Context, a store.SessionID, b store
 
 type shares struct{ *memoryLog }
 
-func (l shares) Follow(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entries {
+func (l shares) Follow(ctx context.Context, a store.SessionID, b store.SegmentID, n int) entrySeq {
 	return func(yield func(json.RawMessage, error) bool) {
 		for e, err := range l.memoryLog.Follow(ctx, a, b, n) {
 			if err == nil {

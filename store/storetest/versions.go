@@ -58,7 +58,7 @@ func (s *subject) changers() map[string]func(pod string, i int) store.Version {
 		},
 		"WriteBatch": func(pod string, i int) store.Version {
 			if b, ok := s.MetadataStore.(store.BatchWriter); ok {
-				if errs := b.WriteBatch(background, []*store.Metadata{withPeers(pod, fmt.Sprint("batched-", i))}); errs[0] != nil {
+				if errs := b.WriteBatch(background, []store.Put{{Metadata: withPeers(pod, fmt.Sprint("batched-", i))}}); errs[0] != nil {
 					s.Fatal(errs[0])
 				}
 			} else {
@@ -108,7 +108,7 @@ var versionTests = slices.Concat([]test{
 				}
 			}
 			if b, ok := s.MetadataStore.(store.BatchWriter); ok {
-				if errs := b.WriteBatch(background, []*store.Metadata{full("agent")}); errs[0] != nil {
+				if errs := b.WriteBatch(background, []store.Put{{Metadata: full("agent")}}); errs[0] != nil {
 					s.Error(errs[0])
 				}
 			}
