@@ -175,17 +175,17 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	found := codec.FindID(deleted.ids, a.opts.ID)
-	lost := a.opts.Resent && a.opts.Seen > g.s.base+uint64(g.tx.ID())<<placeBits // an older file was put back
-	lost = lost || a.opts.Resent && deleted.floor > a.opts.Seen
-	for _, p := range st.pods {
-		if id := codec.FindID(p.stamp.IDs, a.opts.ID); id != nil {
+	o := a.opts
+	found := codec.FindID(deleted.ids, o.ID)
+	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // an older file was put back
+	for _, p := range st.order {
+		if id := codec.FindID(p.stamp.IDs, o.ID); id != nil {
 			found = id
 		}
-		lost = lost || a.opts.Resent && (p.there && p.stamp.Floor > a.opts.Seen || !p.there && deleted.last > a.opts.Seen)
+		lost = lost || p.there && p.stamp.Floor > o.Seen || !p.there && deleted.last > o.Seen
 	}
 	switch {
-	case found == nil && lost:
+	case found == nil && lost && o.Resent:
 		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
 			Err: errors.New("the store keeps no request IDs from so far back; read, and decide whether to ask again")}
 	case found == nil:
@@ -193,26 +193,45 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	case found.Changes != a.sum:
 		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrInvalid, Err: errors.New("other changes were made under the same ID")}
 	}
-	for _, p := range st.pods {
-		if p.there && p.stamp.Number == found.Number {
-			if a.opts.Metadata {
-				err := guard(func() error {
-					err := p.whole(g.tx)
-					if err == nil {
-						p.raw = p.copyRaw()
-					}
-					return err
-				})
-				if err != nil {
-					return false, damaged("apply", string(p.key), err)
-				}
-			}
-		} else {
+	for _, p := range st.order {
+		id := codec.FindID(p.stamp.IDs, o.ID)
+		switch {
+		case !p.there || a.deletes(string(p.key)):
+			p.raw = nil
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
+		case id != nil && id.Number != p.stamp.Number: // others changed it since
+			p.version = store.Version{Revision: store.Revision{Number: id.Number, Digest: uint64(id.Digest)<<32 | uint64(p.nameSum)}}
+		case a.opts.Metadata:
+			err := guard(func() error {
+				err := p.whole(g.tx)
+				if err == nil {
+					p.raw = p.copyRaw()
+				}
+				return err
+			})
+			if err != nil {
+				return false, damaged("apply", string(p.key), err)
+			}
 		}
 	}
 	a.take(st)
 	return true, nil
+}
+
+// deletes reports whether the changes leave a Pod deleted.
+func (a *application) deletes(pod string) (gone bool) {
+	for _, c := range a.changes {
+		if c.Pod != pod || c.Op == nil {
+			continue
+		}
+		switch c.Op.(type) {
+		case store.Delete, store.Remove:
+			gone = true
+		default:
+			gone = false
+		}
+	}
+	return gone
 }
 
 // results builds what Apply returns.

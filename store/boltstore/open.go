@@ -206,6 +206,7 @@ func (s *Store) openBolt(o *Options) error {
 			if s.base, err = readBase(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyBase))); err != nil {
 				return err
 			}
+			s.highest = s.numberOf(int64(tx.ID()))
 			record, err := readRecord(tx)
 			if err == nil {
 				err = record.compare(names)

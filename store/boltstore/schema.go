@@ -28,7 +28,8 @@ import (
 //	                                  history's entries uint, history's sum uint, floor uint, ids bin]
 //
 //	rules = [[target str, permission str, recursive bool] …]
-//	ids   = (request ID 16 bytes · checksum of the changes 4 · number 8) …
+//	ids   = (request ID 16 bytes · checksum of the changes 4 · upper half of the digest
+//	         that the next change found 4 · number 8) …
 //	value = CRC32C (4 bytes, big-endian) · msgpack
 //
 // A sub-key is absent when there is nothing to keep; a Pod with nothing set has

@@ -347,6 +347,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool
 	err = guard(func() error {
 		if len(todo) > 0 {
 			st.g.changed = true
+			st.g.highest = id.Number
 			st.g.bulk(todo)
 		}
 		for _, p := range todo {
@@ -394,7 +395,7 @@ func (p *staged) prepare(g *txn, metadata bool) (changed bool, err error) {
 			return false, asDamage(name, err)
 		}
 	}
-	return changed || !p.there || p.anew || p.damage != nil, nil
+	return changed || !p.there || p.damage != nil, nil
 }
 
 // asDamage is the error for a Pod of which something could not be read, or the
@@ -417,11 +418,15 @@ func (p *staged) stampNext(g *txn, changes []store.Change, id codec.MadeID, now 
 	switch {
 	case !p.there:
 		p.nextStamp.Floor = g.deletions.last
-	case p.anew || p.damage != nil:
+	case p.damage != nil:
 		p.nextStamp.Floor = id.Number - 1
 	default:
 		was = &store.Metadata{Version: p.stored.version()}
 		p.nextStamp = p.stamp
+		p.nextStamp.IDs = slices.Clone(p.stamp.IDs)
+		if n := len(p.stamp.IDs); n > 0 && p.stamp.IDs[n-1].Number == p.stamp.Number {
+			p.nextStamp.IDs[n-1].Digest = uint32(p.digest >> 32)
+		}
 	}
 	s := &p.nextStamp
 	s.Number = id.Number

@@ -45,8 +45,9 @@ type Store struct {
 	log      *slog.Logger
 	stats    counters
 
-	base   uint64       // what revision numbers are counted from
-	format atomic.Int64 // version of the file's format
+	base    uint64       // what revision numbers are counted from
+	highest uint64       // that was given, or may have been; the leader's
+	format  atomic.Int64 // version of the file's format
 
 	// recordErr is why the record of Pod names did not match when the file was
 	// opened, or nil. It then never will again.

@@ -25,6 +25,7 @@ type txn struct {
 	deletions *deletions  // nil before they are asked for
 	changed   bool        // something was put into tx
 	touched   []string    // the Pods that were changed
+	highest   uint64      // the number of the last change
 	fatal     error       // why tx cannot be committed
 	poisoned  bool        // fatal came from inside bbolt
 }
@@ -153,6 +154,7 @@ func (g *txn) commit() {
 		return
 	}
 	s.stats.committed(len(g.requests), time.Since(start), int64(s.db.Stats().FreeAlloc))
+	s.highest = g.highest
 	s.changes.note(id, g.touched)
 	s.durableNow(id)
 	if s.format.Swap(formatVersion) != formatVersion {

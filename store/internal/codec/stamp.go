@@ -30,13 +30,14 @@ type Stamp struct {
 type MadeID struct {
 	ID      store.RequestID
 	Changes uint32 // checksum of the changes
+	Digest  uint32 // of the Pod after them, set by the next change: this one is part of it
 	Number  uint64
 }
 
 // MaxIDs is how many request IDs a Pod keeps.
 const MaxIDs = 16
 
-const madeIDSize = 16 + 4 + 8
+const madeIDSize = 16 + 4 + 4 + 8
 
 // Version is the stamp as a caller sees it. digest is the engine's, of the Pod.
 func (s *Stamp) Version(digest uint64) store.Version {
@@ -109,6 +110,7 @@ func (e *Encoder) ids(ids []MadeID) {
 	for _, id := range ids {
 		b = append(b, id.ID[:]...)
 		b = binary.BigEndian.AppendUint32(b, id.Changes)
+		b = binary.BigEndian.AppendUint32(b, id.Digest)
 		b = binary.BigEndian.AppendUint64(b, id.Number)
 	}
 	e.must(e.enc.EncodeBytes(b))
@@ -153,7 +155,8 @@ func (d *decoder) ids() []MadeID {
 		e := b[i*madeIDSize:]
 		copy(ids[i].ID[:], e)
 		ids[i].Changes = binary.BigEndian.Uint32(e[16:])
-		ids[i].Number = binary.BigEndian.Uint64(e[20:])
+		ids[i].Digest = binary.BigEndian.Uint32(e[20:])
+		ids[i].Number = binary.BigEndian.Uint64(e[24:])
 	}
 	return ids
 }
