@@ -3,13 +3,11 @@ package store_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"podstore/store"
-	"podstore/store/jsonexport"
+	"podstore/store/memstore"
 )
 
 // put makes a Pod with these peers and children.
@@ -32,7 +30,7 @@ func put(t *testing.T, pods store.MetadataStore, name string, peers, children []
 
 func TestBrokenReferences(t *testing.T) {
 	ctx := t.Context()
-	pods := openDir(t)
+	pods := memstore.New()
 	put(t, pods, "a", []string{"b", "c", "gone"}, []string{"b", "lost", "lost"})
 	put(t, pods, "b", []string{"a", "b"}, nil)
 	put(t, pods, "c", nil, []string{"a", "not/a name"})
@@ -62,9 +60,7 @@ func TestBrokenReferences(t *testing.T) {
 	}
 
 	// A Pod that cannot be read exists, and may well list those that list it.
-	if err := os.WriteFile(filepath.Join(pods.RootDir(), "c", "metadata.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	pods.Damage("c")
 	got, errs = find()
 	var e *store.Error
 	if want := want[1:3]; len(errs) != 1 || !errors.As(errs[0], &e) || e.Pod != "c" || !slices.Equal(got, want) {
@@ -90,7 +86,7 @@ func TestBrokenReferences(t *testing.T) {
 
 func TestUnreferencedSessions(t *testing.T) {
 	ctx := t.Context()
-	pods, logs := openDir(t), openLogs(t)
+	pods, logs := memstore.New(), openLogs(t)
 	var sessions []store.SessionID
 	for range 5 {
 		session, segment := store.NewSessionID(), store.NewSegmentID()
@@ -132,9 +128,7 @@ func TestUnreferencedSessions(t *testing.T) {
 		t.Errorf("beside a deletion: got %v, %v", got, errs)
 	}
 	// A Pod that cannot be read may point at any session.
-	if err := os.WriteFile(filepath.Join(pods.RootDir(), "none", "metadata.json"), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	pods.Damage("none")
 	got, errs = find(logs)
 	var e *store.Error
 	if len(got) > 0 || len(errs) != 1 || !errors.As(errs[0], &e) || e.Pod != "none" {
@@ -157,7 +151,7 @@ func (d *deleting) ListSessions(ctx context.Context) ([]store.SessionID, error) 
 // unreferenced.
 func TestUnreferencedSessionsBesideASupervisor(t *testing.T) {
 	ctx := t.Context()
-	pods, logs := openDir(t), openLogs(t)
+	pods, logs := memstore.New(), openLogs(t)
 	c := store.NewCombined(&starting{SessionLog: logs, pods: pods}, pods)
 	for u, err := range store.UnreferencedSessions(ctx, c, c) {
 		t.Errorf("got %v, %v", u, err)
@@ -188,7 +182,7 @@ func (s *starting) ListSessions(ctx context.Context) ([]store.SessionID, error) 
 // A log that cannot follow says so, through the combined store too.
 func TestFollowUnsupported(t *testing.T) {
 	logs := struct{ store.SessionLog }{openLogs(t)}
-	for _, log := range []store.SessionLog{logs, store.NewCombined(logs, openDir(t))} {
+	for _, log := range []store.SessionLog{logs, store.NewCombined(logs, memstore.New())} {
 		n := 0
 		for entry, err := range store.Follow(t.Context(), log, store.NewSessionID(), store.NewSegmentID(), 0) {
 			if n++; entry != nil || !errors.Is(err, errors.ErrUnsupported) {
@@ -199,13 +193,4 @@ func TestFollowUnsupported(t *testing.T) {
 			t.Errorf("it yields %d times", n)
 		}
 	}
-}
-
-func openDir(t testing.TB) *jsonexport.Dir {
-	t.Helper()
-	d, err := jsonexport.OpenDir(t.TempDir(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
 }

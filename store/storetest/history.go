@@ -7,8 +7,8 @@ import (
 	"podstore/store"
 )
 
-// entries are the history from one place to another.
-func entries(from, to int) (list []store.ReclaimedChild) {
+// pasts are the history from one place to another.
+func pasts(from, to int) (list []store.ReclaimedChild) {
 	for i := from; i < to; i++ {
 		c := store.ReclaimedChild{PodName: fmt.Sprintf("past-%05d", i)}
 		for k := range i % 3 {
@@ -22,7 +22,7 @@ func entries(from, to int) (list []store.ReclaimedChild) {
 // long is a Pod with a history of n.
 func long(name string, n int) *store.Metadata {
 	m := full(name)
-	m.Reclaimed = entries(0, n)
+	m.Reclaimed = pasts(0, n)
 	return m
 }
 
@@ -31,23 +31,23 @@ var historyTests = []test{
 		s.put(full("agent"), full("other"))
 		s.do("agent", store.TrimReclaimed{})
 		for i := 0; i < 500; i += 100 {
-			s.do("agent", store.Reclaim{Reclaimed: entries(i, i+100)})
+			s.do("agent", store.Reclaim{Reclaimed: pasts(i, i+100)})
 		}
 		want := long("agent", 500)
 		s.expect(want)
 		s.do("agent", peer("peer-b"))
 		want.Peers = peers("peer-a", "peer-b", "peer-c", "peer-c")
 		s.expect(want)
-		s.do("agent", store.Reclaim{Reclaimed: entries(500, 501)})
-		want.Reclaimed = entries(0, 501)
+		s.do("agent", store.Reclaim{Reclaimed: pasts(500, 501)})
+		want.Reclaimed = pasts(0, 501)
 		s.expect(want)
 		for _, keep := range []int{501, 500, 499, 256, 255, 17, 2, 1} {
 			s.do("agent", store.TrimReclaimed{Keep: keep})
-			want.Reclaimed = entries(501-keep, 501)
+			want.Reclaimed = pasts(501-keep, 501)
 			s.expect(want)
 		}
-		s.do("agent", store.Reclaim{Reclaimed: entries(501, 503)})
-		want.Reclaimed = entries(500, 503)
+		s.do("agent", store.Reclaim{Reclaimed: pasts(501, 503)})
+		want.Reclaimed = pasts(500, 503)
 		s.expect(want)
 		s.do("agent", store.TrimReclaimed{})
 		want.Reclaimed = nil
@@ -76,11 +76,11 @@ var historyTests = []test{
 			func(m *store.Metadata) error { m.Reclaimed[499].PodName = "last"; return nil },
 			func(m *store.Metadata) error { m.Reclaimed[123].ScopeDelegated = nil; return nil },
 			func(m *store.Metadata) error { m.Reclaimed = slices.Delete(m.Reclaimed, 1, 3); return nil },
-			func(m *store.Metadata) error { return m.Reclaim(entries(900, 901)) },
+			func(m *store.Metadata) error { return m.Reclaim(pasts(900, 901)) },
 			func(m *store.Metadata) error { m.TrimReclaimed(100); return nil },
 			func(m *store.Metadata) error { slices.Reverse(m.Reclaimed); return nil },
 			func(m *store.Metadata) error { m.Reclaimed = nil; return nil },
-			func(m *store.Metadata) error { m.Reclaimed = entries(0, 350); return m.AddPeer("peer-b") },
+			func(m *store.Metadata) error { m.Reclaimed = pasts(0, 350); return m.AddPeer("peer-b") },
 		} {
 			if err := edit(want); err != nil {
 				s.Fatal(err)
@@ -117,8 +117,8 @@ var historyTests = []test{
 					want = want[max(0, len(want)-keep):]
 				} else {
 					n := one(r, []int{1, 1, 1, 2, 7, 33, 64, 200})
-					ops = append(ops, store.Reclaim{Reclaimed: entries(next, next+n)})
-					want = append(slices.Clip(want), entries(next, next+n)...)
+					ops = append(ops, store.Reclaim{Reclaimed: pasts(next, next+n)})
+					want = append(slices.Clip(want), pasts(next, next+n)...)
 					next += n
 				}
 			}

@@ -53,7 +53,7 @@ var reopenTests = skipping("the backend has no Reopen", func(s *subject) bool { 
 		s.refuses(store.ErrNotFound, store.Change{Pod: "c", Op: store.SetPeers{}}, store.Change{Pod: "c", Op: store.Delete{}}, store.Change{Pod: "c", If: store.Exists})
 		s.unchanged("opening again", s.reopen)
 		a, c, created := full("a"), long("c", 300), minimal("new")
-		a.Peers, c.Reclaimed = peers("x"), entries(50, 300)
+		a.Peers, c.Reclaimed = peers("x"), pasts(50, 300)
 		setExtra(created, "future", `1`)
 		s.expect(a, c, created)
 		s.expectNames("a", "c", "new")

@@ -77,7 +77,7 @@ var partTests = []test{
 						s.is("UpdatePods", err, store.ErrInvalid)
 					}
 					if b, ok := s.MetadataStore.(store.BatchWriter); ok {
-						s.is("WriteBatch", b.WriteBatch(background, []store.Put{{Metadata: part}})[0], store.ErrInvalid)
+						s.is("WriteBatch", b.WriteBatch(background, puts(part))[0], store.ErrInvalid)
 					}
 				})
 			}

@@ -8,7 +8,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("storetest.seed", 0, "seed of the random operations of store/storetest; 0 picks one")
-	stepsFlag = flag.Int("storetest.steps", 3000, "how many random operations store/storetest makes")
+	stepsFlag = flag.Int("storetest.steps", 2000, "how many random operations store/storetest makes")
 )
 
 // newRandom returns a source of random numbers, and says how to get the same one
