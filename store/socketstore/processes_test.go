@@ -4,9 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -47,19 +46,13 @@ func TestManyProcesses(t *testing.T) {
 		}
 	}
 	go watch(func() error { // a snapshot, which the same server gives
-		copied := filepath.Join(t.TempDir(), "copy.db")
-		f, err := os.OpenFile(copied, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		snap, closer, err := boltstore.OpenCopy(s.socket(), t.TempDir(), func(w io.Writer) error {
+			return socketstore.FetchSnapshot(ctx, s.socket(), w)
+		})
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(socketstore.FetchSnapshot(ctx, s.socket(), f), f.Close()); err != nil {
-			return err
-		}
-		snap, err := boltstore.OpenCopy(copied, s.socket(), &boltstore.Options{ReadOnly: true})
-		if err != nil {
-			return err
-		}
-		defer snap.Close()
+		defer closer.Close()
 		pods := map[string]*store.Metadata{}
 		for m, err := range snap.All(ctx, store.ReadOptions{}) {
 			if err != nil {
@@ -67,7 +60,7 @@ func TestManyProcesses(t *testing.T) {
 			}
 			pods[m.PodName] = m
 		}
-		return errors.Join(oneSided(pods), os.Remove(copied))
+		return oneSided(pods)
 	})
 	all, took := runProcesses(t, s.socket(), changes)
 	close(stop)
