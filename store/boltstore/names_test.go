@@ -20,35 +20,35 @@ func TestErrorsNameWhatWasGiven(t *testing.T) {
 	tmp := t.TempDir()
 	damaged := open(t, spoiled(t, flip("b", "peers")), nil)
 	dst := filepath.Join(tmp, "backup.db")
-	copied := filepath.Join(tmp, "copied.new-db")
-	f, err := os.Create(copied)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := damaged.WriteTo(f); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(f.Close(), os.Chmod(copied, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	live, err := OpenCopy(copied, "unix:socket", &Options{ReadOnly: true})
+	fetch := func(w io.Writer) error { _, err := damaged.WriteTo(w); return err }
+	live, c, err := OpenCopy("a socket", tmp, fetch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = live.Backup(ctx, dst)
-	named(t, err, store.ErrCorrupt, "unix:socket")
-	if live.Path() != copied {
-		t.Errorf("Path is %s, want %s", live.Path(), copied)
+	named(t, err, store.ErrCorrupt, "a socket")
+	if _, err := os.Stat(live.Path()); err != nil || filepath.Dir(live.Path()) != tmp {
+		t.Errorf("Path is %s, expected the copy in %s (%v)", live.Path(), tmp, err)
 	}
-	if err := errors.Join(live.Close(), os.Truncate(copied, 100)); err != nil {
+	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err = live.List(ctx)
-	named(t, err, store.ErrClosed, "unix:socket")
-	_, err = OpenCopy(copied, "unix:socket", &Options{ReadOnly: true})
-	named(t, err, nil, "unix:socket")
-	if err := os.Remove(copied); err != nil {
-		t.Fatal(err)
+	named(t, err, store.ErrClosed, "a socket")
+	for _, bad := range []struct {
+		fetch func(io.Writer) error
+		want  error
+	}{
+		{func(w io.Writer) error { _, err := io.WriteString(w, "It works!"); return err }, store.ErrFormat},
+		{func(w io.Writer) error { return io.ErrUnexpectedEOF }, io.ErrUnexpectedEOF},
+	} {
+		_, _, err = OpenCopy("a socket", tmp, bad.fetch)
+		named(t, err, bad.want, "a socket")
+	}
+	_, _, err = OpenCopy("a socket", filepath.Join(tmp, "none"), fetch)
+	named(t, err, nil, "a socket")
+	if errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("without a directory for it: %v", err)
 	}
 
 	frozen, c, err := damaged.Snapshot(ctx)

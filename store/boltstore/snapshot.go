@@ -156,16 +156,39 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, nil, errors.Join(err, os.Remove(f.Name()))
 	}
-	frozen, err := OpenCopy(f.Name(), s.path, &Options{ReadOnly: true})
+	frozen, err := openCopy(f.Name(), s.path, &Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), os.Remove(f.Name()))
 	}
 	return frozen, &snapshotFile{frozen}, nil
 }
 
-// OpenCopy is [Open] of a copy of a store, such as a snapshot that was fetched. Errors
-// name what it is a copy of, as that was given.
-func OpenCopy(path, of string, opts *Options) (*Store, error) {
+// OpenCopy opens a copy of a store's file for reading, such as a snapshot that is
+// fetched from elsewhere: fetch writes it. All its pages are checked; a damaged value
+// is an error of its Pod when that is read. It is kept in a temporary file in tempDir
+// ("" for the system's), which Close of the returned closer removes. Errors name what
+// it is a copy of.
+//
+// Errors: those of fetch, and store.ErrCorrupt when what it wrote is damaged.
+func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
+	f, err := os.CreateTemp(tempDir, "podstore-live-*.db")
+	if err != nil {
+		// The missing directory is not the store that was to be opened.
+		return nil, nil, &store.Error{Op: "open", Path: of, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
+	}
+	err = errors.Join(fetch(f), f.Close())
+	var s *Store
+	if err == nil {
+		s, err = openCopy(f.Name(), of, &Options{ReadOnly: true, FullCheck: true})
+	}
+	if err != nil {
+		return nil, nil, opError("open", of, errors.Join(err, os.Remove(f.Name())))
+	}
+	return s, &snapshotFile{s}, nil
+}
+
+// openCopy opens a copy of a store, whose errors name what it is a copy of.
+func openCopy(path, of string, opts *Options) (*Store, error) {
 	s, err := Open(path, opts)
 	if err != nil {
 		return nil, renamed(err, path, of)

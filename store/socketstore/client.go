@@ -125,6 +125,9 @@ func dialServer(ctx context.Context, path string) (net.Conn, error) {
 		if info, statErr := os.Lstat(path); statErr == nil && info.Mode()&(os.ModeSocket|os.ModeSymlink) == 0 {
 			return nil, &store.Error{Path: path, Kind: store.ErrInvalid, Err: errors.New("this is not a socket")}
 		}
+		if errors.Is(err, os.ErrPermission) {
+			return nil, &store.Error{Path: path, Kind: store.ErrForbidden, Err: err}
+		}
 		return nil, err
 	}
 	if syscall.Geteuid() != 0 {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,14 +96,11 @@ func serveStore(t *testing.T) (socket string, s *boltstore.Store) {
 		t.Fatal(err)
 	}
 	socket = filepath.Join(dir, "s")
-	l, err := boltstore.ListenUnix(socket)
+	l, err := socketstore.Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle(boltstore.SnapshotPath, s.Handler())
-	mux.Handle(socketstore.Prefix, socketstore.Handler(s, nil))
-	server := socketstore.NewServer(mux, nil)
+	server := socketstore.NewServer(s, nil)
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() {
 		_ = server.Close()

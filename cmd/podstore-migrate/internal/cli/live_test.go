@@ -20,6 +20,7 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/socketstore"
 )
 
 const pairs = 8
@@ -52,11 +53,11 @@ func busySupervisor() {
 			}
 		}
 	}
-	l, err := boltstore.ListenUnix(filepath.Join(dir, "s"))
+	l, err := socketstore.Listen(filepath.Join(dir, "s"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := boltstore.NewServer(s.Handler())
+	server := socketstore.NewServer(s, nil)
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(l) })
 	var changes atomic.Int64
@@ -137,7 +138,7 @@ func fetchSlowly(t *testing.T, socket string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", boltstore.SnapshotPath)
+	fmt.Fprintf(conn, "GET /v2/snapshot HTTP/1.1\r\nHost: x\r\n\r\n")
 	one := make([]byte, 1)
 	if _, err := conn.Read(one); err != nil { // it is being sent
 		t.Fatal(err)

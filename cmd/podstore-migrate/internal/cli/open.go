@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 
 	"podstore/store"
 	"podstore/store/boltstore"
@@ -40,7 +41,7 @@ func (c *console) openSide(ctx context.Context, s side) (*database, error) {
 		}
 		return &database{db, db}, nil
 	}
-	db, closer, err := boltstore.OpenLive(ctx, s.path, "")
+	db, closer, err := boltstore.OpenCopy(s.path, "", func(w io.Writer) error { return socketstore.FetchSnapshot(ctx, s.path, w) })
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -98,14 +99,25 @@ func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (open
 	db, err := c.openSide(ctx, s)
 	if s.kind == behindSocket && errors.Is(err, errors.ErrUnsupported) {
 		// A store without snapshots, such as one that the supervisor has in etcd.
-		if client, err := socketstore.Dial(s.path, nil); err == nil {
-			return opened{client, client.Close}, nil
-		}
+		return dial(ctx, s.path)
 	}
 	if err != nil {
 		return opened{}, err
 	}
 	return opened{db.Store, db.Close}, nil
+}
+
+// dial connects to the store that is served at a socket. It waits for a supervisor
+// that is starting again, but not where there is no socket at all.
+func dial(ctx context.Context, path string) (opened, error) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return opened{}, &store.Error{Op: "open", Path: path, Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it")}
+	}
+	client, err := socketstore.Dial(ctx, path, nil)
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{client, client.Close}, nil
 }
 
 // openScheme connects to a store that this build has a scheme for.

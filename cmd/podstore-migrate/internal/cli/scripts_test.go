@@ -6,7 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
-	"net/http"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,21 +134,24 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = s.Close() })
 }
 
-// serve DB SOCKET [reading|changing]: keeps a database open for writing and serves
-// snapshots of it and its operations, or one of both, until the script ends.
+// serve DB SOCKET [reading|changing]: keeps a database open for writing and serves it
+// until the script ends: for reading alone, or without snapshots.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
-	l, err := boltstore.ListenUnix(ts.MkAbs(args[1]))
+	l, err := socketstore.Listen(ts.MkAbs(args[1]))
 	ts.Check(err)
-	mux := http.NewServeMux()
-	if len(args) == 2 || args[2] == "reading" {
-		mux.Handle(boltstore.SnapshotPath, s.Handler())
+	served, opts := store.MetadataStore(s), &socketstore.ServerOptions{Logger: slog.New(slog.DiscardHandler)}
+	switch {
+	case len(args) == 2:
+	case args[2] == "reading":
+		opts.Authorize = func(context.Context, socketstore.Caller, []store.Change) error {
+			return errors.New("this socket is for reading")
+		}
+	case args[2] == "changing":
+		served = struct{ store.MetadataStore }{s}
 	}
-	if len(args) == 2 || args[2] == "changing" {
-		mux.Handle(socketstore.Prefix, socketstore.Handler(s, nil))
-	}
-	server := socketstore.NewServer(mux, nil)
+	server := socketstore.NewServer(served, opts)
 	go func() { _ = server.Serve(l) }()
 	ts.Defer(func() {
 		_ = server.Close()

@@ -8,7 +8,6 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
-	"podstore/store/socketstore"
 )
 
 // openTarget opens a side to write to, which is created where it is a file or a
@@ -37,11 +36,7 @@ func (c *console) openTarget(ctx context.Context, s side, dryRun bool, maxFileSi
 		d, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{ReadOnly: dryRun, MaxFileSize: maxFileSize})
 		return opened{d, nothingToClose}, err
 	case behindSocket:
-		client, err := socketstore.Dial(s.path, nil)
-		if err != nil {
-			return opened{}, err
-		}
-		return opened{client, client.Close}, nil
+		return dial(ctx, s.path)
 	}
 	return c.openScheme(ctx, s, false)
 }
