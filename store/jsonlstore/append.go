@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 	"podstore/store/jsonvalue"
 )
 
@@ -81,7 +82,7 @@ func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
 		if err != nil {
 			return err
 		}
-		defer d.close()
+		defer d.Close()
 		f = opened
 		if err := s.syncName(t, d, f); err != nil {
 			f.Close()
@@ -92,7 +93,7 @@ func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
 		f.Close()
 		return err
 	}
-	if unlock(f) != nil {
+	if osfs.Unlock(f) != nil {
 		f.Close() // which unlocks it
 		return nil
 	}
@@ -130,11 +131,12 @@ func (s *Store) appendFirst(ctx context.Context, t target, line []byte) error {
 // appendLine adds a line at the end of the last complete one. The caller has
 // the file locked.
 func (s *Store) appendLine(t target, f *os.File, line []byte) error {
-	id, size, err := identify(f)
+	st, err := osfs.Stat(f)
 	if err != nil {
 		return err
 	}
-	if keep, ok := s.undone.of(t.gate(), id, size); ok {
+	size := st.Size
+	if keep, ok := s.undone.of(t.gate(), st.ID, size); ok {
 		if err := s.cut(f, keep); err != nil {
 			return fmt.Errorf("an earlier append could not be completed or undone, and still cannot: %w; "+
 				"the segment takes no entries until it can be", stripPath(err))
@@ -151,7 +153,7 @@ func (s *Store) appendLine(t target, f *os.File, line []byte) error {
 	}
 	_, err = f.Write(line) // the file is open for appending
 	if err == nil && s.sync {
-		err = datasync(f)
+		err = osfs.Datasync(f)
 	}
 	if err == nil {
 		return nil
@@ -203,13 +205,13 @@ type undone struct {
 }
 
 type undoneFile struct {
-	id         fileID
+	id         osfs.ID
 	size, keep int64
 }
 
 // of returns to what length the file must be cut. A file that was changed since
 // is another process's, which has judged its end itself.
-func (u *undone) of(key gateKey, id fileID, size int64) (keep int64, ok bool) {
+func (u *undone) of(key gateKey, id osfs.ID, size int64) (keep int64, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	at, ok := u.files[key]
@@ -217,7 +219,7 @@ func (u *undone) of(key gateKey, id fileID, size int64) (keep int64, ok bool) {
 }
 
 func (u *undone) remember(key gateKey, f *os.File, keep int64) {
-	id, size, err := identify(f)
+	st, err := osfs.Stat(f)
 	if err != nil {
 		return // nothing is known of the file any more
 	}
@@ -226,7 +228,7 @@ func (u *undone) remember(key gateKey, f *os.File, keep int64) {
 	if u.files == nil {
 		u.files = make(map[gateKey]undoneFile)
 	}
-	u.files[key] = undoneFile{id, size, keep}
+	u.files[key] = undoneFile{st.ID, st.Size, keep}
 }
 
 func (u *undone) forget(key gateKey) {

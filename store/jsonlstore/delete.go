@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // A session that is being deleted has this name, with its own in the middle, so
@@ -39,21 +40,21 @@ func (s *Store) DeleteSession(ctx context.Context, session store.SessionID) erro
 }
 
 func (s *Store) deleteSession(ctx context.Context, t target) error {
-	root, err := openRoot(s.root)
+	root, err := osfs.OpenRoot(s.root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer root.close()
+	defer root.Close()
 	name := deletedName(t.session)
 	d, release, err := s.lockSession(ctx, t, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// Another process may have renamed it and been killed before it synced.
 		if s.sync {
-			if err := root.sync(); err != nil {
+			if err := root.Sync(); err != nil {
 				return err
 			}
 		}
@@ -62,11 +63,11 @@ func (s *Store) deleteSession(ctx context.Context, t target) error {
 	default:
 		err := t.onlySegments(d)
 		if err == nil {
-			err = root.rename(t.session.String(), name)
+			err = root.Rename(t.session.String(), name)
 		}
-		if isNotEmpty(err) { // an earlier deletion was interrupted
+		if osfs.IsNotEmpty(err) { // an earlier deletion was interrupted
 			if err = removeDeleted(root, name); err == nil {
-				err = root.rename(t.session.String(), name)
+				err = root.Rename(t.session.String(), name)
 			}
 		}
 		release()
@@ -83,8 +84,8 @@ func (s *Store) deleteSession(ctx context.Context, t target) error {
 }
 
 // onlySegments refuses a session that holds what is no part of a session log.
-func (t target) onlySegments(d *dir) error {
-	entries, err := d.entries()
+func (t target) onlySegments(d osfs.Dir) error {
+	entries, err := d.Entries(t.path())
 	if err != nil {
 		return err
 	}
@@ -98,53 +99,53 @@ func (t target) onlySegments(d *dir) error {
 
 // removeDeleted removes a renamed session. Others may do so at the same time, or
 // put another one of that name in its place.
-func removeDeleted(root *dir, name string) error {
+func removeDeleted(root osfs.Dir, name string) error {
 	for {
-		d, err := root.openDir(name)
+		d, err := root.Sub(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		names, err := d.names()
+		names, err := d.Names()
 		if err == nil {
 			// The name must be on the disk before any file goes: otherwise a loss of
 			// power could bring the session back without that file.
-			err = root.sync()
+			err = root.Sync()
 		}
 		removed := 0
 		for _, file := range names {
 			if err != nil || !isLogName(file) && !isTempName(file) {
 				continue
 			}
-			if err = d.remove(file); err == nil {
+			if err = d.Remove(file); err == nil {
 				removed++
 			} else if errors.Is(err, fs.ErrNotExist) {
 				err = nil
 			}
 		}
-		d.close()
+		d.Close()
 		if err == nil {
-			err = root.removeDir(name)
+			err = root.RemoveDir(name)
 		}
 		switch {
 		case err == nil || errors.Is(err, fs.ErrNotExist):
 			return nil
-		case isNotEmpty(err) && removed > 0:
+		case osfs.IsNotEmpty(err) && removed > 0:
 			continue
 		}
-		return fmt.Errorf("removing %s: %w", name, stripPath(err))
+		return fmt.Errorf("removing %s: %w", name, err)
 	}
 }
 
 // sweep removes what interrupted deletions have left, once for each Store: to
 // look for it takes as long as to list all sessions.
-func (s *Store) sweep(root *dir) error {
+func (s *Store) sweep(root osfs.Dir) error {
 	if s.swept.Load() {
 		return nil
 	}
-	names, err := root.names()
+	names, err := root.Names()
 	if err != nil {
 		return err
 	}

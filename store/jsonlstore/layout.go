@@ -1,12 +1,15 @@
 package jsonlstore
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // Where another layout of the same program keeps things. A later version of it
@@ -36,32 +39,31 @@ var errAggregate = &layoutError{store.ErrFormat, "this is the aggregate layout, 
 
 // openSession opens a session's directory, unless it is a worker's of the
 // aggregate layout.
-func openSession(path string) (*dir, error) {
-	d, err := openDir(path)
+func openSession(path string) (osfs.Dir, error) {
+	d, err := osfs.OpenDir(path)
 	if err != nil {
-		return nil, err
+		return d, err
 	}
-	aggregate, err := d.hasDir(aggregateSession)
+	aggregate, err := isDir(d, aggregateSession)
 	if err == nil && aggregate {
 		err = errAggregate
 	}
 	if err != nil {
-		d.close()
-		return nil, err
+		d.Close()
 	}
-	return d, nil
+	return d, err
 }
 
 // checkLayout refuses a root that holds something else than sessions: the
 // aggregate layout, Pods, or the segments of one session. It looks until it has
 // found one session, and takes a root without anything for a new one.
 func checkLayout(root string) error {
-	d, err := openRoot(root)
+	d, err := osfs.OpenRoot(root)
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	f, err := d.duplicate()
+	defer d.Close()
+	f, err := d.List(root)
 	if err != nil {
 		return err
 	}
@@ -82,14 +84,14 @@ func checkLayout(root string) error {
 				if err != nil {
 					return err
 				}
-				holds, err := session.holdsSegment()
-				session.close()
+				holds, err := holdsSegment(session)
+				session.Close()
 				if err != nil || holds {
 					return err
 				}
 			}
 			if found == nil && e.IsDir() {
-				pod, err := d.hasFile(name + "/" + podMetadata)
+				pod, err := isFile(d, name+"/"+podMetadata)
 				if err != nil {
 					return err
 				}
@@ -108,8 +110,8 @@ func checkLayout(root string) error {
 }
 
 // holdsSegment reports whether a session has a segment or traces.
-func (d *dir) holdsSegment() (bool, error) {
-	f, err := d.duplicate()
+func holdsSegment(d osfs.Dir) (bool, error) {
+	f, err := d.List(".")
 	if err != nil {
 		return false, err
 	}
@@ -128,6 +130,20 @@ func (d *dir) holdsSegment() (bool, error) {
 			return false, err
 		}
 	}
+}
+
+// isFile reports whether a name, which may lead through a directory, is a regular
+// file; isDir whether it is a directory. A link is neither.
+func isFile(d osfs.Dir, name string) (bool, error) { return is(d, name, 0) }
+
+func isDir(d osfs.Dir, name string) (bool, error) { return is(d, name, fs.ModeDir) }
+
+func is(d osfs.Dir, name string, mode fs.FileMode) (bool, error) {
+	st, err := d.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || osfs.IsNotDir(err) {
+		return false, nil
+	}
+	return err == nil && st.Mode == mode, err
 }
 
 // isLogName reports whether the layout has a file of that name.

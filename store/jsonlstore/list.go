@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // ListSessions implements [store.SessionLog]. A session is a directory that is
@@ -22,12 +23,12 @@ func (s *Store) ListSessions(ctx context.Context) ([]store.SessionID, error) {
 	if err := ctx.Err(); err != nil {
 		return fail(err)
 	}
-	d, err := openRoot(s.root)
+	d, err := osfs.OpenRoot(s.root)
 	if err != nil {
 		return fail(err)
 	}
-	defer d.close()
-	entries, err := d.entries()
+	defer d.Close()
+	entries, err := d.Entries(s.root)
 	if err != nil {
 		return fail(err)
 	}
@@ -38,7 +39,7 @@ func (s *Store) ListSessions(ctx context.Context) ([]store.SessionID, error) {
 		}
 	}
 	newestFirst(ids)
-	if err := d.refuseAggregate(ids); err != nil {
+	if err := refuseAggregate(d, ids); err != nil {
 		return fail(err)
 	}
 	return ids, nil
@@ -57,8 +58,8 @@ func (s *Store) ListSegments(ctx context.Context, session store.SessionID) ([]st
 	if err != nil {
 		return nil, t.fail(err)
 	}
-	defer d.close()
-	entries, err := d.entries()
+	defer d.Close()
+	entries, err := d.Entries(t.path())
 	if err != nil {
 		return nil, t.fail(err)
 	}
@@ -84,12 +85,12 @@ func (s *Store) SessionOf(ctx context.Context, segment store.SegmentID) (store.S
 	if err := ctx.Err(); err != nil {
 		return fail(nil, err)
 	}
-	d, err := openRoot(s.root)
+	d, err := osfs.OpenRoot(s.root)
 	if err != nil {
 		return fail(kindOf(err), stripPath(err))
 	}
-	defer d.close()
-	names, err := d.names()
+	defer d.Close()
+	names, err := d.Names()
 	if err != nil {
 		return fail(kindOf(err), stripPath(err))
 	}
@@ -109,25 +110,24 @@ func (s *Store) SessionOf(ctx context.Context, segment store.SegmentID) (store.S
 			return fail(nil, err)
 		}
 		id := ids[(first+i)%len(ids)]
-		found, err := d.hasFile(id.String() + "/" + name)
+		found, err := isFile(d, id.String()+"/"+name)
 		if err == nil && !found {
 			continue
 		}
 		if err == nil {
 			// The session itself must not be a link.
-			var session *dir
+			var session osfs.Dir
 			if session, err = openSession(s.sessionPath(id)); err == nil {
-				session.close()
+				session.Close()
 				return id, nil
 			}
 		}
-		var odd *notRegularError
-		if !errors.As(err, &odd) && unread == nil {
+		if !errors.As(err, new(*osfs.NotA)) && unread == nil {
 			unread = err
 		}
 	}
 	if unread == nil {
-		unread = d.refuseAggregate(ids)
+		unread = refuseAggregate(d, ids)
 	}
 	if unread != nil {
 		return fail(kindOf(unread), stripPath(unread))
@@ -148,8 +148,8 @@ func (s *Store) Exists(ctx context.Context, session store.SessionID, segment sto
 	if err != nil {
 		return false, t.fail(err)
 	}
-	defer d.close()
-	found, err := d.hasFile(t.name)
+	defer d.Close()
+	found, err := isFile(d, t.name)
 	return found, t.fail(err)
 }
 
@@ -171,8 +171,8 @@ func (s *Store) SessionModified(ctx context.Context, session store.SessionID) (t
 	if err != nil {
 		return fail(err)
 	}
-	defer d.close()
-	entries, err := d.entries()
+	defer d.Close()
+	entries, err := d.Entries(t.path())
 	if err != nil {
 		return fail(err)
 	}
@@ -181,30 +181,32 @@ func (s *Store) SessionModified(ctx context.Context, session store.SessionID) (t
 		if !isLogName(e.Name()) || !e.Type().IsRegular() {
 			continue
 		}
-		modified, err := d.modified(e.Name())
+		st, err := d.Stat(e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // deleted meanwhile, or about to be
 		}
 		if err != nil {
 			return fail(err)
 		}
-		if modified.After(newest) {
-			newest = modified
+		if st.Modified.After(newest) {
+			newest = st.Modified
 		}
 	}
 	if newest.IsZero() {
-		if newest, err = d.modified("."); err != nil {
+		st, err := d.Stat(".")
+		if err != nil {
 			return fail(err)
 		}
+		newest = st.Modified
 	}
 	return newest, nil
 }
 
 // refuseAggregate refuses a root in which one of the directories is no session
 // but a worker of the aggregate layout.
-func (d *dir) refuseAggregate(ids []store.SessionID) error {
+func refuseAggregate(d osfs.Dir, ids []store.SessionID) error {
 	for _, id := range ids {
-		aggregate, err := d.hasDir(id.String() + "/" + aggregateSession)
+		aggregate, err := isDir(d, id.String()+"/"+aggregateSession)
 		if err != nil {
 			return err
 		}

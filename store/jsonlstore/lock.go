@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"time"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // gates let one goroutine of this process at a time work on a file, in the
@@ -61,70 +61,46 @@ func (g *gates) enter(ctx context.Context, key gateKey) (leave func(), err error
 	}
 }
 
-// Other processes hold a lock for one append, so it is tried again soon; a
-// replacement of a large segment takes longer.
-const (
-	firstRetry = time.Millisecond
-	lastRetry  = 16 * time.Millisecond
-)
-
-// waitLock calls try until it has taken a lock. There is no system call that
-// waits for a lock and for a context, so it polls.
-func waitLock(ctx context.Context, try func() (bool, error)) error {
-	var timer *time.Timer
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		if ok, err := try(); ok || err != nil {
-			return err
-		}
-		if timer == nil {
-			timer = time.NewTimer(retry)
-			defer timer.Stop()
-		} else {
-			timer.Reset(retry)
-		}
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // openLocked opens a file of a session and locks it, exclusively for appending
 // and shared for reading. A file or a session that was replaced or deleted while
 // it waited is given up for what stands there now. The caller has the file's gate
 // and closes both.
-func (s *Store) openLocked(ctx context.Context, t target, appending bool) (*dir, *os.File, error) {
+func (s *Store) openLocked(ctx context.Context, t target, appending bool) (d osfs.Dir, f *os.File, err error) {
+	flags := os.O_RDONLY
+	if appending {
+		flags = changing
+	}
 	for {
-		d, err := openSession(s.sessionPath(t.session))
-		if err != nil {
-			return nil, nil, err
+		if d, err = openSession(s.sessionPath(t.session)); err != nil {
+			return d, nil, err
 		}
-		f, err := d.open(t.name, appending)
-		if err != nil {
-			d.close()
-			return nil, nil, err
+		if f, err = d.OpenFile(t.name, flags); err != nil {
+			d.Close()
+			return d, nil, err
 		}
 		current, err := lockCurrent(ctx, t.path(), f, appending)
 		if current {
 			return d, f, nil
 		}
 		f.Close()
-		d.close()
+		d.Close()
 		if err != nil {
-			return nil, nil, err
+			return d, nil, err
 		}
 	}
 }
 
+// changing are the flags with which a file is opened that is to be changed.
+const changing = os.O_RDWR | os.O_APPEND
+
 // openLockedIn opens and locks a file for changing it. The caller has the
 // directory locked, so that nothing can take the file's place.
-func openLockedIn(ctx context.Context, d *dir, name string) (*os.File, error) {
-	f, err := d.open(name, true)
+func openLockedIn(ctx context.Context, d osfs.Dir, name string) (*os.File, error) {
+	f, err := d.OpenFile(name, changing)
 	if err != nil {
 		return nil, err
 	}
-	if err := waitLock(ctx, func() (bool, error) { return tryLock(f, true) }); err != nil {
+	if err := osfs.Lock(ctx, f, true); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -134,20 +110,24 @@ func openLockedIn(ctx context.Context, d *dir, name string) (*os.File, error) {
 // lockCurrent locks an open file and reports whether it is still the one at
 // path. Links on the way do not matter: no other file is the same one.
 func lockCurrent(ctx context.Context, path string, f *os.File, exclusive bool) (bool, error) {
-	if err := waitLock(ctx, func() (bool, error) { return tryLock(f, exclusive) }); err != nil {
+	if err := osfs.Lock(ctx, f, exclusive); err != nil {
 		return false, err
 	}
-	return isAt(path, int(f.Fd()))
+	st, err := osfs.Stat(f)
+	if err != nil {
+		return false, err
+	}
+	return osfs.IsAt(path, st.ID)
 }
 
 // lockSession opens a session's directory, which it makes if create is set, and
 // takes the lock under which its files are created and replaced and it is
 // deleted. The lock is taken after the gate of a file and before the file's own
 // lock. The returned function releases it and closes the directory.
-func (s *Store) lockSession(ctx context.Context, t target, create bool) (d *dir, release func(), err error) {
+func (s *Store) lockSession(ctx context.Context, t target, create bool) (d osfs.Dir, release func(), err error) {
 	leave, err := s.gates.enter(ctx, gateKey{session: t.session})
 	if err != nil {
-		return nil, nil, err
+		return d, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -156,9 +136,9 @@ func (s *Store) lockSession(ctx context.Context, t target, create bool) (d *dir,
 	}()
 	path := s.sessionPath(t.session)
 	for {
-		d, err := openSession(path)
+		d, err = openSession(path)
 		if create && errors.Is(err, fs.ErrNotExist) {
-			if err = s.makeDir(path); err == nil {
+			if err = osfs.MkdirAll(path, s.sync); err == nil {
 				d, err = openSession(path)
 			}
 			if errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
@@ -166,19 +146,21 @@ func (s *Store) lockSession(ctx context.Context, t target, create bool) (d *dir,
 			}
 		}
 		if err != nil {
-			return nil, nil, err
+			return d, nil, err
 		}
-		err = waitLock(ctx, d.tryLock)
 		current := false
-		if err == nil {
-			current, err = isAt(path, d.fd)
+		if err = d.Lock(ctx); err == nil {
+			var st osfs.State
+			if st, err = d.Stat("."); err == nil {
+				current, err = osfs.IsAt(path, st.ID)
+			}
 		}
 		if current {
-			return d, func() { d.unlock(); d.close(); leave() }, nil
+			return d, func() { _ = d.Unlock(); d.Close(); leave() }, nil
 		}
-		d.close()
+		d.Close()
 		if err != nil {
-			return nil, nil, err
+			return d, nil, err
 		}
 	}
 }

@@ -1,11 +1,13 @@
 package jsonlstore
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"sync"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // named holds files of which this Store knows that their names are on the disk.
@@ -13,7 +15,7 @@ import (
 // before it could sync the directory.
 type named struct {
 	mu    sync.Mutex
-	files map[gateKey]fileID
+	files map[gateKey]osfs.ID
 }
 
 // maxNamed bounds memory. What is forgotten is synced once more.
@@ -21,36 +23,37 @@ const maxNamed = 4096
 
 // syncName brings the names of a file and of its session to the disk, unless
 // this Store has done so before or leaves that to the system.
-func (s *Store) syncName(t target, d *dir, f *os.File) error {
+func (s *Store) syncName(t target, d osfs.Dir, f *os.File) error {
 	if !s.sync {
 		return nil
 	}
-	id, _, err := identify(f)
-	if err != nil || s.named.has(t.gate(), id) {
+	st, err := osfs.Stat(f)
+	if err != nil || s.named.has(t.gate(), st.ID) {
 		return err
 	}
-	if err := d.sync(); err != nil {
-		return err
+	err = d.Sync()
+	if err == nil {
+		err = osfs.SyncDir(s.root)
 	}
-	if err := syncDir(s.root); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("syncing the directories: %w", err)
 	}
-	s.named.add(t.gate(), id)
+	s.named.add(t.gate(), st.ID)
 	return nil
 }
 
-func (n *named) has(key gateKey, id fileID) bool {
+func (n *named) has(key gateKey, id osfs.ID) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	known, ok := n.files[key]
 	return ok && known == id
 }
 
-func (n *named) add(key gateKey, id fileID) {
+func (n *named) add(key gateKey, id osfs.ID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.files == nil || len(n.files) >= maxNamed {
-		n.files = make(map[gateKey]fileID)
+		n.files = make(map[gateKey]osfs.ID)
 	}
 	n.files[key] = id
 }
@@ -58,7 +61,7 @@ func (n *named) add(key gateKey, id fileID) {
 func (n *named) forgetSession(session store.SessionID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	maps.DeleteFunc(n.files, func(key gateKey, _ fileID) bool { return key.session == session })
+	maps.DeleteFunc(n.files, func(key gateKey, _ osfs.ID) bool { return key.session == session })
 }
 
 func (n *named) forget(key gateKey) {

@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 	"podstore/store/jsonvalue"
 )
 
@@ -138,7 +139,7 @@ func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, e
 	if err != nil {
 		return nil, 0, err
 	}
-	d.close()
+	d.Close()
 	committed, err := s.committedOf(t, f)
 	if err != nil {
 		f.Close()
@@ -151,16 +152,17 @@ func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, e
 // unlocks it. A line of this Store that could neither be made durable nor be taken
 // back does not count: the next append takes it back.
 func (s *Store) committedOf(t target, f *os.File) (int64, error) {
-	id, size, err := identify(f)
+	st, err := osfs.Stat(f)
 	if err != nil {
 		return 0, err
 	}
-	if keep, ok := s.undone.of(t.gate(), id, size); ok {
+	size := st.Size
+	if keep, ok := s.undone.of(t.gate(), st.ID, size); ok {
 		size = keep
 	}
 	committed, err := committedLen(f, size)
 	if err == nil {
-		err = unlock(f)
+		err = osfs.Unlock(f)
 	}
 	return committed, err
 }

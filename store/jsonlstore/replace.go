@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // CreateSegment implements [store.SessionLog]. Readers see the old segment or
@@ -26,7 +27,7 @@ func (s *Store) CreateSegment(ctx context.Context, session store.SessionID, segm
 			return err
 		}
 	}
-	return t.fail(s.replace(ctx, t, true, func(d *dir, _ *os.File) error {
+	return t.fail(s.replace(ctx, t, true, func(d osfs.Dir, _ *os.File) error {
 		return s.put(t, d, func(w *os.File) error {
 			_, err := w.Write(content)
 			return err
@@ -45,12 +46,12 @@ func (s *Store) Truncate(ctx context.Context, session store.SessionID, segment s
 	if entries < 0 {
 		return t.invalid("cannot keep %d entries", entries)
 	}
-	return t.fail(s.replace(ctx, t, false, func(d *dir, old *os.File) error {
-		_, size, err := identify(old)
+	return t.fail(s.replace(ctx, t, false, func(d osfs.Dir, old *os.File) error {
+		st, err := osfs.Stat(old)
 		if err != nil {
 			return err
 		}
-		committed, err := committedLen(old, size)
+		committed, err := committedLen(old, st.Size)
 		if err != nil {
 			return err
 		}
@@ -68,7 +69,7 @@ func (s *Store) Truncate(ctx context.Context, session store.SessionID, segment s
 // replace calls do with a file locked against every change of its name and its
 // content. Where it does not exist, do gets nil or, unless create is set, is not
 // called.
-func (s *Store) replace(ctx context.Context, t target, create bool, do func(d *dir, old *os.File) error) error {
+func (s *Store) replace(ctx context.Context, t target, create bool, do func(d osfs.Dir, old *os.File) error) error {
 	leave, err := s.gates.enter(ctx, t.gate())
 	if err != nil {
 		return err
@@ -94,33 +95,21 @@ func (s *Store) replace(ctx context.Context, t target, create bool, do func(d *d
 
 // put writes a new file and puts it in the place of one that exists. The caller
 // has the directory locked.
-func (s *Store) put(t target, d *dir, write func(*os.File) error) error {
-	temp := "." + t.name + tempSuffix
-	if err := d.remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := d.create(temp)
+func (s *Store) put(t target, d osfs.Dir, write func(*os.File) error) error {
+	f, err := d.Publish("."+t.name+tempSuffix, t.name, true, func(f *os.File) error {
+		// Nobody may add to the new file before its name is on the disk.
+		if _, err := osfs.TryLock(f, true); err != nil {
+			return err
+		}
+		// It may have the number of a file that was here before.
+		s.undone.forget(t.gate())
+		s.named.forget(t.gate())
+		return write(f)
+	})
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// Nobody may add to the new file before its name is on the disk.
-	if _, err = tryLock(f, true); err == nil {
-		err = write(f)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		// The new file may have the number of one that was here before.
-		s.undone.forget(t.gate())
-		s.named.forget(t.gate())
-		err = d.rename(temp, t.name)
-	}
-	if err != nil {
-		d.remove(temp)
-		return err
-	}
 	return s.syncName(t, d, f)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // DefaultMaxEntrySize is the limit of one entry where [Options] sets none.
@@ -92,7 +93,7 @@ func Open(root string, opts *Options) (*Store, error) {
 	info, err := os.Stat(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !o.ReadOnly:
-		err = s.makeDir(abs)
+		err = osfs.MkdirAll(abs, s.sync)
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(store.ErrNotFound, errors.New("there is no such directory"))
 	case err == nil && !info.IsDir():
@@ -105,24 +106,6 @@ func Open(root string, opts *Options) (*Store, error) {
 		return fail(kindOf(err), stripPath(err))
 	}
 	return s, nil
-}
-
-// makeDir creates a directory and its missing parents. Each is on the disk
-// before anything is created in it.
-func (s *Store) makeDir(path string) error {
-	parent := filepath.Dir(path)
-	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != path {
-		if err := s.makeDir(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if !s.sync {
-		return nil
-	}
-	return syncDir(parent)
 }
 
 // Append implements [store.SessionLog].
@@ -194,19 +177,14 @@ func (t target) invalid(format string, args ...any) error {
 }
 
 func kindOf(err error) error {
-	var odd *notRegularError
 	var layout *layoutError
 	switch {
 	case errors.As(err, &layout):
 		return layout.kind
-	case errors.As(err, &odd):
-		return store.ErrInvalid
 	case errors.Is(err, fs.ErrNotExist):
 		return store.ErrNotFound
-	case isNoSpace(err):
-		return store.ErrNoSpace
 	}
-	return nil
+	return osfs.Kind(err)
 }
 
 // stripPath drops the path from the os package's errors: ours name it.
@@ -216,12 +194,4 @@ func stripPath(err error) error {
 		return fmt.Errorf("%s: %w", pe.Op, pe.Err)
 	}
 	return err
-}
-
-// notRegularError is about something that stands where a file or a directory
-// should.
-type notRegularError struct{ want, found string }
-
-func (e *notRegularError) Error() string {
-	return fmt.Sprintf("expected %s, found %s; it was neither followed nor opened: move it away", e.want, e.found)
 }

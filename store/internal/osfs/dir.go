@@ -1,0 +1,255 @@
+package osfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is an open directory. Names are looked up in it, not along a path: what is
+// below it is opened one component at a time and never through a link. os.Root would
+// follow links that stay inside.
+//
+// A name is one component. The caller closes it, once. It may be used by several
+// goroutines, which a lock on it does not tell apart.
+type Dir struct{ fd int }
+
+// OpenRoot opens the directory at a path, which may lead through links.
+func OpenRoot(path string) (Dir, error) {
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return Dir{fd}, err
+}
+
+// OpenDir opens the directory at a path of which the last component is no link.
+// Something else there is a [NotA].
+func OpenDir(path string) (Dir, error) { return Dir{unix.AT_FDCWD}.Sub(path) }
+
+func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
+	err = uninterrupted(func() (err error) {
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+		return err
+	})
+	return fd, err
+}
+
+// Close closes the directory. Its lock is free then.
+func (d Dir) Close() { _ = unix.Close(d.fd) }
+
+// Sub opens a directory in d. Something else of that name is a [NotA].
+func (d Dir) Sub(name string) (Dir, error) {
+	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		if st, err := d.Stat(name); err == nil && !st.Mode.IsDir() {
+			return Dir{-1}, &NotA{"a directory", st.Mode}
+		}
+	}
+	return Dir{fd}, err
+}
+
+// List opens the directory once more, to list it from its beginning. path is only
+// used where the system does not tell the types of entries while listing.
+func (d Dir) List(path string) (*os.File, error) {
+	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// Entries lists the directory, in no order. path is as for [Dir.List].
+func (d Dir) Entries(path string) ([]fs.DirEntry, error) {
+	f, err := d.List(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+// Names lists the directory, names alone and in no order.
+func (d Dir) Names() ([]string, error) {
+	f, err := d.List(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// Stat describes the entry itself, not what a link points to. "." is d.
+func (d Dir) Stat(name string) (State, error) {
+	var st unix.Stat_t
+	err := uninterrupted(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return stateOf(&st), err
+}
+
+// StatIn describes the entry name in the directory sub of d, in one call; a link in
+// the place of sub is followed.
+func (d Dir) StatIn(sub, name string) (State, error) { return d.Stat(sub + "/" + name) }
+
+// Open opens a file for reading. It neither follows a link nor waits for the other
+// end of a pipe; what cannot be opened so is a [NotA], and the caller looks at what
+// it got.
+func (d Dir) Open(name string) (File, error) {
+	fd, err := d.open(name, unix.O_RDONLY)
+	return File{fd}, err
+}
+
+// OpenFile opens a regular file that exists, with the flags of [os.OpenFile].
+// Anything else is a [NotA].
+func (d Dir) OpenFile(name string, flags int) (*os.File, error) {
+	fd, err := d.open(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	st, err := File{fd}.Stat()
+	if err == nil && !st.Mode.IsRegular() {
+		err = &NotA{"a regular file", st.Mode}
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (d Dir) open(name string, flags int) (int, error) {
+	fd, err := openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	switch err {
+	case unix.ELOOP, unix.ENXIO, unix.ENODEV, unix.EOPNOTSUPP, unix.EISDIR: // a link, a pipe or socket, a device without a driver
+		if st, err := d.Stat(name); err == nil && !st.Mode.IsRegular() {
+			return -1, &NotA{"a regular file", st.Mode}
+		}
+	}
+	return fd, err
+}
+
+// Create creates a file that does not exist, with mode 0600, for reading and
+// writing.
+func (d Dir) Create(name string) (*os.File, error) {
+	fd, err := openat(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Publish makes the file name of what write puts into it: under the name temp until
+// it is whole and synced, so that whoever looks, also after a crash, finds what was
+// there before or all of the new file. What was there is replaced, or, unless
+// replace is set, makes it fail with [fs.ErrExist]. After an error nothing is left
+// of it; a crash may leave temp, which is replaced.
+//
+// The new name is durable after [Dir.Sync]. The file is returned open, with whatever
+// lock write took on it.
+func (d Dir) Publish(temp, name string, replace bool, write func(*os.File) error) (*os.File, error) {
+	if err := d.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err := d.Create(temp)
+	if err != nil {
+		return nil, err
+	}
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if err == nil && replace {
+		err = d.Rename(temp, name)
+	} else if err == nil {
+		err = d.RenameNew(temp, name)
+	}
+	if err != nil {
+		_ = d.Remove(temp)
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Mkdir creates a directory with mode 0700.
+func (d Dir) Mkdir(name string) error {
+	return uninterrupted(func() error { return unix.Mkdirat(d.fd, name, 0o700) })
+}
+
+// Rename renames an entry, in the place of what has the new name.
+func (d Dir) Rename(from, to string) error {
+	return uninterrupted(func() error { return unix.Renameat(d.fd, from, d.fd, to) })
+}
+
+// RenameNew renames an entry, unless something has the new name: that is
+// [fs.ErrExist].
+func (d Dir) RenameNew(from, to string) error { return renameNew(d.fd, from, to) }
+
+// RenameNew renames a file, unless something stands at the new path: that is
+// [fs.ErrExist].
+func RenameNew(from, to string) error { return renameNew(unix.AT_FDCWD, from, to) }
+
+// linkNew is renameNew on a file system without a call for it. It can only rename
+// what can have two names, which a directory cannot.
+func linkNew(dir int, from, to string) error {
+	err := uninterrupted(func() error { return unix.Linkat(dir, from, dir, to, 0) })
+	if err != nil {
+		return err
+	}
+	return Dir{dir}.Remove(from)
+}
+
+// Remove removes an entry that is no directory.
+func (d Dir) Remove(name string) error {
+	return uninterrupted(func() error { return unix.Unlinkat(d.fd, name, 0) })
+}
+
+// RemoveDir removes an empty directory.
+func (d Dir) RemoveDir(name string) error {
+	return uninterrupted(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
+}
+
+// SetModified sets the time when an entry was last changed.
+func (d Dir) SetModified(name string, at time.Time) error {
+	ts, err := unix.TimeToTimespec(at)
+	if err != nil {
+		return err
+	}
+	return uninterrupted(func() error {
+		return unix.UtimesNanoAt(d.fd, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
+// Sync makes the entries of d durable.
+func (d Dir) Sync() error { return uninterrupted(func() error { return fsync(d.fd) }) }
+
+// SyncDir makes the entries of the directory at path durable.
+func SyncDir(path string) error {
+	d, err := OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// MkdirAll creates a directory and what leads to it, each with mode 0700. With
+// durable set, each is on the disk before anything is created in it. What is there
+// already, whatever it is, is left alone.
+func MkdirAll(path string, durable bool) error {
+	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := MkdirAll(parent, durable); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if !durable {
+		return nil
+	}
+	return SyncDir(parent)
+}

@@ -1,0 +1,144 @@
+// Package osfs is what this module asks of the operating system about files, in
+// one place: to open without following links and without waiting for the other end
+// of a pipe, to make names durable, to put a whole file in the place of another,
+// and to lock.
+//
+// A call that a signal interrupts is made again. Errors are the system's own
+// numbers, without a path, but for [NotA]: the caller knows which Pod or segment it
+// was about, and says so.
+package osfs
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"podstore/store"
+)
+
+// uninterrupted makes a call until no signal interrupts it.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// NotA says that an entry is of another type than is needed. It was not followed
+// and nothing waited for it. It matches [store.ErrInvalid].
+type NotA struct {
+	Want  string      // "a regular file" or "a directory"
+	Found fs.FileMode // type bits
+}
+
+func (e *NotA) Error() string {
+	is := "a device"
+	switch {
+	case e.Found.IsRegular():
+		is = "a file"
+	case e.Found.IsDir():
+		is = "a directory"
+	case e.Found&fs.ModeSymlink != 0:
+		return "is a symbolic link, which is not followed; put " + e.Want + " in its place"
+	case e.Found&fs.ModeNamedPipe != 0:
+		is = "a named pipe"
+	case e.Found&fs.ModeSocket != 0:
+		is = "a socket"
+	}
+	return "is " + is + "; expected " + e.Want
+}
+
+// Is makes it match [store.ErrInvalid].
+func (e *NotA) Is(target error) bool { return target == store.ErrInvalid }
+
+// Kind is the sentinel for an error of this package, or nil where the caller knows
+// better: what is not there may be a Pod, a session or a database.
+func Kind(err error) error {
+	switch {
+	case errors.Is(err, store.ErrInvalid):
+		return store.ErrInvalid
+	case IsNoSpace(err):
+		return store.ErrNoSpace
+	case errors.Is(err, unix.EROFS):
+		return store.ErrReadOnly
+	}
+	return nil
+}
+
+// IsNoSpace reports whether a disk or a quota is full.
+func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// IsNotDir reports whether something on the way to a file is no directory.
+func IsNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
+
+// IsNotEmpty reports whether a directory could not be removed or replaced because
+// something is in it.
+func IsNotEmpty(err error) bool {
+	return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST)
+}
+
+// IsWhole tells a failure of the file system, or of the process, from one that
+// concerns a single file: others will fail in the same way.
+func IsWhole(err error) bool {
+	return IsNoSpace(err) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EIO) ||
+		errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+// ID tells two files of one machine apart. The number of a file that is gone may be
+// given to another one, unless it is still open.
+type ID struct{ Dev, Ino uint64 }
+
+// State is what tells one state of a file from another.
+type State struct {
+	ID
+	Mode              fs.FileMode // type bits
+	Size              int64
+	Modified, Changed time.Time
+}
+
+// Same reports whether nobody wrote the file between the two.
+func (s State) Same(o State) bool {
+	return s.ID == o.ID && s.Size == o.Size && s.Modified.Equal(o.Modified) && s.Changed.Equal(o.Changed)
+}
+
+func stateOf(st *unix.Stat_t) State {
+	mode := fs.FileMode(0)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFDIR:
+		mode = fs.ModeDir
+	case unix.S_IFLNK:
+		mode = fs.ModeSymlink
+	case unix.S_IFIFO:
+		mode = fs.ModeNamedPipe
+	case unix.S_IFSOCK:
+		mode = fs.ModeSocket
+	default:
+		mode = fs.ModeDevice
+	}
+	return State{
+		ID:   ID{uint64(st.Dev), st.Ino},
+		Mode: mode, Size: st.Size,
+		Modified: time.Unix(st.Mtim.Unix()),
+		Changed:  time.Unix(st.Ctim.Unix()),
+	}
+}
+
+// Lstat describes what stands at a path, not what a link there points to.
+func Lstat(path string) (State, error) {
+	var st unix.Stat_t
+	err := uninterrupted(func() error { return unix.Lstat(path, &st) })
+	return stateOf(&st), err
+}
+
+// IsAt reports whether the file is what stands at path.
+func IsAt(path string, file ID) (bool, error) {
+	now, err := Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || IsNotDir(err) {
+		return false, nil
+	}
+	return err == nil && now.ID == file, err
+}
