@@ -40,6 +40,9 @@ func ValidateName(name string) error {
 // validateOp is ValidateName with the operation's name on the error.
 func validateOp(op, name string) error {
 	err := ValidateName(name)
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		e.Op = op

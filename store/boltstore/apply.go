@@ -130,7 +130,7 @@ func changesSum(changes []store.Change) (uint32, error) {
 
 // run is the leader's part.
 func (a *application) run(g *txn, _ *request) error {
-	st := &staging{g: g, pods: make(map[string]*staged, len(a.changes))}
+	st := &staging{g: g}
 	for _, c := range a.changes {
 		if _, err := st.pod(c.Pod); err != nil {
 			return inOp(c.Op, err)
@@ -160,7 +160,7 @@ func (a *application) take(st *staging) {
 		a.pods = make([]*rawPod, len(a.changes))
 	}
 	for i, c := range a.changes {
-		p := st.pods[c.Pod]
+		p := st.find(c.Pod)
 		a.applied[i] = store.Applied{Pod: c.Pod, Version: p.version}
 		if a.opts.Metadata {
 			a.pods[i] = p.raw

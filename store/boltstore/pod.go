@@ -41,9 +41,15 @@ func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 	return nil, errMissing
 }
 
-// load reads the raw values of a Pod into p. An error other than errMissing means
-// damage, or that a newer version wrote the Pod.
+// load reads the raw values of a Pod into p, as it was when the transaction began.
+// An error other than errMissing means damage, or that a newer version wrote the Pod.
 func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
+	return s.loadChanged(tx, name, p, false)
+}
+
+// loadChanged is load for a transaction that may have changed the Pod: bbolt keeps
+// that apart from the pages.
+func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) error {
 	if err := s.broken[name]; err != nil {
 		return err
 	}
@@ -62,8 +68,7 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 		last = i
 		return err
 	}
-	if tx.Writable() || b.Root() == 0 {
-		// Of a transaction that writes, bbolt has what changed.
+	if changed || b.Root() == 0 {
 		if err := checkPod(tx, b, func(leaf) error { return nil }); err != nil {
 			return err
 		}

@@ -59,13 +59,13 @@ type published struct {
 }
 
 // note adds what a transaction changed.
-func (l *changelog) note(tx int64, names []string) {
+func (l *changelog) note(tx int64, names map[string]struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.entries == nil {
 		l.entries = make([]logEntry, logEntries)
 	}
-	for _, name := range names {
+	for name := range names {
 		l.entries[l.next%logEntries] = logEntry{tx, name}
 		l.next++
 	}

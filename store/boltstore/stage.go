@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -18,8 +19,36 @@ import (
 // all of it is known.
 type staging struct {
 	g     *txn
-	pods  map[string]*staged
 	order []*staged
+	index map[string]*staged // of order, once that is long
+}
+
+// find returns a Pod that is staged, or nil.
+func (st *staging) find(name string) *staged {
+	if st.index != nil {
+		return st.index[name]
+	}
+	for _, p := range st.order {
+		if string(p.key) == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// manyPods is from how many Pods on staging has an index.
+const manyPods = 8
+
+func (st *staging) add(p *staged) {
+	st.order = append(st.order, p)
+	if len(st.order) == manyPods {
+		st.index = make(map[string]*staged)
+		for _, p := range st.order {
+			st.index[string(p.key)] = p
+		}
+	} else if st.index != nil {
+		st.index[string(p.key)] = p
+	}
 }
 
 // staged is one Pod of a request.
@@ -48,12 +77,13 @@ type staged struct {
 
 // pod stages a Pod as it is.
 func (st *staging) pod(name string) (*staged, error) {
-	if p := st.pods[name]; p != nil {
+	if p := st.find(name); p != nil {
 		return p, nil
 	}
 	p := &staged{m: &store.Metadata{PodName: name}}
 	err := guard(func() error {
-		if err := st.g.s.load(st.g.tx, name, &p.stored); err != nil {
+		_, changed := st.g.touched[name]
+		if err := st.g.s.loadChanged(st.g.tx, name, &p.stored, changed); err != nil {
 			return err
 		}
 		return p.promote()
@@ -72,14 +102,13 @@ func (st *staging) pod(name string) (*staged, error) {
 		p.there, p.exists = true, true
 		p.damage = damaged("", name, err)
 	}
-	st.pods[name] = p
-	st.order = append(st.order, p)
+	st.add(p)
 	return p, nil
 }
 
 // change makes one change to what is staged.
 func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte, referrers *referrers) error {
-	p := st.pods[c.Pod]
+	p := st.find(c.Pod)
 	if !replaces(c) {
 		if p.damage != nil && p.dirty != store.AllFields {
 			return p.damage
@@ -351,7 +380,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool
 			st.g.bulk(todo)
 		}
 		for _, p := range todo {
-			st.g.touched = append(st.g.touched, string(p.key))
+			st.g.touched[string(p.key)] = struct{}{}
 			if err := p.put(st.g, id); err != nil {
 				return err
 			}
@@ -594,7 +623,7 @@ func (d *deletions) note(id codec.MadeID) {
 // forget drops every reference to a Pod that is removed. found are those that there
 // were some time ago.
 func (st *staging) forget(name string, found *referrers) error {
-	names := append(slices.Clone(found.names), st.g.touched...)
+	names := slices.AppendSeq(slices.Clone(found.names), maps.Keys(st.g.touched))
 	since, _, ok := st.g.s.changes.since(found.place, math.MaxInt64)
 	if names = append(names, since...); !ok {
 		var err error

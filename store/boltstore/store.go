@@ -231,7 +231,7 @@ func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods [
 func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(names))
 	given := make([]*store.Metadata, len(names))
-	st := &staging{g: g, pods: make(map[string]*staged, len(names))}
+	st := &staging{g: g}
 	for i, name := range names {
 		p, err := st.pod(name)
 		switch {
@@ -254,7 +254,7 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 		return nil, err
 	}
 	for i, name := range names {
-		p := st.pods[name]
+		p := st.find(name)
 		m := pods[i]
 		if m == nil {
 			p.delete()
@@ -276,7 +276,7 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 	}
 	for i, name := range names {
 		if pods[i] != nil {
-			pods[i].Version = st.pods[name].version
+			pods[i].Version = st.find(name).version
 		}
 	}
 	return pods, nil

@@ -21,13 +21,13 @@ type txn struct {
 	finished bool
 
 	tx        *bolt.Tx
-	record    *nameRecord // nil before the first change of names
-	deletions *deletions  // nil before they are asked for
-	changed   bool        // something was put into tx
-	touched   []string    // the Pods that were changed
-	highest   uint64      // the number of the last change
-	fatal     error       // why tx cannot be committed
-	poisoned  bool        // fatal came from inside bbolt
+	record    *nameRecord         // nil before the first change of names
+	deletions *deletions          // nil before they are asked for
+	changed   bool                // something was put into tx
+	touched   map[string]struct{} // the Pods that were changed
+	highest   uint64              // the number of the last change
+	fatal     error               // why tx cannot be committed
+	poisoned  bool                // fatal came from inside bbolt
 }
 
 // placeBits are the bits of a revision's number that tell the changes of one
@@ -82,6 +82,7 @@ func (g *txn) fail(err error) {
 }
 
 func (g *txn) begin() {
+	g.touched = make(map[string]struct{}, len(g.requests))
 	if err := g.s.usable("commit", ""); err != nil {
 		g.fail(err)
 		return
