@@ -35,11 +35,11 @@ type scanned struct {
 	m         *store.Metadata
 	canonical bool
 	err       error // a *store.Error that names the entry as its Pod, or errNoPod
-	// later: the file was modified just now and is empty or does not parse, or is torn
-	// and to be repaired. It is yielded again when everything else has been.
+	young     bool  // it failed, and may not when it is read again: it was modified just now
+	torn      *torn // what can be taken of it, where that is asked for; err says why
+	// later: it is young or torn, and yielded again when everything else has been.
 	later bool
-	torn  *torn // where it is to be repaired; err says why
-	left  int   // bytes of older documents in the file, where it was repaired
+	left  int // bytes of older documents in the file, where it was repaired
 }
 
 func newScan(op, root string, limit int64) (*scan, error) {
@@ -70,7 +70,7 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 	return func(yield func(scanned) bool) {
 		var again []scanned
 		for found := range inOrder(ctx, len(s.entries), func(b *buffers, i int) scanned { return s.read(b, s.entries[i].Name()) }) {
-			found.later = found.later || found.torn != nil
+			found.later = found.young || found.torn != nil
 			if found.later {
 				again = append(again, found)
 			}
@@ -105,9 +105,9 @@ func (s *scan) readAgain(ctx context.Context, again []scanned) {
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		waiting := false
 		for i := range again {
-			if again[i].later && ctx.Err() == nil && time.Until(deadline) > 0 {
+			if again[i].young && ctx.Err() == nil && time.Until(deadline) > 0 {
 				again[i] = s.read(b, again[i].name)
-				waiting = waiting || again[i].later
+				waiting = waiting || again[i].young
 			}
 		}
 		left := time.Until(deadline)
@@ -139,7 +139,7 @@ func (s *scan) read(b *buffers, name string) scanned {
 	var e *store.Error
 	if errors.As(err, &e) {
 		e.Op = s.op
-		found.later = l.young
+		found.young = l.young
 	}
 	if err == nil && s.canonical {
 		found.canonical = l.isCanonical(b)

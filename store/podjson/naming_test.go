@@ -2,6 +2,7 @@ package podjson
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -136,5 +137,66 @@ func TestNamings(t *testing.T) {
 	}
 	if _, err := ParseNaming("pod_name"); err == nil {
 		t.Error("a key is taken for a naming")
+	}
+}
+
+func TestNamingOf(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"worker_name":"p"}`:                             "workers",
+		`{"pod_name":"p","worker_name":"p"}`:              "pods",
+		`{"x":1,"peers":[{"worker_name":"p",`:             "workers",
+		`{"resolved_manifest_snapshot":{"pod_name":"p"}}`: "",
+		`{"x`: "",
+		``:    "",
+	} {
+		n, ok := NamingOf([]byte(doc))
+		if ok != (want != "") || ok && n.String() != want {
+			t.Errorf("%s: %v, %v", doc, n, ok)
+		}
+	}
+}
+
+func TestReadChecksTheName(t *testing.T) {
+	_, _, err := Read([]byte("{\n  \"worker_name\": \"p\"\n}"), "q")
+	var other *NameError
+	if !errors.As(err, &other) || *other != (NameError{"worker_name", "p", "q"}) || !errors.Is(other, store.ErrInvalid) {
+		t.Fatal(err)
+	}
+	if want := `line 2 column 18: invalid: worker_name is "p", but the directory is named "q"; rename the directory or correct worker_name`; err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestWorkspace(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"pod_name":"p","workspace_root":"/home/\u00e9"}`: "/home/é",
+		`{"pod_name":"p","workspace_root":null}`:           "",
+		`{"pod_name":"p","workspace_root":["/home"]}`:      "",
+		`{"pod_name":"p"}`:                                 "",
+	} {
+		m, err := Decode([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if root, ok := Workspace(m); root != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v", doc, root, ok)
+		}
+	}
+}
+
+// TestAppendMax: what is too large is told before memory is taken for it, and is not
+// appended.
+func TestAppendMax(t *testing.T) {
+	m := benchPod(1)
+	all := Append(nil, m)
+	n := int64(len(all))
+	for _, limit := range []int64{0, 100, n - 1, n, n + 1, 1 << 30} {
+		out, size := Pods.AppendMax([]byte("x"), m, limit)
+		switch {
+		case limit >= n && (size != n || string(out) != "x"+string(all)):
+			t.Errorf("limit %d: %d bytes, size %d", limit, len(out), size)
+		case limit < n && (size <= limit || string(out) != "x"):
+			t.Errorf("limit %d: %d bytes, size %d", limit, len(out), size)
+		}
 	}
 }
