@@ -1,12 +1,55 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"podstore/store"
+	"podstore/store/memstore"
 )
+
+// Of two supervisors that would resume a Pod, one gets it: each names the revision at
+// which it found the Pod, and a change is made at that revision once.
+func ExampleAtRevision() {
+	ctx := context.Background()
+	pods := memstore.New()
+	check(store.Do(ctx, pods, "agent", store.SetSegment{Active: store.PendingSegment(store.NewSessionID())}))
+
+	var found, done sync.WaitGroup
+	found.Add(2)
+	var resumed, late int
+	var mu sync.Mutex
+	for range 2 {
+		done.Go(func() {
+			m, err := pods.Read(ctx, "agent")
+			check(err)
+			found.Done()
+			found.Wait() // both have found it
+
+			_, err = pods.Apply(ctx, []store.Change{{
+				Pod: "agent",
+				Op:  store.SetSegment{Active: store.ActiveIn(m.Active.SessionID, store.NewSegmentID())},
+				If:  store.AtRevision(m.Version.Revision),
+			}}, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				resumed++
+			case errors.Is(err, store.ErrConflict):
+				late++ // the other one has it
+			default:
+				check(err)
+			}
+		})
+	}
+	done.Wait()
+	fmt.Println(resumed, "resumed it,", late, "came too late")
+	// Output: 1 resumed it, 1 came too late
+}
 
 func ExampleValidateName() {
 	for _, name := range []string{"agent", "日本語", "../escape", ""} {
