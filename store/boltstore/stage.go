@@ -608,6 +608,9 @@ func (p *rawPod) metadata() (*store.Metadata, error) {
 			return nil, err
 		}
 	}
+	if err := h.end(&p.stamp); err != nil {
+		return nil, err
+	}
 	m.Reclaimed = h.list
 	return m, p.fields(m, store.ReadOptions{})
 }

@@ -109,7 +109,7 @@ func TestDeepNesting(t *testing.T) {
 	root := leafPageBytes(2, uint32(n-1), leafElement{1, []byte("b"), value})
 	got, found := salvage(t, hostile(2+n, map[int][]byte{2: root}))
 	wantFound(t, found, "nested more than")
-	if b := got["b"]; len(b) != 1 || b[0].Nested != 1 || b[0].Err == nil {
+	if b := got["b"]; len(b) != 1 || len(b[0].Inner) != 1 || b[0].Nested != 1 || b[0].Err == nil {
 		t.Errorf("the outer bucket: %+v", b)
 	}
 	// Buckets in pages of their own.

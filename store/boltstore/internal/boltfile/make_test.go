@@ -55,12 +55,20 @@ func readBolt(t testing.TB, db *bolt.DB) []*boltfile.Bucket {
 			got := &boltfile.Bucket{Name: bytes.Clone(name), Sequence: b.Sequence()}
 			out = append(out, got)
 			return b.ForEach(func(k, v []byte) error {
-				if v == nil {
-					got.Nested++
-				} else {
-					got.Values = append(got.Values, boltfile.KeyValue{Key: bytes.Clone(k), Value: append([]byte{}, v...)})
+				if v != nil {
+					got.Values = append(got.Values, pair(k, v))
+					return nil
 				}
-				return nil
+				in := &boltfile.Bucket{Name: bytes.Clone(k)}
+				got.Inner = append(got.Inner, in)
+				return b.Bucket(k).ForEach(func(k, v []byte) error {
+					if v == nil {
+						got.Nested++
+					} else {
+						in.Values = append(in.Values, pair(k, v))
+					}
+					return nil
+				})
 			})
 		})
 	})
@@ -68,6 +76,10 @@ func readBolt(t testing.TB, db *bolt.DB) []*boltfile.Bucket {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func pair(k, v []byte) boltfile.KeyValue {
+	return boltfile.KeyValue{Key: bytes.Clone(k), Value: append([]byte{}, v...)}
 }
 
 // differ names the first difference.
@@ -88,6 +100,9 @@ func differBucket(w, g *boltfile.Bucket) string {
 	if !bytes.Equal(w.Name, g.Name) || w.Sequence != g.Sequence || w.Nested != g.Nested || len(w.Values) != len(g.Values) {
 		return fmt.Sprintf("is %q, sequence %d, %d nested, %d values; expected sequence %d, %d nested, %d values",
 			g.Name, g.Sequence, g.Nested, len(g.Values), w.Sequence, w.Nested, len(w.Values))
+	}
+	if d := differ(w.Inner, g.Inner); d != "" {
+		return "inside: " + d
 	}
 	for i, kv := range w.Values {
 		if !bytes.Equal(kv.Key, g.Values[i].Key) || !bytes.Equal(kv.Value, g.Values[i].Value) {

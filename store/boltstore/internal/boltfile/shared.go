@@ -15,7 +15,7 @@ import (
 // buckets is not said here. The error is that pages are claimed over and over,
 // which no sound file comes near.
 func (f *File) Shared(visit func(b *Bucket, free bool)) error {
-	s := &sharing{f: f, owner: make([]uint32, f.pages)}
+	s := &sharing{f: f, owner: make([]uint32, f.pages), others: make(map[uint64]bool)}
 	w := &walker{f: f, inBucket: make(map[uint64]struct{})}
 	w.tree(f.meta.Root, f.meta.PageID, nil, nil, 0, func(page uint64, elements []element, depth int) {
 		for _, e := range elements {
@@ -33,6 +33,7 @@ func (f *File) Shared(visit func(b *Bucket, free bool)) error {
 	for i := range s.buckets {
 		if root := binary.LittleEndian.Uint64(s.buckets[i].value); root != 0 {
 			s.me = uint32(i) + firstBucket
+			clear(s.others)
 			s.node(root, 0)
 		}
 		if s.claims > 4*f.pages {
@@ -72,6 +73,7 @@ type sharing struct {
 	owner   []uint32 // by page
 	buckets []sharer
 	me      uint32
+	others  map[uint64]bool // pages of other buckets that this one has come to
 	claims  uint64
 }
 
@@ -144,13 +146,17 @@ func (s *sharing) enter(id uint64) (buf []byte, h header, ok bool) {
 	return buf, h, (start+ksize+vsize+ps-1)/ps == int64(h.overflow)+1
 }
 
-// claim notes who has pages. It reports false for pages that this bucket has
-// already, as on a cycle.
+// claim notes who has pages. It reports false where it leads nowhere to go on: for
+// pages that this bucket has come to already, as on a cycle, and for those of the
+// tree of buckets, below which are all others.
 func (s *sharing) claim(id, n uint64) bool {
 	me := &s.buckets[s.me-firstBucket]
-	if s.owner[id] == s.me {
+	switch owner := s.owner[id]; {
+	case owner == s.me, owner == ofAll, s.others[id]:
 		me.shared = true
 		return false
+	case owner != ofNone:
+		s.others[id] = true
 	}
 	for ; n > 0 && id < s.f.pages; id, n = id+1, n-1 {
 		s.claims++

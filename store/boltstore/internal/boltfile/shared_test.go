@@ -38,6 +38,7 @@ func TestShared(t *testing.T) {
 		}
 		return leafPageBytes(2, 0, es...)
 	}
+	inner := func(id, to uint64) []byte { return leafPageBytes(id, 0, leafElement{1, []byte("k"), bucketAt(to)}) }
 	for _, c := range []struct {
 		name  string
 		pages map[int][]byte
@@ -47,6 +48,11 @@ func TestShared(t *testing.T) {
 		{"one page, two buckets", map[int][]byte{2: root(3, 4, 3), 3: leaf(3), 4: leaf(4)}, []string{"a 1 false", "c 1 false"}},
 		{"one page below a branch", map[int][]byte{2: root(3, 4), 3: branchPageBytes(3, 4), 4: leaf(4)}, []string{"a 1 false", "b 1 false"}},
 		{"the tree of buckets", map[int][]byte{2: root(2)}, []string{"a 0 false"}},
+		{"the tree of buckets, with others in it", map[int][]byte{2: root(3, 4, 2, 2), 3: leaf(3), 4: leaf(4)}, []string{"c 0 false", "d 0 false"}},
+		{"a bucket inside on the tree of buckets", map[int][]byte{2: root(3, 4), 3: inner(3, 2), 4: leaf(4)}, []string{"a 0 false"}},
+		{"a bucket inside on another's page", map[int][]byte{2: root(3, 4), 3: inner(3, 4), 4: leaf(4)}, []string{"a 0 false", "b 1 false"}},
+		{"a cycle of another bucket", map[int][]byte{2: root(3, 3, 3, 3), 3: branchPageBytes(3, 3)}, []string{"a 0 false", "b 0 false", "c 0 false", "d 0 false"}},
+		{"a cycle through a bucket inside", map[int][]byte{2: root(3, 3, 3), 3: inner(3, 4), 4: inner(4, 3)}, []string{"a 0 false", "b 0 false", "c 0 false"}},
 		{"a meta", map[int][]byte{2: root(1)}, []string{"a 0 false"}},
 		{"a cycle", map[int][]byte{2: root(3), 3: branchPageBytes(3, 3)}, []string{"a 0 false"}},
 		{"out of bounds", map[int][]byte{2: root(6)}, []string{"a 0 false"}},
