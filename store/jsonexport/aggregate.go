@@ -26,7 +26,7 @@ var workerID = regexp.MustCompile(`^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[
 
 // aggregate returns an error for a directory that is a worker of that layout.
 func (p *podFiles) aggregate(name string) error {
-	if workerID.MatchString(name) && p.root.hasFile(name, aggregateFile) {
+	if workerID.MatchString(name) && p.root.Has(name, aggregateFile) {
 		return p.aggregateError(name)
 	}
 	return nil
@@ -39,7 +39,7 @@ func (p *podFiles) aggregateError(name string) *store.Error {
 // refuseAggregate returns an error where any directory is a worker of that layout:
 // Pods are not written among them.
 func (p *podFiles) refuseAggregate() error {
-	entries, err := p.root.entries(p.path)
+	entries, err := p.root.Entries(p.path)
 	if err != nil {
 		return &store.Error{Path: p.path, Err: err}
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // A batch is what is made durable together: few enough Pods to report progress
@@ -66,7 +67,7 @@ var manyPods = 32
 
 // newBatchWriter returns a batchWriter for about n Pods.
 func newBatchWriter(p *podFiles, op string, n int, compare bool) *batchWriter {
-	w := &batchWriter{p: p, op: op, compare: compare, syncAll: n >= manyPods && !p.missing && p.root.canSyncAll()}
+	w := &batchWriter{p: p, op: op, compare: compare, syncAll: n >= manyPods && !p.missing && p.root.CanSyncAll()}
 	// A worker renders and makes system calls; where each file is synced it
 	// mostly waits.
 	if w.workers = max(2, runtime.GOMAXPROCS(0)); !w.syncAll {
@@ -109,7 +110,7 @@ func (w *batchWriter) write(items []batchItem) ([]batchItem, error) {
 func (w *batchWriter) finish() ([]batchItem, error) {
 	done, err := w.settle()
 	if len(w.named) > 0 {
-		if cause := w.p.root.syncAll(); cause != nil {
+		if cause := w.p.root.SyncAll(); cause != nil {
 			err = errors.Join(err, w.lose(cause))
 		}
 		done, w.named = append(done, w.named...), nil
@@ -153,9 +154,9 @@ func (w *batchWriter) settle() (done []batchItem, err error) {
 func (w *batchWriter) commit(items []batchItem) error {
 	var failed error
 	if w.syncAll {
-		failed = w.p.root.syncAll()
+		failed = w.p.root.SyncAll()
 	} else if slices.ContainsFunc(items, func(it batchItem) bool { return it.newFile }) {
-		failed = w.p.root.sync() // their directories may be new
+		failed = w.p.root.Sync() // their directories may be new
 	}
 	w.each(items, func(_ *buffers, it *batchItem) {
 		if it.written() {
@@ -174,7 +175,7 @@ func (w *batchWriter) lose(cause error) error {
 			it.err = w.p.writeError(w.op, it.pod, fmt.Errorf("it was written, but may be lost with the power: %w", cause))
 		}
 	}
-	return &store.Error{Op: w.op, Path: w.p.path, Kind: systemKind(cause), Err: cause}
+	return &store.Error{Op: w.op, Path: w.p.path, Kind: osfs.Kind(cause), Err: cause}
 }
 
 // stage renders a Pod and writes its file under a temporary name, or in a dry run
@@ -213,7 +214,7 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 // judge says that a Pod could not be written, and keeps the first failure that
 // concerns the whole file system.
 func (w *batchWriter) judge(it *batchItem, err error) error {
-	if isWhole(err) {
+	if osfs.IsWhole(err) {
 		w.whole.CompareAndSwap(nil, &err)
 	}
 	return w.p.writeError(w.op, it.pod, err)
@@ -240,7 +241,7 @@ func (w *batchWriter) each(items []batchItem, do func(b *buffers, it *batchItem)
 // whole returns an error of an item that concerns the file system, if any.
 func whole(items []batchItem) error {
 	for i := range items {
-		if it := &items[i]; !it.damaged && isWhole(it.err) {
+		if it := &items[i]; !it.damaged && osfs.IsWhole(it.err) {
 			return items[i].err
 		}
 	}

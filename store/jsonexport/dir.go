@@ -6,13 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // DefaultMaxFileSize is the size limit of one metadata.json, in bytes, where
@@ -84,8 +82,8 @@ func OpenDir(root string, opts *DirOptions) (*Dir, error) {
 		opts = new(DirOptions)
 	}
 	if !opts.MustExist && !opts.ReadOnly {
-		if err := createRoot(root); err != nil {
-			return nil, &store.Error{Op: "open", Path: root, Kind: systemKind(err), Err: err}
+		if err := osfs.MkdirAll(root, true); err != nil {
+			return nil, &store.Error{Op: "open", Path: root, Kind: osfs.Kind(err), Err: err}
 		}
 	}
 	d := &Dir{root: root, max: opts.MaxFileSize, readOnly: opts.ReadOnly, seed: maphash.MakeSeed()}
@@ -103,40 +101,6 @@ func OpenDir(root string, opts *DirOptions) (*Dir, error) {
 		}
 	}
 	return d, nil
-}
-
-// createRoot creates a directory and what leads to it, and syncs each directory
-// that got an entry.
-func createRoot(path string) error {
-	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	parent := filepath.Dir(path)
-	if parent != path {
-		if err := createRoot(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	f, err := openRoot(parent)
-	if err != nil {
-		return err
-	}
-	defer f.close()
-	return f.sync()
-}
-
-// systemKind is the sentinel for an error of the operating system, or nil.
-func systemKind(err error) error {
-	switch {
-	case isNoSpace(err):
-		return store.ErrNoSpace
-	case isReadOnly(err):
-		return store.ErrReadOnly
-	}
-	return nil
 }
 
 // open opens the root for one operation on a Pod.
@@ -247,7 +211,7 @@ func (d *Dir) List(ctx context.Context) ([]string, error) {
 }
 
 func (p *podFiles) list(ctx context.Context) ([]string, error) {
-	entries, err := p.root.entries(p.path)
+	entries, err := p.root.Entries(p.path)
 	if err != nil {
 		return nil, &store.Error{Op: "list", Path: p.path, Err: err}
 	}
@@ -256,7 +220,7 @@ func (p *podFiles) list(ctx context.Context) ([]string, error) {
 		if i%1000 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if name := e.Name(); e.IsDir() && store.ValidateName(name) == nil && (p.root.hasFile(name, fileName) || p.aggregate(name) != nil) {
+		if name := e.Name(); e.IsDir() && store.ValidateName(name) == nil && (p.root.Has(name, fileName) || p.aggregate(name) != nil) {
 			names = append(names, name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 	"podstore/store/podjson"
 )
 
@@ -216,41 +217,41 @@ func (d *Dir) Update(ctx context.Context, name string, edit func(*store.Metadata
 
 // remove removes a Pod durably.
 func (p *podFiles) remove(name string) error {
-	dir, err := p.root.sub(name)
-	var other *notA
+	dir, err := p.root.Sub(name)
+	var other *osfs.NotA
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.As(err, &other) && other.is.IsRegular():
+	case errors.Is(err, fs.ErrNotExist), errors.As(err, &other) && other.Found.IsRegular():
 		return nil
 	case err != nil:
 		return err
 	}
-	defer dir.close()
-	if err := dir.remove(fileName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	defer dir.Close()
+	if err := dir.Remove(fileName); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := dir.removeTemps(p.dir(name)); err != nil {
+	if err := removeTemps(dir); err != nil {
 		return err
 	}
-	if p.root.removeDir(name) == nil {
-		return p.root.sync()
+	if p.root.RemoveDir(name) == nil {
+		return p.root.Sync()
 	}
-	return dir.sync()
+	return dir.Sync()
 }
 
 // tempPrefix starts the names of temporary files. Editors have theirs beside the
 // file too, so it says whose they are.
 const tempPrefix = "." + fileName + ".podstore-"
 
-// removeTemps removes the temporary files that a crash left behind. Another
-// process that is writing one fails to rename it and tries again.
-func (f folder) removeTemps(path string) error {
-	entries, err := f.entries(path)
+// removeTemps removes the temporary files that a crash left behind in a Pod's
+// directory. Another process that is writing one fails to rename it and tries again.
+func removeTemps(dir osfs.Dir) error {
+	names, err := dir.Names()
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) {
-			if err := f.remove(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range names {
+		if strings.HasPrefix(name, tempPrefix) {
+			if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
@@ -273,7 +274,7 @@ func (p *podFiles) write(op string, m *store.Metadata) error {
 		var s staged
 		if s, err = p.stage(nil, m, b.data, true); err == nil {
 			if s.newFile {
-				err = p.root.sync()
+				err = p.root.Sync()
 			}
 			if err = p.finish(s, err, true); err == nil {
 				m.Version.Revision = revisionOf(b.data)
@@ -290,7 +291,7 @@ func (p *podFiles) write(op string, m *store.Metadata) error {
 // writeError says that a Pod could not be written.
 func (p *podFiles) writeError(op, pod string, err error) error {
 	kind := kindOf(err)
-	var other *notA
+	var other *osfs.NotA
 	if errors.As(err, &other) {
 		kind = store.ErrExists
 	}
@@ -325,35 +326,35 @@ type staged struct {
 func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) (s staged, err error) {
 	pod := m.PodName
 	s = staged{pod: pod}
-	switch err := p.root.mkdir(pod); {
+	switch err := p.root.Mkdir(pod); {
 	case err == nil:
 		s.newDir, s.newFile = true, true
 	case !errors.Is(err, fs.ErrExist):
 		return s, err
 	}
-	dir, err := p.root.sub(pod)
+	dir, err := p.root.Sub(pod)
 	if err != nil {
 		return s, err
 	}
-	defer dir.close()
+	defer dir.Close()
 	if !s.newDir {
 		none, same, err := b.look(dir, data)
 		s.newFile = none
 		if same && sync {
-			err = dir.syncFile(fileName)
+			err = syncFile(dir, fileName)
 		}
 		if err != nil || same {
 			return s, err
 		}
-		if err := dir.removeTemps(p.dir(pod)); err != nil {
+		if err := removeTemps(dir); err != nil {
 			return s, err
 		}
 	}
 	s.temp = fmt.Sprintf("%s%016x", tempPrefix, rand.Uint64())
-	if err := dir.writeFile(s.temp, data, m.Version.Changed, sync); err != nil {
-		_ = dir.remove(s.temp)
+	if err := dir.WriteFile(s.temp, data, m.Version.Changed, sync); err != nil {
+		_ = dir.Remove(s.temp)
 		if s.newDir {
-			_ = p.root.removeDir(pod)
+			_ = p.root.RemoveDir(pod)
 		}
 		return s, err
 	}
@@ -362,74 +363,60 @@ func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) 
 
 // look tells whether a Pod has no file yet, or, where b is not nil, one that is
 // exactly data. The error is why the file cannot be replaced.
-func (b *buffers) look(dir folder, data []byte) (none, same bool, err error) {
-	st, err := dir.stat(fileName)
+func (b *buffers) look(dir osfs.Dir, data []byte) (none, same bool, err error) {
+	st, err := dir.Stat(fileName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return true, false, nil
 	case err != nil:
 		return false, false, err
-	case !st.mode.IsRegular():
-		return false, false, &notA{"a regular file", st.mode}
+	case !st.Mode.IsRegular():
+		return false, false, &osfs.NotA{Want: "a regular file", Found: st.Mode}
 	}
-	return false, b != nil && st.size == int64(len(data)) && b.holds(dir, data), nil
+	return false, b != nil && st.Size == int64(len(data)) && b.holds(dir, data), nil
 }
 
 // holds reports whether a Pod's file is exactly data.
-func (b *buffers) holds(dir folder, data []byte) bool {
-	f, err := dir.open(fileName)
+func (b *buffers) holds(dir osfs.Dir, data []byte) bool {
+	f, err := dir.Open(fileName)
 	if err != nil {
 		return false
 	}
-	defer f.close()
+	defer f.Close()
 	b.again, err = readWhole(b.again, f, int64(len(data)))
 	return err == nil && bytes.Equal(b.again, data)
 }
 
 // syncFile makes an existing file durable, and its name.
-func (f folder) syncFile(name string) error {
-	r, err := f.open(name)
+func syncFile(dir osfs.Dir, name string) error {
+	f, err := dir.Open(name)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	return errors.Join(r.sync(), f.sync())
-}
-
-// writeFile creates a file, modified at a time if it is not zero.
-func (f folder) writeFile(name string, data []byte, modified time.Time, sync bool) error {
-	w, err := f.create(name)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(data)
-	f.setModified(name, modified)
-	if err == nil && sync {
-		err = w.Sync()
-	}
-	return errors.Join(err, w.Close())
+	defer f.Close()
+	return errors.Join(f.Sync(), dir.Sync())
 }
 
 // finish gives a staged file its name, and syncs the directory if asked to. An
 // earlier failure is passed through, and the temporary file removed.
 func (p *podFiles) finish(s staged, failed error, sync bool) error {
-	dir, err := p.root.sub(s.pod)
+	dir, err := p.root.Sub(s.pod)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	defer dir.close()
+	defer dir.Close()
 	if failed == nil {
-		failed = dir.rename(s.temp, fileName)
+		failed = dir.Rename(s.temp, fileName)
 	}
 	if failed != nil {
-		_ = dir.remove(s.temp)
+		_ = dir.Remove(s.temp)
 		if s.newDir {
-			_ = p.root.removeDir(s.pod)
+			_ = p.root.RemoveDir(s.pod)
 		}
 		return failed
 	}
 	if sync {
-		return dir.sync()
+		return dir.Sync()
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 	"podstore/store/podjson"
 )
 
@@ -99,12 +100,12 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 		e.pods = min(batchPods, treePods)
 		if e.w, e.p, err = newTreeWriter(root, opts.MaxFileSize, len(names)); err == nil && e.w == nil {
 			e.pods = batchPods
-			if err = createRoot(root); err == nil {
+			if err = osfs.MkdirAll(root, true); err == nil {
 				e.p, err = openPodFiles(root, opts.MaxFileSize)
 			}
 		}
 		if err != nil {
-			return &store.Error{Path: root, Kind: systemKind(err), Err: err}
+			return &store.Error{Path: root, Kind: osfs.Kind(err), Err: err}
 		}
 	}
 	if e.w == nil {
@@ -271,7 +272,7 @@ func (e *exporter) write(items []batchItem) error {
 func (e *exporter) report(items []batchItem) {
 	for i := range items {
 		it := &items[i]
-		if !it.damaged && isWhole(it.err) {
+		if !it.damaged && osfs.IsWhole(it.err) {
 			continue
 		}
 		res := Result{Pod: it.pod, Path: e.p.file(it.pod), Outcome: Unchanged, Renamed: it.renamed, Err: it.err}
@@ -323,18 +324,18 @@ func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 
 // prunable refuses to have removed what is no regular file.
 func (p *podFiles) prunable(name string) error {
-	dir, err := p.root.sub(name)
+	dir, err := p.root.Sub(name)
 	if err != nil {
 		return err
 	}
-	st, err := dir.stat(fileName)
-	dir.close()
+	st, err := dir.Stat(fileName)
+	dir.Close()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
-	case !st.mode.IsRegular():
-		return &notA{"a regular file", st.mode}
+	case !st.Mode.IsRegular():
+		return &osfs.NotA{Want: "a regular file", Found: st.Mode}
 	}
 	return nil
 }
@@ -344,14 +345,14 @@ func (p *podFiles) plan(b *buffers, pod string, data []byte) (bool, error) {
 	if p.missing {
 		return true, nil
 	}
-	dir, err := p.root.sub(pod)
+	dir, err := p.root.Sub(pod)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer dir.close()
+	defer dir.Close()
 	_, same, err := b.look(dir, data)
 	return !same, err
 }

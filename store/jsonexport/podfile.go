@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 	"podstore/store/podjson"
 )
 
@@ -21,56 +22,16 @@ const fileName = "metadata.json"
 // first read. Younger ones may be in the middle of being written.
 const settled = 2 * time.Second
 
-// fileState is what tells one state of a file from another.
-type fileState struct {
-	mode              fs.FileMode // type bits
-	dev, ino          uint64
-	size              int64
-	modified, changed time.Time
-}
-
-// same reports whether nobody wrote the file between the two.
-func (s fileState) same(o fileState) bool {
-	return s.dev == o.dev && s.ino == o.ino && s.size == o.size &&
-		s.modified.Equal(o.modified) && s.changed.Equal(o.changed)
-}
-
-// fresh reports whether the file was modified just now, or by a clock that is
+// isFresh reports whether the file was modified just now, or by a clock that is
 // ahead of ours.
-func (s fileState) fresh() bool { return time.Since(s.modified) < settled }
-
-// notA says that an entry is of another type than is needed.
-type notA struct {
-	want string
-	is   fs.FileMode
-}
-
-func (e *notA) Error() string {
-	is := "a device"
-	switch {
-	case e.is.IsRegular():
-		is = "a file"
-	case e.is.IsDir():
-		is = "a directory"
-	case e.is&fs.ModeSymlink != 0:
-		return "is a symbolic link, which is not followed; put " + e.want + " in its place"
-	case e.is&fs.ModeNamedPipe != 0:
-		is = "a named pipe"
-	case e.is&fs.ModeSocket != 0:
-		is = "a socket"
-	}
-	return "is " + is + "; expected " + e.want
-}
-
-// Is makes it match [store.ErrInvalid].
-func (e *notA) Is(target error) bool { return target == store.ErrInvalid }
+func isFresh(s osfs.State) bool { return time.Since(s.Modified) < settled }
 
 // errNoPod: there is no directory of that name, or no metadata.json in it.
 var errNoPod = errors.New("no metadata.json")
 
 // podFiles reads the Pods below one open root.
 type podFiles struct {
-	root   folder
+	root   osfs.Dir
 	path   string         // of root, for messages
 	max    int64          // size limit of one file
 	naming podjson.Naming // of what is written
@@ -93,19 +54,19 @@ func openPodFiles(path string, limit int64) (*podFiles, error) {
 	if limit <= 0 {
 		limit = DefaultMaxFileSize
 	}
-	root, err := openRoot(path)
+	root, err := osfs.OpenRoot(path)
 	switch {
 	case err == nil:
 		return &podFiles{root: root, path: path, max: limit}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &store.Error{Path: path, Kind: store.ErrNotFound, Err: errors.New("there is no such directory")}
-	case isNotDir(err):
+	case osfs.IsNotDir(err):
 		return nil, &store.Error{Path: path, Kind: store.ErrInvalid, Err: errors.New("expected a directory")}
 	}
 	return nil, &store.Error{Path: path, Err: err}
 }
 
-func (p *podFiles) close() { p.root.close() }
+func (p *podFiles) close() { p.root.Close() }
 
 // file is the path of a Pod's file, dir that of its directory.
 func (p *podFiles) file(pod string) string { return filepath.Join(p.path, pod, fileName) }
@@ -199,25 +160,25 @@ func changedTime(modified time.Time) time.Time {
 
 // read reads a Pod's file whole, as it was at one moment.
 func (p *podFiles) read(b *buffers, name string) (data []byte, fresh bool, err error) {
-	dir, err := p.root.sub(name)
+	dir, err := p.root.Sub(name)
 	if err != nil {
-		var other *notA
-		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &other) && other.is.IsRegular() {
+		var other *osfs.NotA
+		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &other) && other.Found.IsRegular() {
 			return nil, false, errNoPod
 		}
 		return nil, false, &store.Error{Pod: name, Path: p.dir(name), Kind: kindOf(err), Err: err}
 	}
-	defer dir.close()
+	defer dir.Close()
 	if err := p.aggregate(name); err != nil {
 		return nil, false, err
 	}
-	f, err := dir.open(fileName)
+	f, err := dir.Open(fileName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, errNoPod
 	}
 	if err == nil {
 		data, fresh, err = b.readStable(f, p.max)
-		f.close()
+		f.Close()
 	}
 	if err != nil {
 		return nil, fresh, &store.Error{Pod: name, Path: p.file(name), Kind: kindOf(err), Err: err}
@@ -227,10 +188,7 @@ func (p *podFiles) read(b *buffers, name string) (data []byte, fresh bool, err e
 
 // kindOf is the sentinel for what was found in place of a Pod.
 func kindOf(err error) error {
-	if errors.Is(err, store.ErrInvalid) {
-		return store.ErrInvalid
-	}
-	return systemKind(err)
+	return osfs.Kind(err)
 }
 
 // unreadable is an error that matches store.ErrInvalid by itself.
@@ -248,33 +206,33 @@ const attempts = 8
 // any moment, so the file must look the same before and after; where it was
 // modified just now, within the clock's resolution, two reads must also be
 // equal.
-func (b *buffers) readStable(f file, limit int64) (data []byte, fresh bool, err error) {
+func (b *buffers) readStable(f osfs.File, limit int64) (data []byte, fresh bool, err error) {
 	for range attempts {
-		before, err := f.stat()
+		before, err := f.Stat()
 		if err != nil {
 			return nil, false, err
 		}
-		if !before.mode.IsRegular() {
-			return nil, false, &notA{"a regular file", before.mode}
+		if !before.Mode.IsRegular() {
+			return nil, false, &osfs.NotA{Want: "a regular file", Found: before.Mode}
 		}
-		if before.size > limit {
-			return nil, false, unreadable(fmt.Sprintf("it has %d bytes, the limit is %d", before.size, limit))
+		if before.Size > limit {
+			return nil, false, unreadable(fmt.Sprintf("it has %d bytes, the limit is %d", before.Size, limit))
 		}
-		fresh = before.fresh()
-		if b.data, err = readWhole(b.data, f, before.size); err != nil {
+		fresh = isFresh(before)
+		if b.data, err = readWhole(b.data, f, before.Size); err != nil {
 			return nil, fresh, err
 		}
 		if fresh {
-			if b.again, err = readWhole(b.again, f, before.size); err != nil {
+			if b.again, err = readWhole(b.again, f, before.Size); err != nil {
 				return nil, fresh, err
 			}
 		}
-		after, err := f.stat()
+		after, err := f.Stat()
 		if err != nil {
 			return nil, fresh, err
 		}
-		if after.same(before) && int64(len(b.data)) == before.size && (!fresh || bytes.Equal(b.data, b.again)) {
-			b.modified = before.modified
+		if after.Same(before) && int64(len(b.data)) == before.Size && (!fresh || bytes.Equal(b.data, b.again)) {
+			b.modified = before.Modified
 			return b.data, fresh, nil
 		}
 		fresh = true
@@ -283,11 +241,11 @@ func (b *buffers) readStable(f file, limit int64) (data []byte, fresh bool, err 
 }
 
 // readWhole reads size bytes, fewer where the file ends before.
-func readWhole(buf []byte, f file, size int64) ([]byte, error) {
+func readWhole(buf []byte, f osfs.File, size int64) ([]byte, error) {
 	if int64(cap(buf)) < size {
 		buf = make([]byte, max(size+size/4, 16<<10))
 	}
-	n, err := f.readAt(buf[:size], 0)
+	n, err := f.ReadAt(buf[:size], 0)
 	if err == io.EOF {
 		err = nil
 	}

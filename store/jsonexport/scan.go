@@ -47,7 +47,7 @@ func newScan(op, root string, limit int64) (*scan, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := p.root.entries(p.path)
+	entries, err := p.root.Entries(p.path)
 	if err != nil {
 		p.close()
 		return nil, &store.Error{Path: root, Err: err}

@@ -87,9 +87,12 @@ func (d Dir) Stat(name string) (State, error) {
 	return stateOf(&st), err
 }
 
-// StatIn describes the entry name in the directory sub of d, in one call; a link in
-// the place of sub is followed.
-func (d Dir) StatIn(sub, name string) (State, error) { return d.Stat(sub + "/" + name) }
+// Has reports whether d has an entry name in its directory sub, in one call: a link
+// in the place of sub is followed.
+func (d Dir) Has(sub, name string) bool {
+	_, err := d.Stat(sub + "/" + name)
+	return err == nil
+}
 
 // Open opens a file for reading. It neither follows a link nor waits for the other
 // end of a pipe; what cannot be opened so is a [NotA], and the caller looks at what
@@ -131,11 +134,41 @@ func (d Dir) open(name string, flags int) (int, error) {
 // Create creates a file that does not exist, with mode 0600, for reading and
 // writing.
 func (d Dir) Create(name string) (*os.File, error) {
-	fd, err := openat(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	fd, err := d.create(name, unix.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+func (d Dir) create(name string, flags int) (fd int, err error) {
+	return openat(d.fd, name, flags|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+}
+
+// WriteFile creates a file that does not exist, with mode 0600 and these bytes, and
+// syncs it if asked to. It is modified at a time that is given, if that is not zero;
+// where the file system refuses, at the moment of the write. After an error something
+// of it may be left.
+func (d Dir) WriteFile(name string, data []byte, modified time.Time, sync bool) error {
+	fd, err := d.create(name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	for len(data) > 0 && err == nil {
+		var n int
+		err = uninterrupted(func() (err error) {
+			n, err = unix.Write(fd, data)
+			return err
+		})
+		data = data[max(n, 0):]
+	}
+	if !modified.IsZero() {
+		_ = d.setModified(name, modified)
+	}
+	if err == nil && sync {
+		err = File{fd}.Sync()
+	}
+	return errors.Join(err, unix.Close(fd))
 }
 
 // Publish makes the file name of what write puts into it: under the name temp until
@@ -208,8 +241,7 @@ func (d Dir) RemoveDir(name string) error {
 	return uninterrupted(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
 }
 
-// SetModified sets the time when an entry was last changed.
-func (d Dir) SetModified(name string, at time.Time) error {
+func (d Dir) setModified(name string, at time.Time) error {
 	ts, err := unix.TimeToTimespec(at)
 	if err != nil {
 		return err

@@ -9,9 +9,8 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // treeWriter writes Pods into a directory that does not exist yet: into one beside
@@ -21,7 +20,7 @@ import (
 type treeWriter struct {
 	batchWriter          // what renders and writes in parallel
 	path        string   // of the directory that is to be
-	parent      folder   // what it will be in
+	parent      osfs.Dir // what it will be in
 	temp        string   // its name there, until it is whole
 	parts       int      // how many were written
 	syncing     chan int // closed when the sync that was begun last has ended
@@ -39,21 +38,21 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 		return nil, nil, nil
 	}
 	above := filepath.Dir(path)
-	if err := createRoot(above); err != nil {
+	if err := osfs.MkdirAll(above, true); err != nil {
 		return nil, nil, err
 	}
-	parent, err := openRoot(above)
+	parent, err := osfs.OpenRoot(above)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !parent.canSyncAll() {
-		parent.close()
+	if !parent.CanSyncAll() {
+		parent.Close()
 		return nil, nil, nil
 	}
-	parent.removeTrees()
-	temp, dir, err := parent.makeTree()
+	removeTrees(parent)
+	temp, dir, err := makeTree(parent)
 	if err != nil {
-		parent.close()
+		parent.Close()
 		return nil, nil, err
 	}
 	p := newPodFiles(path, limit)
@@ -64,69 +63,65 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 	return w, p, nil
 }
 
-// makeTree creates and locks a directory of a new name.
-func (f folder) makeTree() (name string, dir folder, err error) {
+// makeTree creates and locks a directory of a new name in another.
+func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, err error) {
 	for range attempts {
 		name = fmt.Sprintf("%s%016x", treePrefix, rand.Uint64())
-		if err = f.mkdir(name); err != nil {
-			return "", folder{}, err
+		if err = parent.Mkdir(name); err != nil {
+			return "", osfs.Dir{}, err
 		}
-		if dir, err = f.sub(name); err == nil {
-			if err = dir.lock(); err == nil {
-				if _, err = f.stat(name); err == nil {
+		locked := false
+		if dir, err = parent.Sub(name); err == nil {
+			if locked, err = dir.TryLock(); locked {
+				if _, err = parent.Stat(name); err == nil {
 					return name, dir, nil
 				}
 			}
-			dir.close()
+			dir.Close()
 		}
 		// Before it was locked another export may have taken it for one that was left
 		// behind.
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
-			_ = f.removeDir(name)
-			break
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			_ = parent.RemoveDir(name)
+			return "", osfs.Dir{}, err
 		}
 	}
-	return "", folder{}, err
+	return "", osfs.Dir{}, errors.New("others remove each directory that is made; run the same command again")
 }
 
 // removeTrees removes what exports left behind that were killed.
-func (f folder) removeTrees() {
-	entries, err := f.entries(".")
+func removeTrees(parent osfs.Dir) {
+	names, err := parent.Names()
 	if err != nil {
 		return // it may be searched, not read: others will
 	}
-	for _, e := range entries {
-		if !isTree(e.Name()) {
+	for _, name := range names {
+		if !isTree(name) {
 			continue
 		}
-		if dir, err := f.sub(e.Name()); err == nil {
-			if dir.lock() == nil {
-				f.removeTree(e.Name())
+		if dir, err := parent.Sub(name); err == nil {
+			if locked, err := dir.TryLock(); locked && err == nil {
+				removeTree(parent, name)
 			}
-			dir.close()
+			dir.Close()
 		}
 	}
 }
 
 // removeTree removes a directory with what is in it, as far as it can.
-func (f folder) removeTree(name string) {
-	if dir, err := f.sub(name); err == nil {
-		entries, _ := dir.entries(name)
+func removeTree(parent osfs.Dir, name string) {
+	if dir, err := parent.Sub(name); err == nil {
+		entries, _ := dir.Entries(name)
 		for _, e := range entries {
 			if e.IsDir() {
-				dir.removeTree(e.Name())
+				removeTree(dir, e.Name())
 			} else {
-				_ = dir.remove(e.Name())
+				_ = dir.Remove(e.Name())
 			}
 		}
-		dir.close()
+		dir.Close()
 	}
-	_ = f.removeDir(name)
-}
-
-// lock locks a directory, unless another process has.
-func (f folder) lock() error {
-	return uninterrupted(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+	_ = parent.RemoveDir(name)
 }
 
 // write begins to write Pods, and returns those that were written meanwhile.
@@ -164,7 +159,7 @@ func (w *treeWriter) beginSync() {
 		if before != nil {
 			<-before
 		}
-		_ = w.p.root.syncAll()
+		_ = w.p.root.SyncAll()
 	}(w.syncing)
 }
 
@@ -176,7 +171,7 @@ func (w *treeWriter) begin(it *batchItem) error {
 	if err := store.ValidateName(it.pod); err != nil {
 		return named(err, w.op)
 	}
-	if err := w.p.root.mkdir(it.pod); err != nil {
+	if err := w.p.root.Mkdir(it.pod); err != nil {
 		return w.judge(it, err)
 	}
 	return nil
@@ -185,13 +180,27 @@ func (w *treeWriter) begin(it *batchItem) error {
 // finishPod writes a Pod's file.
 func (w *treeWriter) finishPod(b *buffers, it *batchItem) (err error) {
 	if b.data, err = w.p.render(b.data[:0], it.m, w.p.naming); err == nil {
-		err = w.p.root.writeBelow(it.pod, fileName, b.data, it.m.Version.Changed)
+		err = w.writeFile(it.pod, b.data, it.m.Version.Changed)
 	}
 	if err != nil {
-		_ = w.p.root.removeDir(it.pod)
+		_ = w.p.root.RemoveDir(it.pod)
 		return w.judge(it, err)
 	}
 	it.exported = true
+	return nil
+}
+
+// writeFile writes a Pod's file into its new directory.
+func (w *treeWriter) writeFile(pod string, data []byte, modified time.Time) error {
+	dir, err := w.p.root.Sub(pod)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.WriteFile(fileName, data, modified, false); err != nil {
+		_ = dir.Remove(fileName)
+		return err
+	}
 	return nil
 }
 
@@ -213,16 +222,16 @@ func (w *treeWriter) finish() ([]batchItem, error) {
 	if w.syncing != nil {
 		<-w.syncing
 	}
-	failed := w.p.root.syncAll()
+	failed := w.p.root.SyncAll()
 	if failed == nil {
 		failed = w.publish()
 	}
 	if failed != nil {
 		w.discard()
-		failed = &store.Error{Op: w.op, Path: w.path, Kind: systemKind(failed), Err: fmt.Errorf("%w: %w", errUnpublished, failed)}
+		failed = &store.Error{Op: w.op, Path: w.path, Kind: osfs.Kind(failed), Err: fmt.Errorf("%w: %w", errUnpublished, failed)}
 		return nil, errors.Join(err, failed)
 	}
-	w.parent.close()
+	w.parent.Close()
 	w.temp = ""
 	return done, err
 }
@@ -230,21 +239,16 @@ func (w *treeWriter) finish() ([]batchItem, error) {
 // publish gives the directory its name.
 func (w *treeWriter) publish() error {
 	name := filepath.Base(w.path)
-	err := w.parent.renameNew(w.temp, name)
+	err := w.parent.RenameNew(w.temp, name)
 	switch {
 	case err == nil:
-		if err = w.parent.sync(); err != nil {
-			_ = w.parent.renameNew(name, w.temp)
+		if err = w.parent.Sync(); err != nil {
+			_ = w.parent.RenameNew(name, w.temp)
 		}
 	case errors.Is(err, fs.ErrExist):
 		err = errors.New("something of that name was created meanwhile; run the same command again")
 	}
 	return err
-}
-
-// renameNew renames unless something of the new name is there.
-func (f folder) renameNew(from, to string) error {
-	return uninterrupted(func() error { return unix.Renameat2(f.fd, from, f.fd, to, unix.RENAME_NOREPLACE) })
 }
 
 // discard removes the directory, if it was not finished.
@@ -258,48 +262,7 @@ func (w *treeWriter) discard() {
 	if w.syncing != nil {
 		<-w.syncing
 	}
-	w.parent.removeTree(w.temp)
-	w.parent.close()
+	removeTree(w.parent, w.temp)
+	w.parent.Close()
 	w.temp = ""
-}
-
-// writeBelow creates {dir}/{name} with mode 0600, modified at a time if it is not zero,
-// in one call where the kernel can be told not to follow a link in the place of dir.
-func (f folder) writeBelow(dir, name string, data []byte, modified time.Time) error {
-	how := unix.OpenHow{
-		Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC, Mode: 0o600,
-		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
-	}
-	var fd int
-	err := uninterrupted(func() (err error) {
-		fd, err = unix.Openat2(f.fd, dir+"/"+name, &how)
-		return err
-	})
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // an old kernel, or a sandbox
-		sub, err := f.sub(dir)
-		if err != nil {
-			return err
-		}
-		defer sub.close()
-		return sub.writeFile(name, data, modified, false)
-	}
-	if err != nil {
-		return err
-	}
-	for len(data) > 0 && err == nil {
-		var n int
-		err = uninterrupted(func() (err error) {
-			n, err = unix.Write(fd, data)
-			return err
-		})
-		data = data[max(n, 0):]
-	}
-	if cerr := unix.Close(fd); err == nil {
-		err = cerr
-	}
-	f.setModified(dir+"/"+name, modified)
-	if err != nil {
-		_ = f.remove(dir + "/" + name)
-	}
-	return err
 }
