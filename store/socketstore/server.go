@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +32,8 @@ type ServerOptions struct {
 	// Before it is asked, whoever connects must run as this process's user or as root.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
 	// AuthorizeRead is the same for reading: of the Pods that are named, or where none
-	// is, of everything, snapshots included.
+	// is, of everything, snapshots included. Changes that are conditions alone are
+	// reading too.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
 	// Other answers requests for paths that do not begin with /v2/ or /v1/, of callers
 	// that are let in. Nil answers 404.
@@ -255,11 +257,19 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 		return invalid("the body has no change")
 	}
 	ctx := r.Context()
-	if err := s.authorize(ctx, c, changes); err != nil {
-		return err
+	reads := !slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Op != nil })
+	if !reads {
+		if err := s.authorize(ctx, c, changes); err != nil {
+			return err
+		}
 	}
-	if opts.Metadata {
-		if err := s.reserve(ctx, f, c, changes); err != nil {
+	if reads || opts.Metadata {
+		names := namesOf(changes)
+		err := s.authorizeRead(ctx, c, names...)
+		if err == nil && opts.Metadata {
+			err = s.reserve(ctx, f, names)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -306,20 +316,19 @@ func changeOptions(query string) (*store.ApplyOptions, error) {
 	return opts, nil
 }
 
+// namesOf are the Pods that changes name, each once.
+func namesOf(changes []store.Change) []string {
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = c.Pod
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // reserve has what changes will return counted before they are made. A Pod whose
 // size is not known is read for that.
-func (s *Server) reserve(ctx context.Context, f *flow, c *conn, changes []store.Change) error {
-	seen := make(map[string]bool, len(changes))
-	var names []string
-	for _, ch := range changes {
-		if !seen[ch.Pod] {
-			seen[ch.Pod] = true
-			names = append(names, ch.Pod)
-		}
-	}
-	if err := s.authorizeRead(ctx, c, names...); err != nil {
-		return err
-	}
+func (s *Server) reserve(ctx context.Context, f *flow, names []string) error {
 	total := int64(0)
 	for _, name := range names {
 		key := sizeKey{pod: name}
