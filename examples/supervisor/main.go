@@ -183,9 +183,8 @@ func (s *supervisor) serve(ctx context.Context, socket, program string) error {
 	if err != nil {
 		return err
 	}
-	vars := http.NewServeMux()
-	vars.Handle("/debug/vars", expvar.Handler())
-	server := socketstore.NewServer(s.pods, &socketstore.ServerOptions{Authorize: s.authorize, Other: vars})
+	vars := map[string]http.Handler{"/debug/vars": expvar.Handler()}
+	server := socketstore.NewServer(s.pods, &socketstore.ServerOptions{Authorize: s.authorize, Handlers: vars})
 	expvar.Publish("podstore", expvar.Func(func() any { return s.pods.Stats() }))
 	expvar.Publish("socket", expvar.Func(func() any { return server.Stats() }))
 	served := make(chan error, 1)

@@ -35,9 +35,9 @@ type ServerOptions struct {
 	// is, of everything, snapshots included. Changes that are conditions alone are
 	// reading too.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
-	// Other answers requests for paths that do not begin with /v2/ or /v1/, of callers
-	// that are let in. Nil answers 404.
-	Other http.Handler
+	// Handlers answer requests for further paths, such as "/debug/vars", of callers that
+	// are let in. They are not asked for paths that begin with /v1/ or /v2/.
+	Handlers map[string]http.Handler
 	// Logger takes what the server has to say. Nil is slog.Default.
 	Logger *slog.Logger
 	// TempDir is where snapshots are kept until they are sent. Empty is the directory
@@ -218,8 +218,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, c *conn) error {
 		handle = s.snapshot
 	case strings.HasPrefix(path, formerPrefix):
 		return withStatus{fmt.Errorf("%w: this server speaks version 2 of the protocol, below %s", errors.ErrUnsupported, prefix), http.StatusGone}
-	case s.opts.Other != nil && !strings.HasPrefix(path, prefix):
-		s.opts.Other.ServeHTTP(w, r)
+	case s.opts.Handlers[path] != nil && !strings.HasPrefix(path, prefix):
+		s.opts.Handlers[path].ServeHTTP(w, r)
 		return nil
 	default:
 		return withStatus{fmt.Errorf("%w: nothing is served at %.200q", errors.ErrUnsupported, path), http.StatusNotFound}
