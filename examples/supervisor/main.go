@@ -1,12 +1,14 @@
 // Supervisor is a small program that keeps its Pods in podstore. It restores what
 // it finds by name, starts a session, spawns, links and reclaims Pods, and can
-// serve its open database for reading:
+// serve its open database:
 //
-//	supervisor [-export DIR] [-socket PATH] DB
+//	supervisor [-export DIR] [-socket PATH [-run PROGRAM]] DB
 //
 // With -socket it runs until it is interrupted or terminated, and podstore-migrate
-// can look inside: podstore-migrate list unix:PATH. Killed at any moment, it goes
-// on where it was: every change that it printed is on disk.
+// can look inside: podstore-migrate list unix:PATH. With -run each active Pod is a
+// process, PROGRAM POD PATH, which may change through the socket what rights.go says.
+// Killed at any moment, the supervisor goes on where it was: every change that it
+// printed is on disk.
 package main
 
 import (
@@ -27,23 +29,25 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/socketstore"
 )
 
 func main() {
 	export := flag.String("export", "", "write all Pods as JSON below this `directory`, for debugging")
-	socket := flag.String("socket", "", "serve the database for reading on this `path` until interrupted")
+	socket := flag.String("socket", "", "serve the database on this `path` until interrupted")
+	program := flag.String("run", "", "run this `program` for each active Pod, with the Pod's name and the socket's path")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		log.Fatal("usage: supervisor [-export DIR] [-socket PATH] DB")
+	if flag.NArg() != 1 || *program != "" && *socket == "" {
+		log.Fatal("usage: supervisor [-export DIR] [-socket PATH [-run PROGRAM]] DB")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, flag.Arg(0), *export, *socket); err != nil {
+	if err := run(ctx, os.Stdout, flag.Arg(0), *export, *socket, *program); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, db, export, socket string) (err error) {
+func run(ctx context.Context, out io.Writer, db, export, socket, program string) (err error) {
 	pods, err := boltstore.Open(db, &boltstore.Options{Logger: slog.Default()})
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func run(ctx context.Context, out io.Writer, db, export, socket string) (err err
 		s.say("exported %d Pods to %s", report.Counts[jsonexport.Exported]+report.Counts[jsonexport.Unchanged], export)
 	}
 	if socket != "" {
-		return s.serve(ctx, socket)
+		return s.serve(ctx, socket, program)
 	}
 	return nil
 }
@@ -72,6 +76,7 @@ func run(ctx context.Context, out io.Writer, db, export, socket string) (err err
 type supervisor struct {
 	pods *boltstore.Store
 	out  io.Writer
+	running
 }
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
@@ -171,27 +176,34 @@ func (s *supervisor) reclaim(ctx context.Context, parent, child string) error {
 	return err
 }
 
-// serve lets podstore-migrate look inside, and whatever reads expvar see the
-// store's figures, until the context ends.
-func (s *supervisor) serve(ctx context.Context, socket string) error {
-	l, err := boltstore.ListenUnix(socket)
+// serve lets others look inside, its Pods change what is theirs, and whatever reads
+// expvar see the figures, until the context ends.
+func (s *supervisor) serve(ctx context.Context, socket, program string) error {
+	l, err := socketstore.Listen(socket)
 	if err != nil {
 		return err
 	}
+	vars := map[string]http.Handler{"/debug/vars": expvar.Handler()}
+	server := socketstore.NewServer(s.pods, &socketstore.ServerOptions{Authorize: s.authorize, Handlers: vars})
 	expvar.Publish("podstore", expvar.Func(func() any { return s.pods.Stats() }))
-	mux := http.NewServeMux()
-	mux.Handle("/", s.pods.Handler())
-	mux.Handle("/debug/vars", expvar.Handler())
-	server := boltstore.NewServer(mux)
+	expvar.Publish("socket", expvar.Func(func() any { return server.Stats() }))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	s.say("serving on %s", socket)
-	select {
-	case <-ctx.Done():
-	case err := <-served:
-		return err
+	if program != "" {
+		err = s.startAll(ctx, program, socket)
 	}
-	err = server.Shutdown(context.WithoutCancel(ctx))
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err := <-served:
+			s.all.Wait()
+			return err
+		}
+	}
+	// The Pods end first: they may have something to say yet.
+	s.all.Wait()
+	err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx)))
 	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -14,11 +15,18 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/socketstore"
 )
 
-// TestMain lets the test binary be the supervisor, so that it can be killed.
+// TestMain lets the test binary be the supervisor, so that it can be killed, and its
+// Pods.
 func TestMain(m *testing.M) {
-	if os.Getenv("SUPERVISOR") != "" {
+	switch {
+	case os.Getenv("SUPERVISOR") == "":
+	case len(os.Args) == 3 && !strings.HasPrefix(os.Args[1], "-"):
+		podMain(os.Args[1], os.Args[2])
+		return
+	default:
 		main()
 		return
 	}
@@ -40,7 +48,7 @@ func TestWorkOnTheExampleTree(t *testing.T) {
 	}
 	var out strings.Builder
 	dir := filepath.Join(t.TempDir(), "debug")
-	if err := run(ctx, &out, db, dir, ""); err != nil {
+	if err := run(ctx, &out, db, dir, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -110,7 +118,7 @@ func TestKilledAndRestored(t *testing.T) {
 	if strings.Contains(said, "restored") || !strings.Contains(said, "coordinator spawned tester") {
 		t.Errorf("first start:\n%s", said)
 	}
-	live, closeLive, err := boltstore.OpenLive(ctx, socket, dir)
+	live, err := socketstore.Dial(ctx, socket, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +126,7 @@ func TestKilledAndRestored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := closeLive.Close(); err != nil {
+	if err := live.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Process.Kill(); err != nil {
@@ -149,7 +157,7 @@ func TestKilledAndRestored(t *testing.T) {
 	if _, err := os.Stat(socket); err == nil {
 		t.Error("the socket is still there")
 	}
-	if _, _, err := boltstore.OpenLive(ctx, socket, dir); err == nil || !strings.Contains(err.Error(), store.ErrNotFound.Error()) {
+	if err := socketstore.FetchSnapshot(ctx, socket, io.Discard); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("live access to a supervisor that has ended: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,11 +32,12 @@ type ServerOptions struct {
 	// Before it is asked, whoever connects must run as this process's user or as root.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
 	// AuthorizeRead is the same for reading: of the Pods that are named, or where none
-	// is, of everything, snapshots included.
+	// is, of everything, snapshots included. Changes that are conditions alone are
+	// reading too.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
-	// Other answers requests for paths that do not begin with /v2/ or /v1/, of callers
-	// that are let in. Nil answers 404.
-	Other http.Handler
+	// Handlers answer requests for further paths, such as "/debug/vars", of callers that
+	// are let in. They are not asked for paths that begin with /v1/ or /v2/.
+	Handlers map[string]http.Handler
 	// Logger takes what the server has to say. Nil is slog.Default.
 	Logger *slog.Logger
 	// TempDir is where snapshots are kept until they are sent. Empty is the directory
@@ -216,8 +218,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, c *conn) error {
 		handle = s.snapshot
 	case strings.HasPrefix(path, formerPrefix):
 		return withStatus{fmt.Errorf("%w: this server speaks version 2 of the protocol, below %s", errors.ErrUnsupported, prefix), http.StatusGone}
-	case s.opts.Other != nil && !strings.HasPrefix(path, prefix):
-		s.opts.Other.ServeHTTP(w, r)
+	case s.opts.Handlers[path] != nil && !strings.HasPrefix(path, prefix):
+		s.opts.Handlers[path].ServeHTTP(w, r)
 		return nil
 	default:
 		return withStatus{fmt.Errorf("%w: nothing is served at %.200q", errors.ErrUnsupported, path), http.StatusNotFound}
@@ -255,11 +257,19 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 		return invalid("the body has no change")
 	}
 	ctx := r.Context()
-	if err := s.authorize(ctx, c, changes); err != nil {
-		return err
+	reads := !slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Op != nil })
+	if !reads {
+		if err := s.authorize(ctx, c, changes); err != nil {
+			return err
+		}
 	}
-	if opts.Metadata {
-		if err := s.reserve(ctx, f, c, changes); err != nil {
+	if reads || opts.Metadata {
+		names := namesOf(changes)
+		err := s.authorizeRead(ctx, c, names...)
+		if err == nil && opts.Metadata {
+			err = s.reserve(ctx, f, names)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -306,20 +316,19 @@ func changeOptions(query string) (*store.ApplyOptions, error) {
 	return opts, nil
 }
 
+// namesOf are the Pods that changes name, each once.
+func namesOf(changes []store.Change) []string {
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = c.Pod
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // reserve has what changes will return counted before they are made. A Pod whose
 // size is not known is read for that.
-func (s *Server) reserve(ctx context.Context, f *flow, c *conn, changes []store.Change) error {
-	seen := make(map[string]bool, len(changes))
-	var names []string
-	for _, ch := range changes {
-		if !seen[ch.Pod] {
-			seen[ch.Pod] = true
-			names = append(names, ch.Pod)
-		}
-	}
-	if err := s.authorizeRead(ctx, c, names...); err != nil {
-		return err
-	}
+func (s *Server) reserve(ctx context.Context, f *flow, names []string) error {
 	total := int64(0)
 	for _, name := range names {
 		key := sizeKey{pod: name}

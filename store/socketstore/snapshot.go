@@ -70,7 +70,7 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error
 }
 
 func snapshotFailed(err error) error {
-	if _, ok := errors.AsType[*store.Error](err); ok {
+	if _, ok := errors.AsType[*store.Error](err); ok || errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return &store.Error{Op: "snapshot", Err: err}

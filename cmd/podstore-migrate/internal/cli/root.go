@@ -66,7 +66,7 @@ func newRoot(c *console) *cobra.Command {
 	root.AddCommand(
 		importCmd(c), exportCmd(c), verifyCmd(c), copyCmd(c),
 		listCmd(c), showCmd(c), treeCmd(c), statsCmd(c),
-		checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c),
+		checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c), serveCmd(c),
 		versionCmd(c), completionCmd(c), manCmd(c),
 	)
 	for _, cmd := range append(root.Commands(), root) {

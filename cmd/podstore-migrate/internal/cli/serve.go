@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"expvar"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store/boltstore"
+	"podstore/store/socketstore"
+)
+
+const serveHelp = `Serve opens a database, which is created where it is missing, and serves it on a
+Unix socket until it is interrupted or terminated: for a supervisor that is not
+written in Go, and for a store that outlives its supervisor. Processes of the same
+user and of root may read and change everything, in Go with store/socketstore and
+elsewhere by HTTP, as with curl: docs/socket.md has the protocol.
+
+The socket has mode 0600. One that a process left there which has died is replaced.
+A program that connects waits until the database is open. Told to stop, serve answers the requests that have
+begun, for up to ten seconds, removes the socket and closes the database.
+
+Figures are at http://podstore/debug/vars. What the server has to say is logged on
+standard error, as JSON with --json.`
+
+func serveCmd(c *console) *cobra.Command {
+	return command(c, "serve [flags] DB SOCKET", "Serve a database on a Unix socket", serveHelp,
+		`  podstore-migrate serve pods.db /run/pods.sock
+  curl --unix-socket /run/pods.sock http://podstore/v2/pods`,
+		func(ctx context.Context, args []string) error { return runServe(ctx, c, args[0], args[1]) })
+}
+
+// serveSummary is the summary of serve in JSON.
+type serveSummary struct {
+	Requests int64 `json:"requests"`
+	Changes  int64 `json:"changes"`
+}
+
+// stopTime is how long requests that have begun may take once serve is told to stop.
+const stopTime = 10 * time.Second
+
+func runServe(ctx context.Context, c *console, db, socket string) error {
+	if err := c.writable(db); err != nil {
+		return err
+	}
+	c.resume = "nothing was served; run the same command again"
+	logger := slog.New(slog.NewTextHandler(c.err, nil))
+	if c.json {
+		logger = slog.New(slog.NewJSONHandler(c.err, nil))
+	}
+	// First, so that it makes no database whose socket cannot be.
+	listener, err := socketstore.Listen(socket)
+	if err != nil {
+		return err
+	}
+	pods, err := c.open(ctx, db, &boltstore.Options{Logger: logger})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	vars := map[string]http.Handler{"/debug/vars": expvar.Handler()}
+	server := socketstore.NewServer(pods, &socketstore.ServerOptions{Logger: logger, Handlers: vars})
+	expvar.Publish("podstore", expvar.Func(func() any { return pods.Stats() }))
+	expvar.Publish("socket", expvar.Func(func() any { return server.Stats() }))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	c.say("serving %s on %s", place(nil, db), place(nil, socket))
+	select {
+	case <-ctx.Done():
+		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		err = server.Shutdown(shut)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) { // a client that does not read
+			logger.Warn("podstore: requests were broken off", "after", stopTime)
+			err = server.Close()
+		}
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	case err = <-served:
+	}
+	err = errors.Join(err, pods.Close())
+	stats := server.Stats()
+	c.summary = serveSummary{stats.Requests, stats.Changes}
+	if err == nil {
+		c.say("stopped; %s, %s", plural(int(stats.Requests), "request"), plural(int(stats.Changes), "change"))
+	}
+	return err
+}
