@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -11,9 +12,12 @@ import (
 	"podstore/store"
 )
 
+var isDeleted = regexp.MustCompile(`^deleted/[0-9a-f]{2}$`)
+
 // Check reads everything below the prefix as it is at one moment and calls report
 // for each thing that is not as it should be: a Pod that is damaged, whose error
-// names it and matches [store.ErrCorrupt], and a key that belongs to nothing. It
+// names it and matches [store.ErrCorrupt], one that a newer version wrote
+// ([store.ErrFormat]), and a key that belongs to nothing. It
 // returns how many Pods there are, and an error only where it could not go on.
 func (s *Store) Check(ctx context.Context, report func(error)) (pods int, err error) {
 	const op = "check"
@@ -28,7 +32,7 @@ func (s *Store) Check(ctx context.Context, report func(error)) (pods int, err er
 		switch {
 		case err == nil:
 			known[m.PodName] = true
-		case ok && e.Pod != "" && errors.Is(err, store.ErrCorrupt):
+		case ok && e.Pod != "" && (errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrFormat)):
 			known[e.Pod] = true
 			report(err)
 		case ok && errors.Is(err, store.ErrCorrupt): // a strange key below pods/; it comes again below
@@ -57,7 +61,7 @@ func (s *Store) Check(ctx context.Context, report func(error)) (pods int, err er
 				}
 			case isValue && !known[pod]:
 				report("a value of Pod %q, which has no record; write or import the Pod again, or delete it", pod)
-			case isValue, string(kv.Key) == s.formatKey(), string(kv.Key) == s.deletedKey():
+			case isValue, string(kv.Key) == s.formatKey(), string(kv.Key) == s.oldDeletedKey(), isDeleted.MatchString(strings.TrimPrefix(string(kv.Key), s.prefix)):
 			default:
 				report("a key that is not podstore's; delete it")
 			}

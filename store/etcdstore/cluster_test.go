@@ -97,7 +97,7 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 		errs := map[string]error{"Write": store.Write(ctx, s, bulky("new")), "Delete": store.Do(ctx, s, "agent", store.Delete{})}
 		_, errs["Read"] = s.Read(ctx, "agent")
 		_, errs["List"] = s.List(ctx)
-		_, errs["Update"] = store.Do(ctx, s, "agent", store.AddPeer{PodName: "new"})
+		errs["Apply"] = store.Do(ctx, s, "agent", store.AddPeer{PodName: "new"})
 		_, _, errs["Snapshot"] = s.Snapshot(ctx)
 		return errs
 	}

@@ -2,13 +2,14 @@ package etcdstore_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"regexp"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -24,8 +25,8 @@ import (
 var update = flag.Bool("update", false, "write testdata anew: only before the format is released")
 
 // The drawing in keys.go, held against a real server: a change of this dump is a
-// change of the format. What differs each time, the writer, is left out, and with
-// it the checksum that covers it.
+// change of the format. What differs each time is left out: times, IDs, and the
+// checksum that covers them.
 func TestFormatIsAsDrawn(t *testing.T) {
 	_, s, _, direct := onWire(t, nil)
 	m := bulky("agent")
@@ -34,25 +35,26 @@ func TestFormatIsAsDrawn(t *testing.T) {
 	if err := store.Do(background, s, "gone", store.Delete{}); err != nil {
 		t.Fatal(err)
 	}
+	child := store.Change{Pod: "parent", Op: store.AddChild{Child: store.SpawnedChild{PodName: "empty"}}}
+	if _, err := s.Apply(background, []store.Change{child, {Pod: "empty", If: store.Exists}}, nil); err != nil {
+		t.Fatal(err)
+	}
 	var b strings.Builder
-	writer := regexp.MustCompile(`^(deleted|pods/.*)$`)
 	for _, kv := range keys(t, direct, s.Prefix()).Kvs {
 		key, value := strings.TrimPrefix(string(kv.Key), s.Prefix()), kv.Value
-		if writer.MatchString(strings.ReplaceAll(key, "\n", "")) {
-			// CRC, array of 1 or 7, uint64 in the shortest form.
-			head := 6
-			switch value[5] {
-			case 0xcf:
-				head += 8
-			case 0xce:
-				head += 4
-			}
-			fmt.Fprintf(&b, "%q = (sum) %x (writer) %q\n", key, value[4], value[head:])
-			continue
+		switch {
+		case strings.HasPrefix(key, "pods/"):
+			// CRC, an array, two uint64, a uint below 128, a binary of one ID, uints.
+			fmt.Fprintf(&b, "%q = (sum) %x %x (created) %x (changed) %x (ID) %x %q\n", key, value[4], value[5], value[14], value[23:26], value[42:54], value[54:])
+		case strings.HasPrefix(key, "deleted/"):
+			fmt.Fprintf(&b, "%q = (sum) %x (ID) %x\n", key, value[4:9], value[25:])
+		case len(value) == 0:
+			fmt.Fprintf(&b, "%q =\n", key)
+		default:
+			fmt.Fprintf(&b, "%q = %x %q\n", key, value[:4], value[4:])
 		}
-		fmt.Fprintf(&b, "%q = %x %q\n", key, value[:4], value[4:])
 	}
-	golden := filepath.Join("testdata", "format-1.dump")
+	golden := filepath.Join("testdata", "format-2.dump")
 	if *update {
 		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -67,6 +69,82 @@ func TestFormatIsAsDrawn(t *testing.T) {
 	}
 }
 
+// restore puts keys of another store below a store's prefix.
+func restore(t *testing.T, kv clientv3.KV, prefix, file string) {
+	t.Helper()
+	var kvs map[string][]byte
+	b, err := os.ReadFile(filepath.Join("testdata", file))
+	if err == nil {
+		err = json.Unmarshal(b, &kvs)
+	}
+	for key, value := range kvs {
+		if err == nil {
+			_, err = kv.Put(background, prefix+key, string(value))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What version 1 wrote is read without a key changed, and the first change writes the
+// new format and its Pod, and nothing else. The file is frozen: the program of that
+// version wrote it.
+func TestFormat1(t *testing.T) {
+	_, s, _, direct := onWire(t, nil)
+	restore(t, direct, s.Prefix(), "format-1.json")
+	agent := bulky("agent")
+	agent.Active = store.ActiveIn(store.SessionID(uuid.MustParse("0197f1d2-5a3b-7c4d-8e6f-0123456789ab")), store.SegmentID(uuid.MustParse("0197f1d2-5a3b-7c4d-8e6f-0123456789ac")))
+	if err := agent.AddPeer("empty"); err != nil {
+		t.Fatal(err)
+	}
+	pods := []*store.Metadata{agent, {PodName: "empty", Peers: []store.Peer{{PodName: "agent"}}}, {PodName: "日 本\n"}}
+	read := func() {
+		t.Helper()
+		for _, want := range pods {
+			m := mustRead(t, s, want.PodName)
+			if field := m.Diff(want); field != "" || m.Version.Revision.IsZero() {
+				t.Errorf("%q differs in %q, version %+v", m.PodName, field, m.Version)
+			}
+		}
+		check(t, s)
+	}
+	before := keys(t, direct, s.Prefix()).Kvs
+	read()
+	if err := store.Do(background, s, "agent", store.AddPeer{PodName: "empty"}); err != nil {
+		t.Fatal(err)
+	}
+	if m := mustRead(t, s, "empty"); !m.Version.Created.IsZero() || !m.Version.Changed.IsZero() {
+		t.Errorf("the times of a Pod of version 1 are %+v", m.Version)
+	}
+	if after := keys(t, direct, s.Prefix()).Kvs; !reflect.DeepEqual(before, after) {
+		t.Error("reading, or a change of nothing, changed a key")
+	}
+	old := mustRead(t, s, "empty").Version.Revision
+	applied, err := s.Apply(background, []store.Change{{Pod: "empty", Op: store.AddPeer{PodName: "new"}, If: store.AtRevision(old)}}, nil)
+	if err != nil || !applied[0].Version.Created.IsZero() || applied[0].Version.Changed.IsZero() || applied[0].Version.Revision.Number <= old.Number {
+		t.Errorf("%+v, %v", applied, err)
+	}
+	pods[1].Peers = append(pods[1].Peers, store.Peer{PodName: "new"})
+	read()
+	was := map[string]int64{}
+	for _, kv := range before {
+		was[string(kv.Key)] = kv.ModRevision
+	}
+	var changed []string
+	for _, kv := range keys(t, direct, s.Prefix()).Kvs {
+		if was[string(kv.Key)] != kv.ModRevision {
+			changed = append(changed, strings.TrimPrefix(string(kv.Key), s.Prefix()))
+		}
+		delete(was, string(kv.Key))
+	}
+	if !slices.Equal(changed, []string{"format", "pods/empty", "values/empty/peers"}) || len(was) != 1 || was[s.Prefix()+"deleted"] == 0 {
+		t.Errorf("the first change changed %q and removed %v", changed, was)
+	}
+	put(t, s, bulky("agent"), bulky("new"))
+	check(t, s)
+}
+
 // sealedFormat is the value of format, as keys.go draws it.
 func sealedFormat(msgpack string) string {
 	sum := crc32.Checksum([]byte("/podstore\x00format\x00"+msgpack), crc32.MakeTable(crc32.Castagnoli))
@@ -79,7 +157,7 @@ func TestRefusesOtherFormats(t *testing.T) {
 		value string
 		want  error
 	}{
-		"newer":   {sealedFormat("\x02"), store.ErrFormat},
+		"newer":   {sealedFormat("\x03"), store.ErrFormat},
 		"damaged": {"\x00\x00\x00\x00\x01", store.ErrCorrupt},
 		"empty":   {"", store.ErrCorrupt},
 	} {
@@ -96,7 +174,7 @@ func TestRefusesOtherFormats(t *testing.T) {
 			_, read := s.Read(background, "agent")
 			_, list := s.List(background)
 			_, snapshot, _ := s.Snapshot(background)
-			_, edit := store.Do(background, s, "agent", store.AddPeer{PodName: "new"})
+			edit := store.Do(background, s, "agent", store.AddPeer{PodName: "new"})
 			_, _, err := s.Snapshot(background)
 			for method, err := range map[string]error{
 				"Read": read, "List": list, "All": all, "Update": edit, "Snapshot": err,
@@ -113,6 +191,25 @@ func TestRefusesOtherFormats(t *testing.T) {
 	}
 }
 
+// A newer version that writes its format between reading and writing is noticed: what
+// this one would write is not.
+func TestNewerFormatComesBetween(t *testing.T) {
+	w, s, _, direct := onWire(t, nil)
+	put(t, s, bulky("agent"))
+	w.set(first(fate{before: func() {
+		if _, err := direct.Put(background, s.Prefix()+"format", sealedFormat("\x03")); err != nil {
+			t.Error(err)
+		}
+	}}))
+	before := keys(t, direct, s.Prefix()+"pods/").Kvs
+	if err := store.Do(background, s, "agent", store.AddPeer{PodName: "new"}); !errors.Is(err, store.ErrFormat) {
+		t.Errorf("got %v", err)
+	}
+	if after := keys(t, direct, s.Prefix()+"pods/").Kvs; !reflect.DeepEqual(before, after) {
+		t.Error("the Pod was changed")
+	}
+}
+
 // What a foreign hand did below the prefix is noticed, in this Pod alone; Write
 // heals it and Delete removes it.
 func TestDamage(t *testing.T) {
@@ -124,21 +221,21 @@ func TestDamage(t *testing.T) {
 		return err
 	}
 	del := func(kv clientv3.KV, key string) error {
-		err := store.Do(background, kv, key, store.Delete{})
+		_, err := kv.Delete(background, key)
 		return err
 	}
 	for name, c := range map[string]struct {
 		spoil  func(kv clientv3.KV, prefix string) error
 		listed bool
+		apart  bool // changes that do not need it do not notice
 	}{
-		"a value is lost":          {func(kv clientv3.KV, p string) error { return del(kv, p+"values/b/children") }, true},
-		"a value is another Pod's": {func(kv clientv3.KV, p string) error { return swap(kv, p+"values/a/peers", p+"values/b/peers") }, true},
-		"a value is another's":     {func(kv clientv3.KV, p string) error { return swap(kv, p+"values/b/extra", p+"values/b/peers") }, true},
-		"a value is empty":         {func(kv clientv3.KV, p string) error { _, err := kv.Put(background, p+"values/b/peers", ""); return err }, true},
-		"a strange key":            {func(kv clientv3.KV, p string) error { _, err := kv.Put(background, p+"values/b/x/y", "z"); return err }, true},
-		"the record is lost":       {func(kv clientv3.KV, p string) error { return del(kv, p+"pods/b") }, false},
-		"the record is empty":      {func(kv clientv3.KV, p string) error { _, err := kv.Put(background, p+"pods/b", ""); return err }, true},
-		"the record is another's":  {func(kv clientv3.KV, p string) error { return swap(kv, p+"pods/a", p+"pods/b") }, true},
+		"a value is lost":          {func(kv clientv3.KV, p string) error { return del(kv, p+"values/b/children") }, true, false},
+		"a value is another Pod's": {func(kv clientv3.KV, p string) error { return swap(kv, p+"values/a/peers", p+"values/b/peers") }, true, false},
+		"a value is another's":     {func(kv clientv3.KV, p string) error { return swap(kv, p+"values/b/extra", p+"values/b/peers") }, true, false},
+		"a value is empty":         {func(kv clientv3.KV, p string) error { _, err := kv.Put(background, p+"values/b/peers", ""); return err }, true, false},
+		"the record is lost":       {func(kv clientv3.KV, p string) error { return del(kv, p+"pods/b") }, false, false},
+		"the record is empty":      {func(kv clientv3.KV, p string) error { _, err := kv.Put(background, p+"pods/b", ""); return err }, true, false},
+		"the record is another's":  {func(kv clientv3.KV, p string) error { return swap(kv, p+"pods/a", p+"pods/b") }, true, false},
 		"an old value": {func(kv clientv3.KV, p string) error {
 			// The value that was there before, put back behind the store's back.
 			old, err := kv.Get(background, p+"values/b/manifest")
@@ -155,7 +252,7 @@ func TestDamage(t *testing.T) {
 			}
 			_, err = kv.Put(background, p+"values/b/manifest", string(old.Kvs[0].Value))
 			return err
-		}, true},
+		}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, s, _, direct := onWire(t, nil)
@@ -168,11 +265,10 @@ func TestDamage(t *testing.T) {
 			if !errors.Is(err, store.ErrCorrupt) || e.Pod != "b" {
 				t.Errorf("Read: %v", err)
 			}
-			if err := store.Do(background, s, "b", store.AddPeer{PodName: "new"}); !errors.Is(err, store.ErrCorrupt) {
-				t.Errorf("Update: %v", err)
-			}
-			if err := store.LinkPeers(background, s, "a", "b"); !errors.Is(err, store.ErrCorrupt) {
-				t.Errorf("LinkPeers: %v", err)
+			for op, err := range map[string]error{"add peer": store.Do(background, s, "b", store.AddPeer{PodName: "new"}), "link": store.LinkPeers(background, s, "a", "b")} {
+				if errors.Is(err, store.ErrCorrupt) == c.apart || c.apart && err != nil {
+					t.Errorf("%s: %v", op, err)
+				}
 			}
 			names, err := s.List(background)
 			if err != nil || slices.Contains(names, "b") != c.listed {
@@ -232,22 +328,63 @@ func TestStrangeKeys(t *testing.T) {
 	}
 }
 
-// A change by a foreign hand between reading and writing is a conflict too:
-// nothing is written over it, and the Pod is read again.
-func TestForeignChangeIsAConflict(t *testing.T) {
-	_, s, _, direct := onWire(t, nil)
-	put(t, s, bulky("agent"))
-	calls := 0
-	_, err := s.Update(background, "agent", func(m *store.Metadata) error {
-		if calls++; calls == 1 {
-			if _, err := direct.Put(background, s.Prefix()+"values/agent/zzz", "v"); err != nil {
-				t.Error(err)
+// A sub-key or a record that this version does not know is a newer version's: it is
+// not damage, and nothing replaces it.
+func TestNewer(t *testing.T) {
+	// As a version would write it that knows one field more.
+	longer := func(value []byte) string {
+		payload := append([]byte{value[4] + 1}, append(value[5:], 0)...)
+		sum := crc32.Checksum(append([]byte("b\x00pod\x00"), payload...), crc32.MakeTable(crc32.Castagnoli))
+		return string(append(binary.BigEndian.AppendUint32(nil, sum), payload...))
+	}
+	for name, change := range map[string]func(kv clientv3.KV, prefix string) error{
+		"sub-key": func(kv clientv3.KV, p string) error {
+			_, err := kv.Put(background, p+"values/b/later", "v")
+			return err
+		},
+		"stamp": func(kv clientv3.KV, p string) error {
+			_, err := kv.Put(background, p+"values/b/stamp", "v")
+			return err
+		},
+		"record": func(kv clientv3.KV, p string) error {
+			resp, err := kv.Get(background, p+"pods/b")
+			if err == nil {
+				_, err = kv.Put(background, p+"pods/b", longer(resp.Kvs[0].Value))
 			}
-		}
-		return m.AddPeer("new")
-	})
-	if !errors.Is(err, store.ErrCorrupt) || calls != 1 {
-		t.Errorf("%v after %d calls", err, calls)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, s, _, direct := onWire(t, nil)
+			put(t, s, bulky("a"), bulky("b"), bulky("c"))
+			if err := change(direct, s.Prefix()); err != nil {
+				t.Fatal(err)
+			}
+			before := keys(t, direct, s.Prefix()).Kvs
+			_, read := s.Read(background, "b")
+			_, part := s.ReadPart(background, "b", store.ReadOptions{OmitManifest: true, OmitReclaimed: true})
+			_, update := s.Update(background, "b", increment)
+			for method, err := range map[string]error{"Read": read, "ReadPart": part, "Update": update,
+				"put": store.Write(background, s, bulky("b")), "delete": store.Do(background, s, "b", store.Delete{}),
+				"add peer": store.Do(background, s, "b", store.AddPeer{PodName: "new"}), "link": store.LinkPeers(background, s, "a", "b"),
+				"remove": store.Do(background, s, "a", store.Remove{}),
+			} {
+				if e, ok := errors.AsType[*store.Error](err); !errors.Is(err, store.ErrFormat) || errors.Is(err, store.ErrCorrupt) || !ok || e.Pod != "b" {
+					t.Errorf("%s: %v", method, err)
+				}
+			}
+			if after := keys(t, direct, s.Prefix()).Kvs; !reflect.DeepEqual(before, after) {
+				t.Error("a key was changed")
+			}
+			var found []error
+			if n, err := s.Check(background, func(err error) { found = append(found, err) }); err != nil || n != 3 || len(found) != 1 || !errors.Is(found[0], store.ErrFormat) {
+				t.Errorf("Check: %d, %v, %v", n, found, err)
+			}
+			mustRead(t, s, "a")
+			if names, err := s.List(background); err != nil || len(names) != 3 {
+				t.Errorf("List: %q, %v", names, err)
+			}
+		})
 	}
 }
 
@@ -330,25 +467,18 @@ func TestClosedClient(t *testing.T) {
 
 // A writer that is slower than others each time gives up, and has changed nothing.
 func TestConflictIsBounded(t *testing.T) {
-	server := sharedServer(t)
-	s := newStore(t, newClient(t, nil, server.endpoints...), &etcdstore.Options{RetryFor: 200 * time.Millisecond})
-	faster, err := etcdstore.New(newClient(t, nil, server.endpoints...), s.Prefix(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls := 0
-	_, err = s.Update(background, "agent", func(m *store.Metadata) error {
-		calls++
-		if _, err := faster.Update(background, "agent", increment); err != nil {
-			t.Error(err)
-		}
-		return m.AddPeer("slow")
+	w, s, beside, _ := onWire(t, &etcdstore.Options{RetryFor: 200 * time.Millisecond})
+	w.set(func(int64) fate {
+		return fate{before: func() {
+			if _, err := beside.Update(background, "agent", increment); err != nil {
+				t.Error(err)
+			}
+		}}
 	})
-	if !errors.Is(err, store.ErrConflict) {
-		t.Errorf("%v after %d calls", err, calls)
+	if err := store.Do(background, s, "agent", store.AddPeer{PodName: "slow"}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("%v after %d attempts", err, w.writes.Load())
 	}
-	m := mustRead(t, s, "agent")
-	if m.HasPeer("slow") || count(m) != calls {
+	if m := mustRead(t, beside, "agent"); m.HasPeer("slow") || count(m) != int(w.writes.Load()) {
 		t.Errorf("%+v", m)
 	}
 }

@@ -28,15 +28,12 @@ func withManifest(name string, size int) *store.Metadata {
 	return &store.Metadata{PodName: name, Manifest: json.RawMessage(`"` + strings.Repeat("x", size-2) + `"`)}
 }
 
-func writeAll(s store.PodUpdater, pods []*store.Metadata) error {
-	var names []string
+func writeAll(s store.MetadataStore, pods []*store.Metadata) error {
+	var changes []store.Change
 	for _, m := range pods {
-		names = append(names, m.PodName)
+		changes = append(changes, store.Change{Pod: m.PodName, Op: store.Put{Metadata: m}})
 	}
-	_, err := s.UpdatePods(background, names, func(list []*store.Metadata) error {
-		copy(list, pods)
-		return nil
-	})
+	_, err := s.Apply(background, changes, nil)
 	return err
 }
 
@@ -57,8 +54,9 @@ func TestLimits(t *testing.T) {
 		fits  bool
 		reads int64 // requests at most
 	}{
-		"Pods to compare, just":        {several(63, empty), "", true, 1},
-		"Pods to compare":              {several(64, empty), "", false, 0},
+		"Pods to compare, just":        {several(69, empty), "", true, 2}, // and 58 keys for who deletes them, and the format
+		"Pods to compare":              {several(128, empty), "", false, 0},
+		"Pods to compare that are new": {several(80, empty), "", false, 2},
 		"operations, just":             {several(18, bulky), "", true, 1}, // 127, and the format
 		"operations":                   {several(19, bulky), "", false, 1},
 		"bytes, just":                  {[]*store.Metadata{withManifest("a", bytes-3000)}, "", true, 1},

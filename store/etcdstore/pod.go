@@ -12,40 +12,46 @@ import (
 
 // pod is what etcd keeps of one Pod at one revision.
 type pod struct {
-	name    string
-	nameSum uint32
-	record  []byte // the value of its own key, nil when there is none
-	rev     int64  // the revision of that key, 0 when there is none
-	values  [codec.NumSubKeys][]byte
-	strange []string // keys among its values that are no sub-keys
-	partial bool     // the manifest was not read
+	name     string
+	nameSum  uint32
+	record   []byte // the value of its own key, nil when there is none
+	rev      int64  // the revision of that key, 0 when there is none
+	held     int64  // the revision of its key held, 0 when there is none
+	values   [store.NumFields][]byte
+	strange  []string // keys among its values that are none
+	omitted  store.ReadOptions
+	bookkept *deletions // where that was asked for
 }
 
 // errMissing is the error for a Pod of which nothing is kept.
 var errMissing = errors.New("no keys of this name")
 
 // newPod sorts what was read of a Pod.
-func (s *Store) newPod(name string, own, values []*mvccpb.KeyValue) *pod {
-	p := &pod{name: name, nameSum: codec.NameSum([]byte(name))}
+func (s *Store) newPod(name string, own, values []*mvccpb.KeyValue, omitted store.ReadOptions) *pod {
+	p := &pod{name: name, nameSum: codec.NameSum([]byte(name)), omitted: omitted}
 	if len(own) > 0 {
-		p.record, p.rev = own[0].Value, own[0].ModRevision
-		if p.record == nil {
-			p.record = []byte{}
-		}
+		p.record, p.rev = notNil(own[0].Value), own[0].ModRevision
 	}
 	for _, kv := range values {
 		_, sub, _ := s.splitValueKey(kv.Key)
 		i := codec.SubKeyIndex([]byte(sub))
-		if i < 0 {
+		switch {
+		case sub == keyHeld:
+			p.held = kv.ModRevision
+		case i < 0 || i >= len(p.values):
 			p.strange = append(p.strange, string(kv.Key))
-			continue
-		}
-		p.values[i] = kv.Value
-		if kv.Value == nil {
-			p.values[i] = []byte{}
+		default:
+			p.values[i] = notNil(kv.Value)
 		}
 	}
 	return p
+}
+
+func notNil(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
 }
 
 // missing reports whether nothing is kept of the Pod.
@@ -61,56 +67,73 @@ func (p *pod) missing() bool {
 	return true
 }
 
-// metadata decodes a Pod. An error other than errMissing means damage.
-func (p *pod) metadata() (*store.Metadata, error) {
+// unread reports whether a value was left out when the Pod was read.
+func (p *pod) unread(sub int) bool {
+	return sub == codec.Manifest && p.omitted.OmitManifest || sub == codec.Reclaimed && p.omitted.OmitReclaimed
+}
+
+// promotes reports whether an unknown field may have become one that was left out.
+func (p *pod) promotes() bool {
+	extra := p.values[codec.Extra]
+	return p.omitted != store.ReadOptions{} && len(extra) > codec.SumSize && codec.Promotes(codec.Payload(extra))
+}
+
+// parse decodes a Pod and its record. An error that is neither errMissing nor matches
+// store.ErrFormat means damage.
+func (p *pod) parse() (*store.Metadata, *record, error) {
 	switch {
 	case p.missing():
-		return nil, errMissing
-	case p.record == nil:
-		return nil, errors.New("its record is lost, and values of it are left")
+		return nil, nil, errMissing
 	case p.strange != nil:
-		return nil, fmt.Errorf("unexpected key %.300q", p.strange[0])
+		return nil, nil, fmt.Errorf("%w: the key %.300q was written by a newer version, or not by podstore; use a newer podstore, or delete the key", store.ErrFormat, p.strange[0])
+	case p.record == nil:
+		return nil, nil, errors.New("its record is lost, and values of it are left")
 	}
-	r, err := parseRecord(p.nameSum, p.record)
+	r, err := parseRecord(p.nameSum, p.record, p.rev)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var payloads [codec.NumSubKeys][]byte
+	var payloads [store.NumFields][]byte
 	for i, v := range p.values {
-		if i == codec.Manifest && p.partial {
+		if p.unread(i) {
 			continue
 		}
 		if sumOf(v) != r.sums[i] {
-			return nil, fmt.Errorf("sub-key %q is not the one of its record: a value was lost, or is an old one", codec.SubKeys[i])
+			return nil, nil, fmt.Errorf("sub-key %q is not the one of its record: a value was lost, or is an old one", codec.SubKeys[i])
 		}
 		if v == nil {
 			continue
 		}
 		var ok bool
 		if payloads[i], ok = codec.Unseal(p.nameSum, i, v); !ok {
-			return nil, fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[i])
+			return nil, nil, fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[i])
 		}
 	}
 	m := &store.Metadata{PodName: p.name}
 	if err := codec.Decode(m, &payloads); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	m.Version, m.Omitted = r.stamp.Version(digest(p.record)), p.omitted
+	return m, r, nil
+}
+
+// metadata is parse, for reading.
+func (p *pod) metadata(op string) (*store.Metadata, error) {
+	m, _, err := p.parse()
+	if err != nil {
+		return nil, readErr(op, p.name, err)
 	}
 	return m, nil
 }
 
-// damaged is the error for a Pod of which metadata said err.
-func damaged(op, name string, err error) error {
-	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
-		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
-}
-
-// readErr is what a method that reads says of what metadata returned.
+// readErr words an error of parse.
 func readErr(op, name string, err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, errMissing):
 		return &store.Error{Op: op, Pod: name, Kind: store.ErrNotFound}
+	case errors.Is(err, store.ErrFormat):
+		return &store.Error{Op: op, Pod: name, Err: err}
 	}
-	return damaged(op, name, err)
+	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
+		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
 }

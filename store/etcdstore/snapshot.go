@@ -23,7 +23,11 @@ func (s *Store) snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 }
 
 func (s snapshot) Read(ctx context.Context, name string) (*store.Metadata, error) {
-	return s.read(ctx, name)
+	return s.read(ctx, name, store.ReadOptions{})
+}
+
+func (s snapshot) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	return s.read(ctx, name, opts)
 }
 
 func (s snapshot) List(ctx context.Context) ([]string, error) {
@@ -35,12 +39,8 @@ func (s snapshot) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*st
 	return s.all(ctx, opts)
 }
 
-func (s snapshot) Write(_ context.Context, m *store.Metadata) error {
-	return &store.Error{Op: "write", Pod: m.PodName, Kind: store.ErrReadOnly}
-}
-
-func (s snapshot) Delete(_ context.Context, name string) error {
-	return &store.Error{Op: "delete", Pod: name, Kind: store.ErrReadOnly}
+func (s snapshot) Apply(context.Context, []store.Change, *store.ApplyOptions) ([]store.Applied, error) {
+	return nil, &store.Error{Op: "apply", Kind: store.ErrReadOnly}
 }
 
 func (s snapshot) Update(_ context.Context, name string, _ func(*store.Metadata) error) (*store.Metadata, error) {

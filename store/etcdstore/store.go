@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,9 +16,8 @@ import (
 // Options set limits. The zero value, and nil, are the defaults of etcd's servers.
 type Options struct {
 	// MaxTxnOps is how many operations the servers take in one transaction: their
-	// --max-txn-ops. 0 means 128. An edit takes one for each sub-key it changes and
-	// one for each Pod it changes, and one comparison for two Pods less than it:
-	// an edit of several Pods can name (MaxTxnOps-1)/2 of them.
+	// --max-txn-ops. 0 means 128. A change takes one for each sub-key and one for each
+	// Pod that it changes: 63 Pods of which one sub-key changes.
 	MaxTxnOps int
 	// MaxRequestBytes is how many bytes the servers take in one request: their
 	// --max-request-bytes. 0 means 1.5 MiB. A client sends 2 MiB at most unless its
@@ -29,9 +27,9 @@ type Options struct {
 	// made again. 0 means 5 s.
 	RequestTimeout time.Duration
 	// RetryFor is how long an operation goes on after conflicts with other writers
-	// and after requests that failed, and then, apart from that, how long it tries to
-	// find out what became of a change whose answer was lost; for the latter
-	// RequestTimeout is left when the caller's context has ended. 0 means 30 s.
+	// and after requests that failed, and, from then on, how long it tries to bring to
+	// an end a change whose answer was lost; for the latter RequestTimeout is left when
+	// the caller's context has ended. 0 means 30 s.
 	RetryFor time.Duration
 }
 
@@ -59,13 +57,14 @@ func (o *Options) withDefaults() Options {
 
 // Store is Pod metadata below one prefix of an etcd. It implements
 // [store.MetadataStore] and the optional abilities [store.Lister],
-// [store.PodUpdater] and [store.Snapshotter]. All methods are safe for concurrent
+// [store.PartReader], [store.PodUpdater] and [store.Snapshotter]. All methods are safe for concurrent
 // use, by any number of Stores on any number of hosts.
 //
 // A context is passed on with each request that reads. The one request that
-// changes something is not interrupted, so that its result is known; a call returns
-// at most twice [Options].RequestTimeout after its context has ended. An edit may be
-// called more than once: after each conflict with another writer. Changes of one
+// changes something is not interrupted, so that its result is known, and where its
+// answer is lost it is brought to an end; a call returns at most three times
+// [Options].RequestTimeout after its context has ended. An edit may be called more
+// than once: after each conflict with another writer, for up to 30 s. Changes of one
 // Pod through one Store wait for each other instead.
 //
 // Errors match, besides those of the interface: [store.ErrUnavailable] when no
@@ -84,6 +83,7 @@ type Store struct {
 var (
 	_ store.MetadataStore = (*Store)(nil)
 	_ store.Lister        = (*Store)(nil)
+	_ store.PartReader    = (*Store)(nil)
 	_ store.PodUpdater    = (*Store)(nil)
 	_ store.Snapshotter   = (*Store)(nil)
 )
@@ -109,7 +109,7 @@ func (s *Store) now() view { return view{s: s} }
 // Read returns one Pod: see [store.MetadataStore]. It asks a majority, so that it
 // sees every change that was acknowledged before.
 func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) {
-	return s.now().read(ctx, name)
+	return s.now().read(ctx, name, store.ReadOptions{})
 }
 
 // List returns the names of all Pods at one moment: see [store.MetadataStore].
@@ -132,105 +132,59 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	return s.snapshot(ctx)
 }
 
-// Write creates or replaces one Pod: see [store.MetadataStore]. It reads first and
-// sends the sub-keys that differ.
-func (s *Store) Write(ctx context.Context, m *store.Metadata) error {
-	const op = "write"
-	m = m.Clone()
-	if err := m.Normalize(); err != nil {
-		return withOp(op, err)
-	}
-	return s.change(ctx, op, []string{m.PodName}, func(t *transaction, pods []*pod) error {
-		return t.set(pods[0], m)
-	})
+// ReadPart reads a part of one Pod: see [store.PartReader]. What is left out is not
+// sent.
+func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	return s.now().read(ctx, name, opts)
 }
 
-// Delete removes one Pod: see [store.MetadataStore].
-func (s *Store) Delete(ctx context.Context, name string) error {
-	return s.change(ctx, "delete", []string{name}, func(t *transaction, pods []*pod) error {
-		t.remove(pods[0])
-		return nil
-	})
-}
-
-// Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
-// changed are sent, and when it changed nothing, nothing is.
-func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
-	pods, err := s.update(ctx, []string{name}, func(pods []*store.Metadata) error {
-		if pods[0] == nil {
-			pods[0] = &store.Metadata{PodName: name}
-		}
-		return edit(pods[0])
-	})
+// Apply makes changes in one transaction: see [store.MetadataStore]. It reads what
+// they need, all of it but manifest and history in any case, and sends the sub-keys
+// that differ. Request IDs are kept with each Pod that was changed, the last 16, and
+// as long as etcd keeps its history all of them are known. A [store.Remove] looks
+// through all Pods first.
+func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	a, err := s.newApplication(changes, opts)
 	if err != nil {
 		return nil, err
 	}
-	return pods[0], nil
+	release, err := s.turns.take(ctx, a.names)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return a.run(ctx)
+}
+
+// Update edits one Pod: see [store.MetadataStore]. edit is called again after each
+// conflict with another writer.
+func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
+	return store.UpdateByPods(ctx, s, name, edit)
 }
 
 // UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
 func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	return s.update(ctx, slices.Clone(names), edit)
-}
-
-func (s *Store) update(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	const op = "update"
-	var result []*store.Metadata
-	err := s.change(ctx, op, names, func(t *transaction, pods []*pod) error {
-		result = make([]*store.Metadata, len(pods))
-		for i, p := range pods {
-			m, err := p.metadata()
-			switch {
-			case err == nil:
-				result[i] = m
-			case !errors.Is(err, errMissing):
-				return damaged(op, p.name, err)
-			}
-		}
-		given := slices.Clone(result)
-		if err := edit(result); err != nil {
-			return err
-		}
-		for i, p := range pods {
-			m := result[i]
-			if m == nil {
-				t.remove(p)
-				continue
-			}
-			if m != given[i] {
-				m = m.Clone() // it may stand in another place too
-				result[i] = m
-			}
-			m.PodName = p.name
-			if err := m.Normalize(); err != nil {
-				return withOp(op, err)
-			}
-			if err := t.set(p, m); err != nil {
-				return withOp(op, err)
-			}
-		}
-		return nil
-	})
+	if err := s.judgeCount("update", names); err != nil {
+		return nil, err
+	}
+	if err := store.ValidateNames("update", names); err != nil {
+		return nil, err
+	}
+	release, err := s.turns.take(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	return result, nil
+	defer release()
+	return store.EditByRevision(ctx, inTurn{s}, names, edit)
 }
 
-// judge refuses names that are not valid, missing or given twice.
-func judge(op string, names []string) error {
-	seen := make(map[string]bool, len(names))
-	for _, name := range names {
-		if err := store.ValidateName(name); err != nil {
-			return withOp(op, err)
-		}
-		if seen[name] {
-			return &store.Error{Op: op, Pod: name, Kind: store.ErrInvalid, Err: errors.New("the Pod is named twice")}
-		}
-		seen[name] = true
+// inTurn is a Store for who has the turn of the Pods that it changes.
+type inTurn struct{ *Store }
+
+func (s inTurn) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	a, err := s.newApplication(changes, opts)
+	if err != nil {
+		return nil, err
 	}
-	if len(names) == 0 {
-		return &store.Error{Op: op, Kind: store.ErrInvalid, Err: errors.New("no Pod is named")}
-	}
-	return nil
+	return a.run(ctx)
 }

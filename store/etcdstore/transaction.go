@@ -2,9 +2,10 @@ package etcdstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strings"
+	"slices"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -12,21 +13,23 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// transaction is one change of one or more Pods, as it is sent.
+// transaction is the changes of one Apply, as they are sent.
 type transaction struct {
-	s      *Store
-	op     string
-	read   *moment
-	writer uint64
+	*application
+	moment *moment
 	enc    *codec.Encoder
 
+	before, after map[string]*store.Metadata
+	records       map[string]*record       // of before
+	version       map[string]store.Version // of each Pod that is changed, without the number
+	noted         map[string]*deletions    // by key
+
 	compares []clientv3.Cmp
+	compared map[string]bool
 	ops      []clientv3.Op
 	bytes    int    // what it takes on the wire, at most
 	largest  string // the Pod with the most of them
 	share    int    // how many those are
-
-	markPod string // the Pod whose record is its mark, or "": the mark is the key deleted
 }
 
 // What an operation, and the request around them, take on the wire besides keys
@@ -36,28 +39,22 @@ const (
 	requestOverhead = 1024
 )
 
-func (s *Store) newTransaction(op string, read *moment) *transaction {
-	t := &transaction{s: s, op: op, read: read, writer: rand.Uint64(), enc: codec.NewEncoder(), bytes: requestOverhead}
-	t.compare(s.formatKey(), "=", read.epoch)
-	for _, p := range read.pods {
-		// The record's revision is the Pod's version. The values are compared too, and
-		// that none was added: a foreign hand may have written them.
-		dir := s.valueDir(p.name)
-		t.compare(s.podKey(p.name), "=", p.rev)
-		t.compare(dir, "<", read.rev+1)
+func (s *Store) newTransaction(a *application, read *moment) *transaction {
+	return &transaction{
+		application: a, moment: read, enc: codec.NewEncoder(), bytes: requestOverhead,
+		before: map[string]*store.Metadata{}, records: map[string]*record{},
+		version: map[string]store.Version{}, noted: map[string]*deletions{}, compared: map[string]bool{},
 	}
-	return t
 }
 
-// compare makes the revision of a key, or of all keys below one that ends in a
-// slash, a condition. That of an absent key is 0.
-func (t *transaction) compare(key, result string, rev int64) {
-	c := clientv3.Compare(clientv3.ModRevision(key), result, rev)
-	if strings.HasSuffix(key, "/") {
-		c = c.WithRange(after(key))
+// compare makes the revision of a key a condition. That of an absent key is 0.
+func (t *transaction) compare(key string, rev int64) {
+	if t.compared[key] {
+		return
 	}
-	t.compares = append(t.compares, c)
-	t.bytes += opOverhead + 2*len(key)
+	t.compared[key] = true
+	t.compares = append(t.compares, clientv3.Compare(clientv3.ModRevision(key), "=", rev))
+	t.bytes += opOverhead + len(key)
 }
 
 func (t *transaction) put(key string, value []byte) {
@@ -70,46 +67,95 @@ func (t *transaction) delete(key string, opts ...clientv3.OpOption) {
 	t.bytes += opOverhead + 2*len(key)
 }
 
-// set makes a Pod what m says, which must be in normal form: it puts and deletes
-// the sub-keys that differ, and all of them where the Pod is damaged.
-func (t *transaction) set(p *pod, m *store.Metadata) error {
-	before := t.bytes
-	_, err := p.metadata()
-	damaged := err != nil
-	next := record{writer: t.writer}
-	changed := damaged
-	dir := t.s.valueDir(p.name)
-	for i, sub := range codec.SubKeys {
-		payload := t.enc.Encode(m, i)
-		if len(payload) > codec.MaxPayload {
-			return &store.Error{Pod: p.name, Kind: store.ErrInvalid,
-				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", sub, len(payload), codec.MaxPayload)}
+// evaluate finds out what the changes make of what was read, and adds the operations
+// for that.
+func (t *transaction) evaluate() (err error) {
+	damaged := map[string]error{}
+	for _, p := range t.moment.pods {
+		m, r, err := p.parse()
+		switch {
+		case err == nil:
+			t.before[p.name], t.records[p.name] = m, r
+		case errors.Is(err, errMissing):
+		case errors.Is(err, store.ErrFormat):
+			return readErr(opApply, p.name, err)
+		default:
+			damaged[p.name] = readErr("", p.name, err)
 		}
-		old := p.values[i]
-		if !damaged && bytes.Equal(payload, codec.Payload(old)) {
-			next.sums[i] = sumOf(old)
-			continue
-		}
-		changed = true
-		if payload == nil {
-			if old != nil {
-				t.delete(dir + sub)
-			}
-			continue
-		}
-		value := codec.Seal(p.nameSum, i, payload)
-		next.sums[i] = sumOf(value)
-		t.put(dir+sub, value)
 	}
-	if !changed {
+	if t.after, err = store.Evaluate(t.changes, t.before, damaged); err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, p := range t.moment.pods {
+		m, ok := t.after[p.name]
+		was := t.before[p.name]
+		switch {
+		case !ok: // it does not refer to a removed Pod any more
+		case m == nil && !p.missing():
+			t.remove(p)
+		case m != nil && (was == nil || m.Omitted != was.Omitted || !m.Equal(was)):
+			if err := t.set(p, m, now); err != nil {
+				return err
+			}
+		}
+	}
+	if len(t.ops) == 0 {
 		return nil
 	}
-	for _, key := range p.strange {
-		t.delete(key)
+	for _, p := range t.moment.pods {
+		if p.missing() && slices.Contains(t.removes, p.name) {
+			t.note(p)
+		}
+		t.hold(p)
 	}
-	t.put(t.s.podKey(p.name), next.seal(t.enc, p.nameSum))
-	t.markPod = p.name
-	if share := t.bytes - before; share > t.share {
+	return nil
+}
+
+// set makes a Pod what m says: it puts and deletes the sub-keys that differ, and all
+// of them where the Pod is damaged.
+func (t *transaction) set(p *pod, m *store.Metadata, now time.Time) error {
+	bytesBefore := t.bytes
+	was, old := t.before[p.name], t.records[p.name]
+	next := record{}
+	switch {
+	case old != nil:
+		next.stamp = old.stamp
+	case p.rev > 0:
+		next.stamp.Floor = uint64(p.rev) // the IDs of a damaged one are lost
+	default:
+		next.stamp.Floor = uint64(p.bookkept.rev) // before, it may have been there
+	}
+	next.stamp.SetTimes(store.NextVersion(was, t.changes, p.name, now))
+	next.stamp.IDs = codec.AddID(next.stamp.IDs, &next.stamp.Floor, t.id, codec.MaxIDs)
+	dir := t.s.valueDir(p.name)
+	for i := range next.sums {
+		if old != nil && p.unread(i) && m.Omitted == p.omitted {
+			next.sums[i] = old.sums[i]
+			continue
+		}
+		sub := codec.SubKeys[i]
+		payload := t.enc.Encode(m, i)
+		if len(payload) > codec.MaxPayload {
+			return &store.Error{Op: opApply, Pod: p.name, Kind: store.ErrInvalid,
+				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", sub, len(payload), codec.MaxPayload)}
+		}
+		stored := p.values[i]
+		switch {
+		case old != nil && !p.unread(i) && bytes.Equal(payload, codec.Payload(stored)):
+			next.sums[i] = sumOf(stored)
+		case payload == nil && (stored != nil || p.unread(i)):
+			t.delete(dir + sub)
+		case payload != nil:
+			value := codec.Seal(p.nameSum, i, payload)
+			next.sums[i] = sumOf(value)
+			t.put(dir+sub, value)
+		}
+	}
+	value := next.seal(t.enc, p.nameSum)
+	t.put(t.s.podKey(p.name), value)
+	t.version[p.name] = next.stamp.Version(digest(value))
+	if share := t.bytes - bytesBefore; share > t.share {
 		t.largest, t.share = p.name, share
 	}
 	return nil
@@ -117,22 +163,55 @@ func (t *transaction) set(p *pod, m *store.Metadata) error {
 
 // remove deletes everything that is kept of a Pod.
 func (t *transaction) remove(p *pod) {
-	if p.missing() {
-		return
-	}
 	dir := t.s.valueDir(p.name)
 	t.delete(t.s.podKey(p.name))
 	t.delete(dir, clientv3.WithRange(after(dir)))
+	t.version[p.name] = store.Version{}
+	t.note(p)
 }
 
-// finish adds what belongs to no Pod, and refuses a transaction that the servers
-// would refuse.
-func (t *transaction) finish() error {
-	if t.markPod == "" {
-		t.put(t.s.deletedKey(), sealBook(keyDeleted, t.enc.Uints(t.writer)))
+// note adds the ID to those who deleted Pods.
+func (t *transaction) note(p *pod) {
+	if t.noted[p.bookkept.key] == nil {
+		d := *p.bookkept
+		d.ids = codec.AddID(slices.Clone(d.ids), &d.floor, t.id, codec.MaxIDs)
+		t.noted[d.key] = &d
+		t.put(d.key, d.seal(t.enc, deletedName(p.name)))
 	}
-	if t.read.epoch == 0 {
+}
+
+// hold notes with a Pod that others were made to refer to it because it exists.
+func (t *transaction) hold(p *pod) {
+	_, changed := t.version[p.name]
+	if changed || p.missing() || !slices.ContainsFunc(t.changes, func(c store.Change) bool { return c.Pod == p.name && c.If != store.Condition{} }) {
+		return
+	}
+	for name := range t.version {
+		if m := t.after[name]; m != nil && m.RefersTo(p.name) {
+			t.put(t.s.valueDir(p.name)+keyHeld, nil)
+			return
+		}
+	}
+}
+
+// finish adds what the transaction depends on, and refuses one that the servers would
+// refuse.
+func (t *transaction) finish() error {
+	t.compare(t.s.formatKey(), t.moment.epoch)
+	for _, p := range t.moment.pods {
+		t.compare(t.s.podKey(p.name), p.rev)
+		if p.rev == 0 || t.noted[p.bookkept.key] != nil {
+			t.compare(p.bookkept.key, p.bookkept.rev)
+		}
+		if slices.Contains(t.removes, p.name) {
+			t.compare(t.s.valueDir(p.name)+keyHeld, p.held)
+		}
+	}
+	if t.moment.format != formatVersion {
 		t.put(t.s.formatKey(), formatValue())
+	}
+	if t.moment.format == 1 {
+		t.delete(t.s.oldDeletedKey())
 	}
 	if n := max(len(t.ops), len(t.compares)); n > t.s.opts.MaxTxnOps {
 		return t.tooLarge("%d operations in one transaction, the limit is %d; change fewer Pods at once, or raise the servers' --max-txn-ops and Options.MaxTxnOps", n, t.s.opts.MaxTxnOps)
@@ -146,11 +225,8 @@ func (t *transaction) finish() error {
 // tooLarge is the error of a transaction. It names a Pod that is too much by
 // itself.
 func (t *transaction) tooLarge(format string, args ...any) error {
-	e := &store.Error{Op: t.op, Kind: store.ErrTooLarge, Err: fmt.Errorf(format, args...)}
-	switch {
-	case len(t.read.pods) == 1:
-		e.Pod = t.read.pods[0].name
-	case t.share > t.s.opts.MaxRequestBytes:
+	e := t.failure(store.ErrTooLarge, fmt.Errorf(format, args...))
+	if t.share > t.s.opts.MaxRequestBytes {
 		e.Pod = t.largest
 	}
 	return e
@@ -159,17 +235,36 @@ func (t *transaction) tooLarge(format string, args ...any) error {
 // judgeCount refuses, before anything is read, more Pods than one transaction can
 // compare.
 func (s *Store) judgeCount(op string, names []string) error {
-	if limit := (s.opts.MaxTxnOps - 1) / 2; len(names) > limit {
+	if limit := s.opts.MaxTxnOps - 1; len(names) > limit {
 		return &store.Error{Op: op, Kind: store.ErrTooLarge,
 			Err: fmt.Errorf("%d Pods in one transaction, %d can be compared; change fewer at once, or raise the servers' --max-txn-ops and Options.MaxTxnOps", len(names), limit)}
 	}
 	return nil
 }
 
-// mark is the key that tells whether the transaction was made.
-func (t *transaction) mark() string {
-	if t.markPod == "" {
-		return t.s.deletedKey()
+// applied are the results of a transaction that was made at a revision, or that had
+// nothing to make.
+func (t *transaction) applied(rev int64) []store.Applied {
+	for name, v := range t.version {
+		v.Revision.Number = uint64(rev)
+		t.version[name] = v
+		if m := t.after[name]; m != nil {
+			m.Version = v
+		}
 	}
-	return t.s.podKey(t.markPod)
+	applied := make([]store.Applied, len(t.changes))
+	for i, c := range t.changes {
+		a := store.Applied{Pod: c.Pod}
+		m := t.after[c.Pod]
+		if m != nil {
+			a.Version = m.Version
+		} else {
+			a.Version = t.version[c.Pod]
+		}
+		if t.opts.Metadata {
+			a.Metadata = m
+		}
+		applied[i] = a
+	}
+	return applied
 }

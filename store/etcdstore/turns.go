@@ -20,6 +20,9 @@ type turn struct {
 
 // take waits until no other change of these Pods is going on, or the context ends.
 func (t *turns) take(ctx context.Context, names []string) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	names = slices.Sorted(slices.Values(names)) // in one order, against deadlock
 	got := 0
 	release = func() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -20,11 +21,12 @@ type view struct {
 	rev int64
 }
 
-// moment is what one request has read.
+// moment is what was read at one revision.
 type moment struct {
-	rev   int64 // the revision of the whole
-	epoch int64 // the revision of format, 0 where there is none yet
-	pods  []*pod
+	rev    int64  // the revision of the whole
+	epoch  int64  // the revision of format, 0 where there is none yet
+	format uint64 // the version
+	pods   []*pod
 }
 
 func (v view) get(key string, opts ...clientv3.OpOption) clientv3.Op {
@@ -52,62 +54,133 @@ func (v view) txn(ctx context.Context, op, pod string, ops []clientv3.Op) (*mome
 	}
 	if format := found[0]; len(format) > 0 {
 		m.epoch = format[0].ModRevision
-		if err := v.s.judgeFormat(format[0].Value); err != nil {
+		if m.format, err = v.s.judgeFormat(format[0].Value); err != nil {
 			return nil, nil, withOp(op, err)
 		}
 	}
 	return m, found[1:], nil
 }
 
-// fetch reads Pods at one moment.
-func (v view) fetch(ctx context.Context, op string, names []string, opts store.ReadOptions) (*moment, error) {
+// fetch reads Pods at one moment, in as many requests as the servers' limit makes it.
+// With deletions it reads for each the key of those who deleted it, too.
+func (v view) fetch(ctx context.Context, op string, names []string, opts store.ReadOptions, withDeletions bool) (*moment, error) {
+	f := fetcher{view: v, op: op, opts: opts, deletions: withDeletions}
+	whole := new(moment)
+	for part := range slices.Chunk(names, f.most()) {
+		m, err := f.fetch(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		if f.rev = m.rev; whole.pods != nil {
+			m.pods = append(whole.pods, m.pods...)
+		}
+		whole = m
+	}
+	return whole, nil
+}
+
+// fetcher says what is read of each Pod.
+type fetcher struct {
+	view
+	op        string
+	opts      store.ReadOptions
+	deletions bool
+}
+
+// omitted are the sub-keys that are left out, in their order.
+func (f *fetcher) omitted() (subs []int) {
+	if f.opts.OmitManifest {
+		subs = append(subs, codec.Manifest)
+	}
+	if f.opts.OmitReclaimed {
+		subs = append(subs, codec.Reclaimed)
+	}
+	return subs
+}
+
+// most is how many Pods one request can read.
+func (f *fetcher) most() int {
+	each := 2 + len(f.omitted())
+	if f.deletions {
+		each++
+	}
+	return max(1, (f.s.opts.MaxTxnOps-1)/each)
+}
+
+// fetch is one request.
+func (f *fetcher) fetch(ctx context.Context, names []string) (*moment, error) {
 	var ops []clientv3.Op
 	for _, name := range names {
-		dir := v.s.valueDir(name)
-		ops = append(ops, v.get(v.s.podKey(name)))
-		if opts.OmitManifest {
-			manifest := dir + codec.SubKeys[codec.Manifest]
-			ops = append(ops, v.get(dir, clientv3.WithRange(manifest)), v.get(manifest+"\x00", clientv3.WithRange(after(dir))))
-		} else {
-			ops = append(ops, v.get(dir, clientv3.WithRange(after(dir))))
+		from, end := f.s.valueDir(name), after(f.s.valueDir(name))
+		ops = append(ops, f.get(f.s.podKey(name)))
+		for _, sub := range f.omitted() {
+			key := f.s.valueDir(name) + codec.SubKeys[sub]
+			ops = append(ops, f.get(from, clientv3.WithRange(key)))
+			from = key + "\x00"
+		}
+		ops = append(ops, f.get(from, clientv3.WithRange(end)))
+		if f.deletions {
+			ops = append(ops, f.get(f.s.prefix+deletedName(name)))
 		}
 	}
 	concerned := ""
 	if len(names) == 1 {
 		concerned = names[0]
 	}
-	m, found, err := v.txn(ctx, op, concerned, ops)
+	m, found, err := f.txn(ctx, f.op, concerned, ops)
 	if err != nil {
 		return nil, err
 	}
 	each := len(ops) / len(names)
 	for i, name := range names {
 		part := found[i*each : (i+1)*each]
-		values := part[1]
-		if opts.OmitManifest {
-			values = append(values, part[2]...)
+		var bookkept *deletions
+		if f.deletions {
+			bookkept = f.s.deletionsIn(deletedName(name), part[each-1])
+			part = part[:each-1]
 		}
-		p := v.s.newPod(name, part[0], values)
-		p.partial = opts.OmitManifest
+		p := f.s.newPod(name, part[0], slices.Concat(part[1:]...), f.opts)
+		p.bookkept = bookkept
 		m.pods = append(m.pods, p)
 	}
 	return m, nil
 }
 
-func (v view) read(ctx context.Context, name string) (*store.Metadata, error) {
+// deletionsIn is what was read of one of the keys deleted/.
+func (s *Store) deletionsIn(name string, found []*mvccpb.KeyValue) *deletions {
+	if len(found) == 0 {
+		return parseDeletions(s.prefix+name, name, nil, 0)
+	}
+	return parseDeletions(s.prefix+name, name, found[0].Value, found[0].ModRevision)
+}
+
+func (v view) read(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	const op = "read"
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := judge(op, []string{name}); err != nil {
+	if err := store.ValidateNames(op, []string{name}); err != nil {
 		return nil, err
 	}
-	at, err := v.fetch(ctx, op, []string{name}, store.ReadOptions{})
+	m, err := v.part(ctx, op, name, opts)
+	return m, err
+}
+
+// part reads a part of one Pod.
+func (v view) part(ctx context.Context, op, name string, opts store.ReadOptions) (*store.Metadata, error) {
+	at, err := v.fetch(ctx, op, []string{name}, opts, false)
 	if err != nil {
 		return nil, err
 	}
-	m, err := at.pods[0].metadata()
-	return m, readErr(op, name, err)
+	p := at.pods[0]
+	if !p.promotes() {
+		return p.metadata(op)
+	}
+	m, err := v.part(ctx, op, name, store.ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return opts.Part(m), nil
 }
 
 // listPage is how many names one request reads.
@@ -162,11 +235,7 @@ const (
 func (v view) all(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		names, rev, listErr := v.list(ctx)
-		perPod := 2
-		if opts.OmitManifest {
-			perPod = 3
-		}
-		most := max(1, (v.s.opts.MaxTxnOps-1)/perPod)
+		most := (&fetcher{view: v, opts: opts}).most()
 		page := min(firstPage, most)
 		at := view{s: v.s, rev: rev}
 		for len(names) > 0 {
@@ -175,7 +244,7 @@ func (v view) all(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 				return
 			}
 			part := names[:min(page, len(names))]
-			m, err := at.fetch(ctx, "read", part, opts)
+			m, err := at.fetch(ctx, "read", part, opts, false)
 			if v.rev == 0 && at.rev > 0 && errors.Is(err, rpctypes.ErrCompacted) {
 				at.rev = 0
 				continue
@@ -189,11 +258,14 @@ func (v view) all(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 			size := 0
 			for _, p := range m.pods {
 				size += p.size()
-				pod, err := p.metadata()
-				if errors.Is(err, errMissing) {
+				pod, err := p.metadata("read")
+				if p.promotes() {
+					pod, err = at.part(ctx, "read", p.name, opts)
+				}
+				if errors.Is(err, store.ErrNotFound) {
 					continue
 				}
-				if !yield(pod, readErr("read", p.name, err)) {
+				if !yield(pod, err) {
 					return
 				}
 			}

@@ -23,6 +23,7 @@ type wire struct {
 	fate func(n int64) fate // of the n-th write, from 1; nil: all arrive
 	late sync.WaitGroup     // requests that are still to arrive
 	made atomic.Int64       // late ones that the server made
+	deaf atomic.Bool        // nothing that only reads arrives
 }
 
 // fate is what becomes of a request.
@@ -31,6 +32,7 @@ type fate struct {
 	lostAnswer  bool
 	late        time.Duration // the request arrives, after the client has given up
 	refusal     error         // what the client is told, whatever the server did
+	before      func()        // called before the request is sent
 	between     func()        // called after the request arrived, before its answer is lost
 }
 
@@ -49,7 +51,9 @@ func (w *wire) set(f func(n int64) fate) {
 
 func (w *wire) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if txn, ok := req.(*pb.TxnRequest); !ok || !writes(txn) {
-		w.reads.Add(1)
+		if w.reads.Add(1); w.deaf.Load() {
+			return errLost
+		}
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
 	n := w.writes.Add(1)
@@ -59,6 +63,9 @@ func (w *wire) intercept(ctx context.Context, method string, req, reply any, cc 
 		f = w.fate(n)
 	}
 	w.mu.Unlock()
+	if f.before != nil {
+		f.before()
+	}
 	switch {
 	case f.lostRequest:
 		return errLost

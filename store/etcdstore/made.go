@@ -1,0 +1,103 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"podstore/store"
+	"podstore/store/internal/codec"
+)
+
+// madeBefore looks for what was made under the ID of an Apply: in what was read, and
+// where an earlier request may have been made since, in all that was there since
+// then. It returns nil where it was not made.
+func (a *application) madeBefore(ctx context.Context, read *moment) (*codec.MadeID, error) {
+	if a.opts.ID == (store.RequestID{}) && a.unclear == nil {
+		return nil, nil
+	}
+	since := a.since
+	if a.opts.Resent {
+		if a.opts.Seen > uint64(read.rev) {
+			return nil, a.failure(store.ErrUnknown, errors.New("the store is older than what was seen of it; read, and decide whether to ask again"))
+		}
+		since = min(since, int64(a.opts.Seen))
+	}
+	search := a.unclear != nil || a.opts.Resent
+	for _, p := range read.pods[:len(a.names)] {
+		made, err := a.find(ctx, p, since, search)
+		if err != nil {
+			return nil, err
+		}
+		if made == nil {
+			continue
+		}
+		if made.Changes != a.id.Changes {
+			return nil, a.failure(store.ErrInvalid, errors.New("other changes were made under the same ID"))
+		}
+		return made, nil
+	}
+	return nil, nil
+}
+
+// find looks for the ID at one Pod, and with search in its history since a revision.
+func (a *application) find(ctx context.Context, p *pod, since int64, search bool) (*codec.MadeID, error) {
+	for {
+		ids, before := p.ids()
+		if made := codec.FindID(ids, a.id.ID); made != nil {
+			return made, nil
+		}
+		if before <= since || !search {
+			return nil, nil
+		}
+		at, err := view{s: a.s, rev: before}.fetch(ctx, opApply, []string{p.name}, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}, true)
+		if errors.Is(err, rpctypes.ErrCompacted) {
+			return nil, a.failure(store.ErrUnknown, errors.New("more was changed since than request IDs are kept of, and the history that would tell has been compacted; read, and decide whether to ask again"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		p = at.pods[0]
+	}
+}
+
+// ids are the IDs that are kept with a Pod, and the last revision of which they say
+// nothing.
+func (p *pod) ids() (ids []codec.MadeID, before int64) {
+	ids = p.bookkept.ids
+	if p.record == nil {
+		return ids, p.bookkept.rev - 1
+	}
+	r, err := parseRecord(p.nameSum, p.record, p.rev)
+	if err != nil {
+		return ids, p.rev - 1
+	}
+	return append(r.stamp.IDs, ids...), int64(r.stamp.Floor)
+}
+
+// again gives the results of what was made before: those that there were, as far as
+// etcd still has that moment.
+func (a *application) again(ctx context.Context, read *moment, made *codec.MadeID) ([]store.Applied, error) {
+	if at, err := (view{s: a.s, rev: int64(made.Number)}).fetch(ctx, opApply, a.names, a.omit, false); err == nil {
+		read = at
+	} else if ctx.Err() != nil {
+		return nil, err
+	}
+	results := make(map[string]store.Applied, len(a.names))
+	for _, p := range read.pods[:len(a.names)] {
+		result := store.Applied{Pod: p.name, Version: store.Version{Revision: store.Revision{Number: made.Number}}}
+		if m, _, err := p.parse(); err == nil && uint64(p.rev) <= made.Number {
+			result.Version = m.Version
+			if a.opts.Metadata {
+				result.Metadata = m
+			}
+		}
+		results[p.name] = result
+	}
+	applied := make([]store.Applied, len(a.changes))
+	for i, c := range a.changes {
+		applied[i] = results[c.Pod]
+	}
+	return applied, nil
+}
