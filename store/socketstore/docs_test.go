@@ -38,7 +38,7 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
-	if n < 20 {
+	if n < 15 {
 		t.Fatalf("the page has only %d commands", n)
 	}
 	sh.Stdin = strings.NewReader(script.String())
