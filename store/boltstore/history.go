@@ -164,6 +164,10 @@ func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) 
 		h.put(bytes.Clone(k), append(last, add[:n]...))
 		add = add[n:]
 	}
+	if drop == 0 { // then only the way to the last chunk was looked at
+		h.fill(next, add)
+		return nil
+	}
 	for k, v := c.First(); k != nil && drop > 0; k, v = c.Next() {
 		entries, err := openChunk(nil, h.p.nameSum, k, v)
 		if err != nil {

@@ -353,7 +353,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool
 	for _, p := range st.order {
 		changed := false
 		if err := guard(func() (err error) { changed, err = p.prepare(st.g, metadata); return err }); err != nil {
-			return err
+			return asDamage(string(p.key), err)
 		}
 		if changed {
 			todo = append(todo, p)
