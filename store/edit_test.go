@@ -132,14 +132,12 @@ func TestEditByRevisionHoldsWhatItSaw(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls := 0
-		s.before = func() {
-			s.before = nil
-			if err := store.Do(ctx, s.MetadataStore, intruder, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "x"}}}); err != nil {
-				t.Error(err)
-			}
-		}
 		got, err := store.EditByRevision(ctx, s, names, func(pods []*store.Metadata) error {
-			calls++
+			if calls++; calls == 1 {
+				if err := store.Do(ctx, s.MetadataStore, intruder, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "x"}}}); err != nil {
+					t.Error(err)
+				}
+			}
 			pods[3] = withPeers("", "x")
 			return pods[0].AddPeer(fmt.Sprint(intruder, calls))
 		})
