@@ -34,7 +34,9 @@ type DirOptions struct {
 // [store.MetadataStore]. It keeps nothing open and needs no closing.
 //
 // A file is replaced as a whole: temporary file, sync, rename, sync of the
-// directory. Files get mode 0600, directories 0700. A temporary file that a
+// directory. New files get mode 0600, new directories 0700, whatever the umask; a file
+// that is replaced keeps mode and owner, and what root creates gets the owner of the
+// directory it is in. A temporary file that a
 // crash left behind never counts; the next Write of its Pod or Delete removes
 // it. Other files are left alone.
 //
@@ -103,7 +105,12 @@ func createRoot(path string) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(path, 0o700); err == nil {
+		err = adoptRoot(path)
+		if err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	f, err := openRoot(parent)
@@ -189,7 +196,8 @@ func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
 
 // List implements [store.MetadataStore]. Files, directories without an entry
 // named metadata.json, and names that are not valid are no Pods and are left
-// out.
+// out: see [Dir.Besides]. A directory that may not be searched may be a Pod, and is
+// listed.
 func (d *Dir) List(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -248,6 +256,10 @@ func (d *Dir) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 			m, err := read(p, b, "read", name)
 			if errors.Is(err, store.ErrNotFound) {
 				continue // deleted meanwhile
+			}
+			if short(err) {
+				yield(nil, p.unreadRest("list", err))
+				return
 			}
 			if m != nil && opts.OmitManifest {
 				m.Manifest = nil

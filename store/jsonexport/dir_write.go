@@ -233,7 +233,7 @@ func (p *podFiles) render(dst []byte, m *store.Metadata) ([]byte, error) {
 		size = int64(len(dst) - start)
 	}
 	if size > p.max {
-		return dst, unreadable(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
+		return dst, tooLarge(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
 	}
 	return dst, nil
 }
@@ -250,20 +250,21 @@ type staged struct {
 // to. With b, a file that has this content already stays.
 func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s staged, err error) {
 	s = staged{pod: pod}
-	switch err := p.root.mkdir(pod); {
-	case err == nil:
+	dir, err := p.root.makeDir(pod)
+	if err == nil {
 		s.newDir, s.newFile = true, true
-	case !errors.Is(err, fs.ErrExist):
-		return s, err
+	} else if errors.Is(err, fs.ErrExist) {
+		dir, err = p.root.sub(pod)
 	}
-	dir, err := p.root.sub(pod)
 	if err != nil {
 		return s, err
 	}
 	defer dir.close()
+	var old *fileState
 	if !s.newDir {
-		none, same, err := b.look(dir, data)
-		s.newFile = none
+		var same bool
+		old, same, err = b.look(dir, data)
+		s.newFile = err == nil && old == nil
 		if same && sync {
 			err = dir.syncFile(fileName)
 		}
@@ -275,7 +276,7 @@ func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s stag
 		}
 	}
 	s.temp = fmt.Sprintf("%s%016x", tempPrefix, rand.Uint64())
-	if err := dir.writeFile(s.temp, data, sync); err != nil {
+	if err := dir.writeFile(s.temp, data, sync, old); err != nil {
 		_ = dir.remove(s.temp)
 		if s.newDir {
 			_ = p.root.removeDir(pod)
@@ -285,19 +286,19 @@ func (p *podFiles) stage(b *buffers, pod string, data []byte, sync bool) (s stag
 	return s, nil
 }
 
-// look tells whether a Pod has no file yet, or, where b is not nil, one that is
-// exactly data. The error is why the file cannot be replaced.
-func (b *buffers) look(dir folder, data []byte) (none, same bool, err error) {
+// look finds a Pod's file, nil where it has none yet, and tells, where b is not nil,
+// whether it is exactly data. The error is why the file cannot be replaced.
+func (b *buffers) look(dir folder, data []byte) (old *fileState, same bool, err error) {
 	st, err := dir.stat(fileName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, false, nil
+		return nil, false, nil
 	case err != nil:
-		return false, false, err
+		return nil, false, err
 	case !st.mode.IsRegular():
-		return false, false, &notA{"a regular file", st.mode}
+		return nil, false, &notA{"a regular file", st.mode}
 	}
-	return false, b != nil && st.size == int64(len(data)) && b.holds(dir, data), nil
+	return &st, b != nil && st.size == int64(len(data)) && b.holds(dir, data), nil
 }
 
 // holds reports whether a Pod's file is exactly data.
@@ -321,13 +322,22 @@ func (f folder) syncFile(name string) error {
 	return errors.Join(r.sync(), f.sync())
 }
 
-// writeFile creates a file.
-func (f folder) writeFile(name string, data []byte, sync bool) error {
+// writeFile creates a file: with mode and owner of the old one, which it is to replace,
+// or where that is nil, with mode 0600, and where root creates it, the owner of f.
+func (f folder) writeFile(name string, data []byte, sync bool, old *fileState) error {
 	w, err := f.create(name)
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(data)
+	if old != nil {
+		err = setOwner(int(w.Fd()), old.perm, *old, true)
+	} else {
+		owner, ok := f.ownerOfNew()
+		err = setOwner(int(w.Fd()), 0o600, owner, ok)
+	}
+	if err == nil {
+		_, err = w.Write(data)
+	}
 	if err == nil && sync {
 		err = w.Sync()
 	}

@@ -4,6 +4,7 @@ package jsonexport
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -72,12 +73,14 @@ func (f folder) stat(name string) (fileState, error) {
 	return stateOf(&st), err
 }
 
-// hasFile reports whether f has an entry of that name in its directory dir.
+// hasFile reports whether f has, or may have, an entry of that name in its directory
+// dir: where that may not be searched, nobody knows.
 func (f folder) hasFile(dir, name string) bool {
 	var st unix.Stat_t
-	return uninterrupted(func() error {
+	err := uninterrupted(func() error {
 		return unix.Fstatat(f.fd, dir+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	}) == nil
+	})
+	return !errors.Is(err, fs.ErrNotExist) && !isNotDir(err)
 }
 
 // open opens a file for reading. It neither follows a link nor waits for the
@@ -102,7 +105,87 @@ func (f folder) create(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// mkdir creates a directory with mode 0700.
+// makeDir creates and opens a directory with mode 0700, whatever the umask, and where
+// root creates it, with the owner of f.
+func (f folder) makeDir(name string) (folder, error) {
+	if err := f.mkdir(name); err != nil {
+		return folder{-1}, err
+	}
+	return f.adopt(name)
+}
+
+// adopt is makeDir for a directory that was created just now.
+func (f folder) adopt(name string) (folder, error) {
+	dir, err := f.sub(name)
+	if errors.Is(err, fs.ErrPermission) && unix.Fchmodat(f.fd, name, 0o700, 0) == nil {
+		dir, err = f.sub(name)
+	}
+	if err == nil {
+		owner, ok := f.ownerOfNew()
+		if err = setOwner(dir.fd, 0o700, owner, ok); err != nil {
+			dir.close()
+		}
+	}
+	if err != nil {
+		_ = f.removeDir(name)
+		return folder{-1}, err
+	}
+	return dir, nil
+}
+
+// adoptRoot is adopt for a path.
+func adoptRoot(path string) error {
+	dir, err := openRoot(path)
+	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o700) == nil {
+		dir, err = openRoot(path)
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	above, err := dir.sub("..")
+	if err != nil {
+		return setOwner(dir.fd, 0o700, fileState{}, false)
+	}
+	defer above.close()
+	owner, ok := above.ownerOfNew()
+	return setOwner(dir.fd, 0o700, owner, ok)
+}
+
+// ownerOfNew is the owner that what root creates in f is to have.
+func (f folder) ownerOfNew() (owner fileState, ok bool) {
+	if os.Geteuid() != 0 {
+		return owner, false
+	}
+	owner, err := file(f).stat()
+	return owner, err == nil && (owner.uid != 0 || owner.gid != 0)
+}
+
+// setOwner gives an open file or directory mode and owner, where it has not: the mode
+// because the umask may have taken of it. Whose files they are is not given away
+// silently: where only the group cannot be set, its rights go.
+func setOwner(fd int, perm uint32, owner fileState, given bool) error {
+	st, err := (file{fd}).stat()
+	if err != nil {
+		return err
+	}
+	if given && (st.uid != owner.uid || st.gid != owner.gid) {
+		err := uninterrupted(func() error { return unix.Fchown(fd, int(owner.uid), int(owner.gid)) })
+		switch {
+		case err == nil:
+		case st.uid == owner.uid:
+			perm &^= 0o070
+		default:
+			return fmt.Errorf("it cannot be given to its owner, user %d: %w", owner.uid, err)
+		}
+	}
+	if st.perm == perm {
+		return nil
+	}
+	return uninterrupted(func() error { return unix.Fchmod(fd, perm) })
+}
+
+// mkdir creates a directory with mode 0700, less the umask.
 func (f folder) mkdir(name string) error {
 	return uninterrupted(func() error { return unix.Mkdirat(f.fd, name, 0o700) })
 }
@@ -171,7 +254,7 @@ func stateOf(st *unix.Stat_t) fileState {
 		mode = fs.ModeDevice
 	}
 	return fileState{
-		mode: mode, dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
+		mode: mode, perm: uint32(st.Mode) & 0o777, uid: st.Uid, gid: st.Gid, dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
 		modified: time.Unix(st.Mtim.Unix()),
 		changed:  time.Unix(st.Ctim.Unix()),
 	}

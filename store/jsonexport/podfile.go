@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"podstore/store"
@@ -23,6 +24,8 @@ const settled = 2 * time.Second
 // fileState is what tells one state of a file from another.
 type fileState struct {
 	mode              fs.FileMode // type bits
+	perm              uint32      // permission bits
+	uid, gid          uint32
 	dev, ino          uint64
 	size              int64
 	modified, changed time.Time
@@ -180,6 +183,27 @@ type unreadable string
 func (e unreadable) Error() string        { return string(e) }
 func (e unreadable) Is(target error) bool { return target == store.ErrInvalid }
 
+// tooLarge matches [store.ErrTooLarge] by itself, and so store.ErrInvalid.
+type tooLarge string
+
+func (e tooLarge) Error() string { return string(e) }
+func (e tooLarge) Is(target error) bool {
+	return target == store.ErrTooLarge || target == store.ErrInvalid
+}
+
+// short reports whether the process or the system is short of descriptors: then the
+// next Pod cannot be read either, and none of them is to blame.
+func short(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// unreadRest is the error for Pods that could not be read for want of descriptors.
+func (p *podFiles) unreadRest(op string, err error) error {
+	var e *store.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return &store.Error{Op: op, Path: p.path, Err: err}
+}
+
 const errUnstable = unreadable("it kept changing while it was read; another program is writing it, try again")
 
 // attempts bounds how often a file that changes is read.
@@ -199,7 +223,10 @@ func (b *buffers) readStable(f file, limit int64) (data []byte, fresh bool, err 
 			return nil, false, &notA{"a regular file", before.mode}
 		}
 		if before.size > limit {
-			return nil, false, unreadable(fmt.Sprintf("it has %d bytes, the limit is %d", before.size, limit))
+			return nil, false, tooLarge(fmt.Sprintf("it has %d bytes, the limit is %d", before.size, limit))
+		}
+		if err := needMemory(before.size); err != nil {
+			return nil, false, err
 		}
 		fresh = before.fresh()
 		if b.data, err = readWhole(b.data, f, before.size); err != nil {

@@ -18,11 +18,14 @@ import (
 // temporary name, and there is one sync that counts; others begin meanwhile, so that
 // it finds little to do.
 type treeWriter struct {
-	batchWriter          // what renders and writes in parallel
-	path        string   // of the directory that is to be
-	parent      folder   // what it will be in
-	temp        string   // its name there, until it is whole
-	parts       int      // how many were written
+	batchWriter        // what renders and writes in parallel
+	path        string // of the directory that is to be
+	parent      folder // what it will be in
+	temp        string // its name there, until it is whole
+	parts       int    // how many were written
+	owner       fileState
+	owned       bool     // everything is to have that owner
+	masked      bool     // the umask takes rights of the owner
 	syncing     chan int // closed when the sync that was begun last has ended
 }
 
@@ -50,7 +53,7 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 		return nil, nil, nil
 	}
 	parent.removeTrees()
-	temp, dir, err := parent.makeTree()
+	temp, dir, masked, err := parent.makeTree()
 	if err != nil {
 		parent.close()
 		return nil, nil, err
@@ -58,22 +61,28 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 	p := newPodFiles(path, limit)
 	p.root, p.missing = dir, false
 	w := &treeWriter{path: path, parent: parent, temp: temp}
+	w.owner, w.owned = dir.ownerOfNew()
+	w.masked = masked
 	w.p, w.op, w.workers = p, "export", max(2, runtime.GOMAXPROCS(0))
 	w.buffers = make([]buffers, w.workers)
 	return w, p, nil
 }
 
-// makeTree creates and locks a directory of a new name.
-func (f folder) makeTree() (name string, dir folder, err error) {
+// makeTree creates and locks a directory of a new name. masked tells that the umask took
+// rights of the owner.
+func (f folder) makeTree() (name string, dir folder, masked bool, err error) {
 	for range attempts {
 		name = fmt.Sprintf("%s%016x", treePrefix, rand.Uint64())
 		if err = f.mkdir(name); err != nil {
-			return "", folder{}, err
+			return "", folder{}, false, err
 		}
-		if dir, err = f.sub(name); err == nil {
+		if st, err := f.stat(name); err == nil {
+			masked = st.perm != 0o700
+		}
+		if dir, err = f.adopt(name); err == nil {
 			if err = dir.lock(); err == nil {
 				if _, err = f.stat(name); err == nil {
-					return name, dir, nil
+					return name, dir, masked, nil
 				}
 			}
 			dir.close()
@@ -85,7 +94,7 @@ func (f folder) makeTree() (name string, dir folder, err error) {
 			break
 		}
 	}
-	return "", folder{}, err
+	return "", folder{}, false, err
 }
 
 // removeTrees removes what exports left behind that were killed.
@@ -99,7 +108,8 @@ func (f folder) removeTrees() {
 			continue
 		}
 		if dir, err := f.sub(e.Name()); err == nil {
-			if dir.lock() == nil {
+			// A Pod may have such a name too. It has a file where a tree has Pods.
+			if st, err := dir.stat(fileName); (err != nil || st.mode.IsDir()) && dir.lock() == nil {
 				f.removeTree(e.Name())
 			}
 			dir.close()
@@ -175,7 +185,18 @@ func (w *treeWriter) begin(it *batchItem) error {
 	if err := store.ValidateName(it.pod); err != nil {
 		return named(err, w.op)
 	}
-	if err := w.p.root.mkdir(it.pod); err != nil {
+	err := w.p.root.mkdir(it.pod)
+	if err == nil && (w.owned || w.masked) {
+		var dir folder
+		if err = unix.Fchmodat(w.p.root.fd, it.pod, 0o700, 0); err == nil {
+			dir, err = w.p.root.sub(it.pod)
+		}
+		if err == nil {
+			err = setOwner(dir.fd, 0o700, w.owner, w.owned)
+			dir.close()
+		}
+	}
+	if err != nil {
 		return w.judge(it, err)
 	}
 	return nil
@@ -184,7 +205,7 @@ func (w *treeWriter) begin(it *batchItem) error {
 // finishPod writes a Pod's file.
 func (w *treeWriter) finishPod(b *buffers, it *batchItem) (err error) {
 	if b.data, err = w.p.render(b.data[:0], it.m); err == nil {
-		err = w.p.root.writeBelow(it.pod, fileName, b.data)
+		err = w.writeBelow(it.pod, fileName, b.data)
 	}
 	if err != nil {
 		_ = w.p.root.removeDir(it.pod)
@@ -264,7 +285,8 @@ func (w *treeWriter) discard() {
 
 // writeBelow creates {dir}/{name} with mode 0600, in one call where the kernel can be
 // told not to follow a link in the place of dir.
-func (f folder) writeBelow(dir, name string, data []byte) error {
+func (w *treeWriter) writeBelow(dir, name string, data []byte) error {
+	f := w.p.root
 	how := unix.OpenHow{
 		Flags: unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC, Mode: 0o600,
 		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
@@ -280,10 +302,13 @@ func (f folder) writeBelow(dir, name string, data []byte) error {
 			return err
 		}
 		defer sub.close()
-		return sub.writeFile(name, data, false)
+		return sub.writeFile(name, data, false, nil)
 	}
 	if err != nil {
 		return err
+	}
+	if w.owned || w.masked {
+		err = setOwner(fd, 0o600, w.owner, w.owned)
 	}
 	for len(data) > 0 && err == nil {
 		var n int

@@ -149,7 +149,7 @@ func TestNewTreeBeside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer parent.close()
-	live, dir, err := parent.makeTree()
+	live, dir, _, err := parent.makeTree()
 	if err != nil {
 		t.Fatal(err)
 	}
