@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"podstore/store"
@@ -57,13 +58,12 @@ func (s *Store) Handler() http.Handler {
 
 // sendSnapshot spools a snapshot and sends it.
 func (s *Store) sendSnapshot(w http.ResponseWriter, r *http.Request) error {
-	f, err := os.CreateTemp(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
+	f, err := s.newCopy()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return err
 	}
 	defer f.Close()
-	defer os.Remove(f.Name())
 	size, err := s.WriteTo(f)
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
@@ -103,6 +103,9 @@ func ListenUnix(path string) (net.Listener, error) {
 	fail := func(kind error, err error) (net.Listener, error) {
 		return nil, &store.Error{Op: "listen", Path: path, Kind: kind, Err: err}
 	}
+	if longest := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > longest {
+		return fail(store.ErrInvalid, fmt.Errorf("a socket's path may have %d bytes, and this one has %d; give a shorter one", longest, len(path)))
+	}
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:
@@ -110,9 +113,15 @@ func ListenUnix(path string) (net.Listener, error) {
 	case info.Mode().Type() != os.ModeSocket:
 		return fail(store.ErrExists, errors.New("this is not a socket; give another path, or remove it"))
 	default:
-		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn, err := net.DialTimeout("unix", path, time.Second)
+		switch {
+		case err == nil:
 			conn.Close()
 			return fail(store.ErrLocked, errors.New("a process is serving on this socket"))
+		case errors.Is(err, syscall.EAGAIN):
+			return fail(store.ErrLocked, errors.New("a process is serving on this socket, and has more connections than it takes"))
+		case !errors.Is(err, syscall.ECONNREFUSED):
+			return fail(nil, fmt.Errorf("whether a process is serving on this socket cannot be told: %w", withoutPath(err)))
 		}
 		if err := os.Remove(path); err != nil {
 			return fail(nil, err)
@@ -125,13 +134,13 @@ func ListenUnix(path string) (net.Listener, error) {
 		return fail(nil, err)
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o700); err != nil { // the umask may have taken of it
+		return fail(nil, err)
+	}
 	tmp := filepath.Join(dir, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
 	if err != nil {
-		if e, ok := errors.AsType[*net.OpError](err); ok {
-			err = e.Err // without the temporary path
-		}
-		return fail(nil, fmt.Errorf("%w (a socket's path may have about 100 bytes)", err))
+		return fail(nil, fmt.Errorf("%w (with what stands before its last name, a socket's path may have about 90 bytes)", withoutPath(err)))
 	}
 	l.SetUnlinkOnClose(false)
 	err = os.Chmod(tmp, 0o600)
@@ -142,6 +151,14 @@ func ListenUnix(path string) (net.Listener, error) {
 		return fail(nil, errors.Join(err, l.Close()))
 	}
 	return &unixListener{l, path}, nil
+}
+
+// withoutPath takes a path that the caller did not give out of an error.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // unixListener removes its socket when it is closed.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -27,19 +26,31 @@ import (
 // Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
 // what answers serves no snapshots, store.ErrCorrupt when what arrived is damaged.
 func OpenLive(ctx context.Context, socketPath, tempDir string) (*Store, io.Closer, error) {
-	f, err := os.CreateTemp(tempDir, "podstore-live-*.db")
+	f, err := newTempFile(tempDir, "podstore-live-*.db")
 	if err != nil {
-		return nil, nil, opError("open", socketPath, err)
+		what := "the directory for temporary files, which TMPDIR names"
+		if tempDir != "" {
+			what = "the directory for temporary files"
+		}
+		return nil, nil, &store.Error{Op: "open", Path: socketPath, Kind: noSpace(err), Err: fmt.Errorf("a copy cannot be kept in %s: %w", what, err)}
 	}
-	err = errors.Join(fetchSnapshot(ctx, socketPath, f), f.Close())
+	err = fetchSnapshot(ctx, socketPath, f.File)
 	var s *Store
 	if err == nil {
-		s, err = openCopy(f.Name(), socketPath, &Options{ReadOnly: true, FullCheck: true})
+		s, err = openCopy(f.path, socketPath, &Options{ReadOnly: true, FullCheck: true})
 	}
 	if err != nil {
-		return nil, nil, opError("open", socketPath, errors.Join(err, os.Remove(f.Name())))
+		return nil, nil, opError("open", socketPath, errors.Join(err, f.Close()))
 	}
-	return s, &snapshotFile{s}, nil
+	return s, &snapshotFile{s, f}, nil
+}
+
+// noSpace is store.ErrNoSpace for an error that says so, or nil.
+func noSpace(err error) error {
+	if isNoSpace(err) {
+		return store.ErrNoSpace
+	}
+	return nil
 }
 
 // A supervisor that is sending to as many clients as it serves at a time is asked

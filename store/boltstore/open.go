@@ -39,8 +39,10 @@ type Options struct {
 	// store.ErrCorrupt if any is damaged. Without it, only what all Pods have in
 	// common is checked, and each Pod when it is read.
 	FullCheck bool
-	// AllowNetworkFS permits a file on NFS or SMB, where locks may hang or not
-	// hold. Open refuses them otherwise.
+	// AllowNetworkFS permits to write a file on a file system that several machines may
+	// share, such as NFS, SMB, 9p, CephFS or most of FUSE, where locks may hang or not
+	// hold. Open refuses them otherwise, with a [*NetworkFSError]. Reading, as of a
+	// backup, needs no permission.
 	AllowNetworkFS bool
 	// Logger receives what an operator should know, such as why a handle became
 	// unusable. Nil: nothing is logged.
@@ -66,12 +68,14 @@ func (o *Options) progress() (read func(), total *int) {
 }
 
 // Open opens the database file at path, or creates it, mode 0600, along with
-// missing directories above it, mode 0700. Creating is atomic: after a crash the
+// missing directories above it, mode 0700, whatever the umask; what root creates gets
+// the owner of the directory it is in. Creating is atomic: after a crash the
 // file is there, whole, or not there.
 //
 // The last component of path is not followed if it is a symbolic link. A file
 // that is not regular, that belongs to another user (unless that is root, or root
-// opens it), or that group or others may write, is refused with store.ErrInvalid.
+// opens it), or that others may write, is refused with store.ErrInvalid; one that its
+// group may write is a warning in the log.
 //
 // Errors: store.ErrLocked when another handle has it open, in this process or
 // another, after LockTimeout; store.ErrFormat when it is not a podstore
@@ -105,25 +109,34 @@ func (s *Store) open(o *Options) (err error) {
 	if s.absPath, err = filepath.Abs(s.path); err != nil {
 		return err
 	}
+	created := false
 	_, err = os.Lstat(s.path)
 	if errors.Is(err, fs.ErrNotExist) && !o.ReadOnly && !o.MustExist {
-		err = create(s.path)
+		created, err = s.create(o)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.openFile(o); err != nil {
-		return err
+	if !created {
+		if err := s.openFile(o); err != nil {
+			return err
+		}
 	}
 	if !o.ReadOnly {
 		// Whoever created or renamed the file may have been killed before this.
 		if err := syncNames(filepath.Dir(s.path)); err != nil {
+			if created {
+				s.removeCreated()
+			}
 			return errors.Join(err, s.file.Close())
 		}
 	}
 	if err := s.openBolt(o); err != nil {
 		// bbolt closed the file if it returned an error, but not if it panicked;
 		// then its mapping keeps the lock alive after the descriptor.
+		if created {
+			s.removeCreated()
+		}
 		_ = unlock(s.file)
 		_ = s.file.Close()
 		return err
@@ -145,7 +158,7 @@ func (s *Store) openFile(o *Options) error {
 		}
 		info, err := f.Stat()
 		if err == nil {
-			err = judgeFile(f, info, o)
+			err = s.judgeFile(f, info, o)
 		}
 		if err == nil {
 			err = lock(f, !o.ReadOnly, deadline)
@@ -153,7 +166,7 @@ func (s *Store) openFile(o *Options) error {
 		if err != nil {
 			return errors.Join(err, f.Close())
 		}
-		now, err := os.Lstat(s.path)
+		now, err := lookAt(s.path)
 		if err == nil && os.SameFile(info, now) {
 			s.file, s.identity = f, info
 			return nil
@@ -325,22 +338,56 @@ func judgeFormat(value []byte) error {
 }
 
 // create makes an empty database at path: a temporary file beside it, synced and
-// renamed, so that a crash leaves no half a file under the name. A file that
-// appears at path meanwhile stays. The name is not durable yet.
-func create(path string) error {
+// renamed, so that a crash leaves no half a file under the name. The file is open and
+// locked before it has its name, so nobody else can have used it when something fails
+// later. A file that appears at path meanwhile stays, and none is created. The name is
+// not durable yet.
+func (s *Store) create(o *Options) (created bool, err error) {
+	path := s.path
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
-		return err
+		return false, err
+	}
+	if d, err := os.Open(dir); err == nil { // one that is not to be read is judged with the file
+		err = s.judgePlace(d, o)
+		if err = errors.Join(err, d.Close()); err != nil {
+			return false, err
+		}
 	}
 	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
 	defer os.Remove(tmp) // gone already when all went well
 	if err := initialize(tmp); err != nil {
-		return err
+		return false, err
 	}
-	if err := renameNoReplace(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	if err := private(tmp, dir, 0o600); err != nil {
+		return false, err
 	}
-	return nil
+	f, err := openNoFollow(tmp, false)
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = lock(f, true, time.Now())
+	}
+	if err == nil {
+		err = renameNoReplace(tmp, path)
+	}
+	if err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+		return false, errors.Join(err, f.Close())
+	}
+	s.file, s.identity = f, info
+	return true, nil
+}
+
+// removeCreated removes the file that create made. It is still locked.
+func (s *Store) removeCreated() {
+	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.identity) {
+		_ = os.Remove(s.path)
+	}
 }
 
 // initialize writes a new database file.
@@ -383,7 +430,13 @@ func makeDir(dir string) error {
 	if err := makeDir(parent); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = private(dir, parent, 0o700)
+	} else if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(parent)
