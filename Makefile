@@ -2,23 +2,23 @@
 
 GO      ?= go
 FUZZ    ?= 30s
-PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 # The modules that use etcd have nothing of their own for an architecture, and each
 # platform means compiling etcd anew: one of each system.
 ETCD_MODULES = store/etcdstore cmd/podstore-migrate/etcd
-ETCD_PLATFORMS = linux/amd64 darwin/arm64 windows/amd64
+ETCD_PLATFORMS = linux/amd64 darwin/arm64
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/podstore-migrate
-	$(GO) build -o bin/ ./cmd/podstore-migrate
+build: ## build bin/podstore-migrate, which needs no library of the system
+	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/podstore-migrate
 
 .PHONY: build-etcd
 build-etcd: ## build bin/podstore-migrate-etcd, which knows etcd too
-	cd cmd/podstore-migrate/etcd && $(GO) build -o ../../../bin/podstore-migrate-etcd .
+	cd cmd/podstore-migrate/etcd && CGO_ENABLED=0 $(GO) build -o ../../../bin/podstore-migrate-etcd .
 
 .PHONY: test-etcd
 test-etcd: ## run the tests of what uses etcd, with real servers

@@ -17,7 +17,8 @@ Bad Pods do not stop the others. Each is one line on standard error,
   refused PATH:LINE:COL: reason
   conflict PATH: reason
 where a conflict is a Pod that the database has with other content already: it is
-kept, unless --overwrite is given. The exit code is then 3.
+kept, unless --overwrite is given. The exit code is then 3, and 1 where this user may
+not read a Pod. It is 3 too where DIR has no Pod at all.
 
 Stopped at any moment, the database is intact; run the same command again and it
 comes to the same end as if it had not been stopped. A database that was created
@@ -33,6 +34,7 @@ func importCmd(c *console) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&opts.Overwrite, "overwrite", false, "replace Pods that are stored with other content")
 	f.BoolVar(&opts.Strict, "strict", false, "import all Pods in one transaction, or none if any is refused or in conflict")
+	allowNetworkFlag(f, c)
 	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
 	maxFileSizeFlag(f, &opts.MaxFileSize)
 	return cmd
@@ -70,6 +72,9 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		c.resume = "all Pods were imported before it was noticed" // a commit that has begun is finished
 	}
 	c.sumUp(report, importOutcomes, opts.DryRun, err)
+	if err == nil {
+		c.noPods(dir, report.Counts)
+	}
 	return errors.Join(err, dst.Close())
 }
 
@@ -79,8 +84,11 @@ func (c *console) imported(r jsonexport.Result, dryRun bool) {
 	switch r.Outcome {
 	case jsonexport.Refused:
 		c.note(exitPartial)
-		c.say("refused %s: %s", place(r.Err, r.Path), reason(r.Err))
-		if errors.Is(r.Err, store.ErrCorrupt) {
+		c.say("refused %s: %s", place(r.Err, r.Path), c.why(r.Err))
+		switch {
+		case transient(r.Err):
+			c.note(exitFailure)
+		case errors.Is(r.Err, store.ErrCorrupt):
 			c.note(exitDamage)
 		}
 	case jsonexport.Conflict:
