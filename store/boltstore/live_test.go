@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -300,5 +301,35 @@ func TestBackup(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*backup*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// A socket that does not take the trial connection is somebody's all the same.
+func TestListenUnixKeepsBusySockets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for { // until its backlog is full
+		conn, err := net.DialTimeout("unix", path, time.Second/10)
+		if err != nil {
+			break
+		}
+		defer conn.Close()
+	}
+	before, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := ListenUnix(path); err == nil || !errors.Is(err, store.ErrLocked) {
+		t.Errorf("%v, %v", l, err)
+	}
+	if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the socket is gone: %v", err)
 	}
 }

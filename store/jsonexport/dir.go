@@ -150,7 +150,7 @@ func (d *Dir) RootDir() string { return d.root }
 
 // Read implements [store.MetadataStore]. The error for a file that is no
 // metadata matches [store.ErrCorrupt] and [store.ErrInvalid] and has path, line
-// and column.
+// and column; for one that is larger than the limit it matches [store.ErrTooLarge].
 func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
 	if err := check(ctx, "read", name); err != nil {
 		return nil, err
@@ -188,7 +188,9 @@ func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
 		return nil, &store.Error{Op: op, Pod: name, Path: p.file(name), Kind: store.ErrNotFound}
 	}
 	e.Op = op
-	if e.Kind == store.ErrInvalid {
+	if errors.Is(e, store.ErrTooLarge) { // for this limit; it may be well
+		e.Kind = store.ErrTooLarge
+	} else if e.Kind == store.ErrInvalid {
 		e.Kind, e.Err = store.ErrCorrupt, unreadable(e.Reason())
 	}
 	return nil, e

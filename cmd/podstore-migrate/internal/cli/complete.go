@@ -12,6 +12,7 @@ import (
 
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/socketstore"
 )
 
 // askName is what the completion scripts call this program with:
@@ -220,6 +221,11 @@ func podNames(ctx context.Context, db string) (names []string) {
 	if path, ok := strings.CutPrefix(db, dirPrefix); ok {
 		if d, err := jsonexport.OpenDir(path, &jsonexport.DirOptions{ReadOnly: true}); err == nil {
 			names, _ = d.List(ctx)
+		}
+	} else if path, ok := strings.CutPrefix(db, socketPrefix); ok {
+		if c, err := socketstore.Dial(path, &socketstore.Options{Patience: 100 * time.Millisecond, AnswerTimeout: time.Second}); err == nil {
+			defer c.Close()
+			names, _ = c.List(ctx)
 		}
 	} else if s, err := boltstore.Open(db, &boltstore.Options{ReadOnly: true, LockTimeout: 100 * time.Millisecond}); err == nil {
 		defer s.Close()
