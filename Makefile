@@ -13,12 +13,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/podstore-migrate
-	$(GO) build -o bin/ ./cmd/podstore-migrate
+build: ## build bin/podstore-migrate, which needs no library of the system
+	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/podstore-migrate
 
 .PHONY: build-etcd
 build-etcd: ## build bin/podstore-migrate-etcd, which knows etcd too
-	cd cmd/podstore-migrate/etcd && $(GO) build -o ../../../bin/podstore-migrate-etcd .
+	cd cmd/podstore-migrate/etcd && CGO_ENABLED=0 $(GO) build -o ../../../bin/podstore-migrate-etcd .
 
 .PHONY: test-etcd
 test-etcd: ## run the tests of what uses etcd, with real servers

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -131,6 +132,13 @@ func (e *Error) Position() string {
 
 // Reason is the cause alone, without operation, Pod and position.
 func (e *Error) Reason() string {
+	// The system's errors name the operation and the file too.
+	if sys, ok := e.Err.(*fs.PathError); ok && sys.Path == e.Path && e.Path != "" {
+		if sys.Op == e.Op {
+			return sys.Err.Error()
+		}
+		return sys.Op + ": " + sys.Err.Error()
+	}
 	switch {
 	case e.Err != nil:
 		return e.Err.Error()

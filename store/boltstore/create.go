@@ -20,22 +20,56 @@ import (
 )
 
 // create makes an empty database at path: a temporary file beside it, synced and
-// renamed, so that a crash leaves no half a file under the name. A file that
-// appears at path meanwhile stays. The name is not durable yet.
-func create(path string) error {
+// renamed, so that a crash leaves no half a file under the name. The file is open and
+// locked before it has its name, so nobody else can have used it when something fails
+// later. A file that appears at path meanwhile stays, and none is created. The name is
+// not durable yet.
+func (s *Store) create(o *Options) (created bool, err error) {
+	path := s.path
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
-		return err
+		return false, err
+	}
+	if d, err := os.Open(dir); err == nil { // one that is not to be read is judged with the file
+		err = s.judgePlace(d, o)
+		if err = errors.Join(err, d.Close()); err != nil {
+			return false, err
+		}
 	}
 	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
 	defer os.Remove(tmp) // gone already when all went well
 	if err := initialize(tmp); err != nil {
-		return err
+		return false, err
 	}
-	if err := renameNoReplace(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	if err := private(tmp, dir, 0o600); err != nil {
+		return false, err
 	}
-	return nil
+	f, err := openNoFollow(tmp, false)
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = lock(f, true, time.Now())
+	}
+	if err == nil {
+		err = renameNoReplace(tmp, path)
+	}
+	if err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+		return false, errors.Join(err, f.Close())
+	}
+	s.file, s.identity = f, info
+	return true, nil
+}
+
+// removeCreated removes the file that create made. It is still locked.
+func (s *Store) removeCreated() {
+	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.identity) {
+		_ = os.Remove(s.path)
+	}
 }
 
 // initialize writes a new database file.
@@ -102,6 +136,9 @@ const (
 func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], books *carriedBooks) error {
 	return publish(dst, func(tmp string) error {
 		if err := initialize(tmp); err != nil {
+			return err
+		}
+		if err := private(tmp, filepath.Dir(tmp), 0o600); err != nil {
 			return err
 		}
 		db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, InitialMmapSize: initialMapping})
@@ -236,7 +273,13 @@ func makeDir(dir string) error {
 	if err := makeDir(parent); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = private(dir, parent, 0o700)
+	} else if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(parent)

@@ -39,22 +39,22 @@ func sizeInPlace(path string, identity fs.FileInfo) (size int64, same bool, err 
 	return int64(now.Size), now.Ino == was.Ino && unix.Mkdev(now.Dev_major, now.Dev_minor) == was.Dev, nil
 }
 
-// networkFS is the name of the file system of f if it is one of those on which a
-// lock may hang or not hold.
-func networkFS(f *os.File) string {
-	var st unix.Statfs_t
-	if unix.Fstatfs(int(f.Fd()), &st) != nil {
-		return ""
+// descriptorPath is a path by which this process can open a file again that it has
+// open, though it may have no name.
+func descriptorPath(f *os.File) string {
+	path := descriptors + strconv.Itoa(int(f.Fd()))
+	if info, err := os.Stat(path); err == nil {
+		if own, err := f.Stat(); err == nil && os.SameFile(info, own) {
+			return path
+		}
 	}
-	return networkFSNames[uint32(st.Type)]
+	return ""
 }
 
-var networkFSNames = map[uint32]string{
-	unix.NFS_SUPER_MAGIC:  "NFS",
-	unix.SMB_SUPER_MAGIC:  "SMB",
-	unix.CIFS_SUPER_MAGIC: "CIFS",
-	unix.SMB2_SUPER_MAGIC: "SMB2",
-}
+const descriptors = "/proc/self/fd/"
+
+// isDescriptor reports whether a path is one of those.
+func isDescriptor(path string) bool { return strings.HasPrefix(path, descriptors) }
 
 // holder says who has the lock on a file, as far as the kernel tells: a process
 // of another container is seen as none.

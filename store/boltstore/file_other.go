@@ -13,6 +13,10 @@ func sizeInPlace(path string, identity fs.FileInfo) (size int64, same bool, err 
 	return lsizeInPlace(path, identity)
 }
 
-func networkFS(*os.File) string { return "" }
+func fileSystem(*os.File) (shared, unknown string) { return "", "" }
 
 func holder(*os.File) string { return "another process" }
+
+func descriptorPath(*os.File) string { return "" }
+
+func isDescriptor(string) bool { return false }

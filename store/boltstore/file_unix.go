@@ -22,6 +22,9 @@ func openNoFollow(path string, readOnly bool) (*os.File, error) {
 	if readOnly {
 		flag = os.O_RDONLY
 	}
+	if isDescriptor(path) {
+		return os.OpenFile(path, flag, 0) // a file of this process, which has it open
+	}
 	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, &store.Error{Kind: store.ErrInvalid, Err: errors.New("this is a symbolic link; give the path of the file itself")}
@@ -32,26 +35,74 @@ func openNoFollow(path string, readOnly bool) (*os.File, error) {
 	return f, err
 }
 
+// lookAt describes the file at a path.
+func lookAt(path string) (fs.FileInfo, error) {
+	if isDescriptor(path) {
+		return os.Stat(path)
+	}
+	return os.Lstat(path)
+}
+
+// NetworkFSError: the file is on a file system that several machines may share, where
+// locks cannot be relied on. It matches store.ErrInvalid. Options.AllowNetworkFS permits
+// it.
+type NetworkFSError struct{ Name string }
+
+func (e *NetworkFSError) Error() string {
+	return fmt.Sprintf("it is on a network file system (%s), where locks cannot be relied on; move it to a local disk", e.Name)
+}
+
+// Is makes it match [store.ErrInvalid].
+func (e *NetworkFSError) Is(target error) bool { return target == store.ErrInvalid }
+
+// judgePlace refuses a file system that is not for writing a database. f is the file, or
+// the directory that it is to be in.
+func (s *Store) judgePlace(f *os.File, o *Options) error {
+	shared, unknown := fileSystem(f)
+	if shared != "" {
+		if !o.ReadOnly && !o.AllowNetworkFS {
+			return &NetworkFSError{shared}
+		}
+		s.warn("podstore: the file is on a network file system; no other machine may write it meanwhile", "path", s.path, "file system", shared)
+		return nil
+	}
+	if unknown != "" {
+		s.warn("podstore: the file is on a file system that is not known; if other machines share it, locks cannot be relied on", "path", s.path, "file system", unknown)
+	}
+	return nil
+}
+
+// warn logs, where there is a log.
+func (s *Store) warn(message string, args ...any) {
+	if s.log != nil {
+		s.log.Warn(message, args...)
+	}
+}
+
 // judgeFile refuses a file in which others may meddle.
-func judgeFile(f *os.File, info fs.FileInfo, o *Options) error {
+func (s *Store) judgeFile(f *os.File, info fs.FileInfo, o *Options) error {
 	refuse := func(format string, args ...any) error {
 		return &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
 	}
 	if !info.Mode().IsRegular() {
 		return refuse("this is not a regular file (%v)", info.Mode().Type())
 	}
-	if perm := info.Mode().Perm(); perm&0o022 != 0 {
-		return refuse("group or others may write it (mode %04o); run chmod go-w on it", perm)
+	perm := info.Mode().Perm()
+	if perm&0o002 != 0 {
+		return refuse("others may write it (mode %04o); run chmod o-w on it", perm)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		if me := os.Geteuid(); me != 0 && st.Uid != 0 && int(st.Uid) != me {
 			return refuse("it belongs to user %d, and this is user %d", st.Uid, me)
 		}
 	}
-	if name := networkFS(f); name != "" && !o.AllowNetworkFS {
-		return refuse("it is on a network file system (%s), where locks cannot be relied on; move it to a local disk", name)
+	if info.Size() == 0 {
+		return &store.Error{Kind: store.ErrFormat, Err: errors.New("the file is empty (0 bytes), and so no database; give a path where nothing is to create one")}
 	}
-	return nil
+	if perm&0o020 != 0 { // as the volumes of Kubernetes have it with fsGroup
+		s.warn("podstore: the group of the file may write it", "path", s.path, "mode", fmt.Sprintf("%04o", perm))
+	}
+	return s.judgePlace(f, o)
 }
 
 // lockPoll is the longest pause between two tries for a lock.
@@ -88,6 +139,30 @@ func unlock(f *os.File) error {
 	var result error
 	err = conn.Control(func(fd uintptr) { result = unix.Flock(int(fd), unix.LOCK_UN) })
 	return errors.Join(err, result)
+}
+
+// private gives a file or directory that was just created in dir the mode it is to have,
+// whatever the umask, and where root created it, the owner of dir.
+func private(path, dir string, mode fs.FileMode) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm() != mode {
+		if err := os.Chmod(path, mode); err != nil {
+			return err
+		}
+	}
+	above, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	is, ok := info.Sys().(*syscall.Stat_t)
+	want, ok2 := above.Sys().(*syscall.Stat_t)
+	if !ok || !ok2 || is.Uid == want.Uid && is.Gid == want.Gid {
+		return nil
+	}
+	return os.Lchown(path, int(want.Uid), int(want.Gid))
 }
 
 // syncDir makes what was created or renamed in a directory durable.

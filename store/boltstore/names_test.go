@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -27,8 +28,13 @@ func TestErrorsNameWhatWasGiven(t *testing.T) {
 	}
 	_, err = live.Backup(ctx, dst)
 	named(t, err, store.ErrCorrupt, "a socket")
-	if _, err := os.Stat(live.Path()); err != nil || filepath.Dir(live.Path()) != tmp {
-		t.Errorf("Path is %s, expected the copy in %s (%v)", live.Path(), tmp, err)
+	if _, err := os.Stat(live.Path()); err != nil {
+		t.Errorf("Path is %s, expected the copy (%v)", live.Path(), err)
+	}
+	// A process that is killed leaves nothing behind: where the system can open a file
+	// without a name, the copy has none.
+	if left, _ := os.ReadDir(tmp); runtime.GOOS == "linux" && len(left) > 0 {
+		t.Errorf("there are %v", left)
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)

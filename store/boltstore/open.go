@@ -37,8 +37,10 @@ type Options struct {
 	// store.ErrCorrupt if any is damaged. Without it, only what all Pods have in
 	// common is checked, and each Pod when it is read.
 	FullCheck bool
-	// AllowNetworkFS permits a file on NFS or SMB, where locks may hang or not
-	// hold. Open refuses them otherwise.
+	// AllowNetworkFS permits to write a file on a file system that several machines may
+	// share, such as NFS, SMB, 9p, CephFS or most of FUSE, where locks may hang or not
+	// hold. Open refuses them otherwise, with a [*NetworkFSError]. Reading, as of a
+	// backup, needs no permission.
 	AllowNetworkFS bool
 	// Logger receives what an operator should know, such as why a handle became
 	// unusable. Nil: nothing is logged.
@@ -64,12 +66,14 @@ func (o *Options) progress() (read func(), total *int) {
 }
 
 // Open opens the database file at path, or creates it, mode 0600, along with
-// missing directories above it, mode 0700. Creating is atomic: after a crash the
+// missing directories above it, mode 0700, whatever the umask; what root creates gets
+// the owner of the directory it is in. Creating is atomic: after a crash the
 // file is there, whole, or not there.
 //
 // The last component of path is not followed if it is a symbolic link. A file
 // that is not regular, that belongs to another user (unless that is root, or root
-// opens it), or that group or others may write, is refused with store.ErrInvalid.
+// opens it), or that others may write, is refused with store.ErrInvalid; one that its
+// group may write is a warning in the log.
 //
 // Errors: store.ErrLocked when another handle has it open, in this process or
 // another, after LockTimeout; store.ErrFormat when it is not a podstore
@@ -103,26 +107,35 @@ func (s *Store) open(o *Options) (err error) {
 	if s.absPath, err = filepath.Abs(s.path); err != nil {
 		return err
 	}
+	created := false
 	_, err = os.Lstat(s.path)
 	if errors.Is(err, fs.ErrNotExist) && !o.ReadOnly && !o.MustExist {
-		err = create(s.path)
+		created, err = s.create(o)
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.openFile(o); err != nil {
-		return err
+	if !created {
+		if err := s.openFile(o); err != nil {
+			return err
+		}
 	}
 	if !o.ReadOnly {
 		// Whoever created or renamed the file, or committed to it, may have been killed
 		// before this: what is read from now on must not be lost with the power.
 		if err := errors.Join(s.file.Sync(), syncNames(filepath.Dir(s.path))); err != nil {
+			if created {
+				s.removeCreated()
+			}
 			return errors.Join(err, s.file.Close())
 		}
 	}
 	if err := s.openBolt(o); err != nil {
 		// bbolt closed the file if it returned an error, but not if it panicked;
 		// then its mapping keeps the lock alive after the descriptor.
+		if created {
+			s.removeCreated()
+		}
 		_ = unlock(s.file)
 		_ = s.file.Close()
 		return err
@@ -144,7 +157,7 @@ func (s *Store) openFile(o *Options) error {
 		}
 		info, err := f.Stat()
 		if err == nil {
-			err = judgeFile(f, info, o)
+			err = s.judgeFile(f, info, o)
 		}
 		if err == nil {
 			err = lock(f, !o.ReadOnly, deadline)
@@ -152,7 +165,7 @@ func (s *Store) openFile(o *Options) error {
 		if err != nil {
 			return errors.Join(err, f.Close())
 		}
-		now, err := os.Lstat(s.path)
+		now, err := lookAt(s.path)
 		if err == nil && os.SameFile(info, now) {
 			s.file, s.identity = f, info
 			return nil

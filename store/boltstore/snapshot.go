@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -46,7 +47,11 @@ func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
 		if err != nil {
 			return err
 		}
-		if _, err = s.WriteTo(f); err == nil {
+		err = private(tmp, filepath.Dir(tmp), 0o600)
+		if err == nil {
+			_, err = s.WriteTo(f)
+		}
+		if err == nil {
 			err = f.Sync()
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
@@ -148,19 +153,32 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if s.readOnly {
 		return s, io.NopCloser(nil), nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
+	f, err := s.newCopy()
 	if err != nil {
-		return nil, nil, &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
+		return nil, nil, err
 	}
-	_, err = s.WriteTo(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, nil, errors.Join(err, os.Remove(f.Name()))
-	}
-	frozen, err := openCopy(f.Name(), s.path, &Options{ReadOnly: true})
+	_, err = s.WriteTo(f.File)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), os.Remove(f.Name()))
+		return nil, nil, errors.Join(err, f.Close())
 	}
-	return frozen, &snapshotFile{frozen}, nil
+	frozen, err := openCopy(f.path, s.path, &Options{ReadOnly: true})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), f.Close())
+	}
+	return frozen, &snapshotFile{frozen, f}, nil
+}
+
+// newCopy creates the file for a copy of the store: beside it, where there is room for
+// it if anywhere, or where that directory is not to be written, in the system's.
+func (s *Store) newCopy() (*tempFile, error) {
+	f, err := newTempFile(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		f, err = newTempFile("", "podstore-snapshot-*.db")
+	}
+	if err != nil {
+		return nil, &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
+	}
+	return f, nil
 }
 
 // OpenCopy opens a copy of a store's file for reading, such as a snapshot that is
@@ -171,20 +189,24 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 //
 // Errors: those of fetch, and store.ErrCorrupt when what it wrote is damaged.
 func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
-	f, err := os.CreateTemp(tempDir, "podstore-live-*.db")
+	f, err := newTempFile(tempDir, "podstore-live-*.db")
 	if err != nil {
 		// The missing directory is not the store that was to be opened.
-		return nil, nil, &store.Error{Op: "open", Path: of, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
+		var kind error
+		if isNoSpace(err) {
+			kind = store.ErrNoSpace
+		}
+		return nil, nil, &store.Error{Op: "open", Path: of, Kind: kind, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
 	}
-	err = errors.Join(fetch(f), f.Close())
+	err = fetch(f.File)
 	var s *Store
 	if err == nil {
-		s, err = openCopy(f.Name(), of, &Options{ReadOnly: true, FullCheck: true})
+		s, err = openCopy(f.path, of, &Options{ReadOnly: true, FullCheck: true})
 	}
 	if err != nil {
-		return nil, nil, opError("open", of, errors.Join(err, os.Remove(f.Name())))
+		return nil, nil, opError("open", of, errors.Join(err, f.Close()))
 	}
-	return s, &snapshotFile{s}, nil
+	return s, &snapshotFile{s, f}, nil
 }
 
 // openCopy opens a copy of a store, whose errors name what it is a copy of.
@@ -200,7 +222,9 @@ func openCopy(path, of string, opts *Options) (*Store, error) {
 // renamed makes an error about a temporary file one about the path that the caller
 // gave.
 func renamed(err error, tmp, path string) error {
-	isTmp := func(p string) bool { return strings.Contains(filepath.Base(p), filepath.Base(tmp)) }
+	isTmp := func(p string) bool {
+		return p == tmp || strings.Contains(filepath.Base(p), filepath.Base(tmp)) && !isDescriptor(tmp)
+	}
 	if e, ok := errors.AsType[*store.Error](err); ok && isTmp(e.Path) {
 		e.Path = path
 	}
@@ -211,8 +235,42 @@ func renamed(err error, tmp, path string) error {
 }
 
 // snapshotFile closes a snapshot and removes its file.
-type snapshotFile struct{ s *Store }
+type snapshotFile struct {
+	s *Store
+	f *tempFile
+}
 
-func (f *snapshotFile) Close() error {
-	return errors.Join(f.s.Close(), os.Remove(f.s.filePath))
+func (f *snapshotFile) Close() error { return errors.Join(f.s.Close(), f.f.Close()) }
+
+// tempFile is a file that goes with the process, as far as the system allows: where an
+// open file can be named, it has no name of its own.
+type tempFile struct {
+	*os.File
+	path  string // by which it can be opened
+	named bool   // path is its name
+}
+
+// newTempFile creates one in dir, "" for the system's directory of temporary files.
+func newTempFile(dir, pattern string) (*tempFile, error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return nil, err
+	}
+	t := &tempFile{f, f.Name(), true}
+	if err := f.Chmod(0o600); err != nil { // the umask may have taken of it
+		return nil, errors.Join(err, t.Close())
+	}
+	if path := descriptorPath(f); path != "" && os.Remove(f.Name()) == nil {
+		t.path, t.named = path, false
+	}
+	return t, nil
+}
+
+// Close closes and removes it.
+func (t *tempFile) Close() error {
+	err := t.File.Close()
+	if t.named {
+		err = errors.Join(err, os.Remove(t.path))
+	}
+	return err
 }

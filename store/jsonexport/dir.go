@@ -34,9 +34,10 @@ type DirOptions struct {
 // [store.MetadataStore]. It keeps nothing open and needs no closing.
 //
 // A file is replaced as a whole: temporary file, sync, rename, sync of the
-// directory. Files get mode 0600, directories 0700. A temporary file that a
-// crash left behind never counts; the next change of its Pod removes it. Other files
-// are left alone.
+// directory. New files get mode 0600, new directories 0700, whatever the umask; a file
+// that is replaced keeps mode and owner, and what root creates gets the owner of the
+// directory it is in. A temporary file that a crash left behind never counts; the next
+// change of its Pod removes it. Other files are left alone.
 //
 // A Pod is a directory with a valid name that has an entry named metadata.json.
 // A document keeps its naming, pod_name or worker_name; a new one has pod_name.
@@ -121,7 +122,7 @@ func (d *Dir) RootDir() string { return d.root }
 
 // Read implements [store.MetadataStore]. The error for a file that is no
 // metadata matches [store.ErrCorrupt] and [store.ErrInvalid] and has path, line
-// and column.
+// and column; for one that is larger than the limit it matches [store.ErrTooLarge].
 func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
 	return d.ReadPart(ctx, name, store.ReadOptions{})
 }
@@ -183,7 +184,9 @@ func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
 		return nil, &store.Error{Op: op, Pod: name, Path: p.file(name), Kind: store.ErrNotFound}
 	}
 	e.Op = op
-	if e.Kind == store.ErrInvalid {
+	if errors.Is(e, store.ErrTooLarge) { // for this limit; it may be well
+		e.Kind = store.ErrTooLarge
+	} else if e.Kind == store.ErrInvalid {
 		e.Kind, e.Err = store.ErrCorrupt, unreadable(e.Reason())
 	}
 	return nil, e
@@ -197,7 +200,8 @@ func revisionOf(data []byte) store.Revision {
 
 // List implements [store.MetadataStore]. Files, directories without an entry
 // named metadata.json, and names that are not valid are no Pods and are left
-// out.
+// out: see [Dir.Besides]. A directory that may not be searched may be a Pod, and is
+// listed.
 func (d *Dir) List(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -256,6 +260,10 @@ func (d *Dir) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 			m, err := read(p, b, "read", name)
 			if errors.Is(err, store.ErrNotFound) {
 				continue // deleted meanwhile
+			}
+			if short(err) {
+				yield(nil, p.unreadRest("list", err))
+				return
 			}
 			if !yield(part(m, opts), err) {
 				return

@@ -307,7 +307,7 @@ func (p *podFiles) render(dst []byte, m *store.Metadata, n podjson.Naming) ([]by
 	}
 	out, size := n.AppendMax(dst, m, p.max)
 	if size > p.max {
-		return dst, unreadable(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
+		return dst, tooLarge(fmt.Sprintf("its file would have %d bytes or more, the limit is %d", size, p.max))
 	}
 	return out, nil
 }
@@ -326,20 +326,25 @@ type staged struct {
 func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) (s staged, err error) {
 	pod := m.PodName
 	s = staged{pod: pod}
-	switch err := p.root.Mkdir(pod); {
-	case err == nil:
-		s.newDir, s.newFile = true, true
-	case !errors.Is(err, fs.ErrExist):
+	owner, err := p.root.OwnerOfNew()
+	if err != nil {
 		return s, err
 	}
-	dir, err := p.root.Sub(pod)
+	dir, err := p.root.MakeDir(pod, owner)
+	if err == nil {
+		s.newDir, s.newFile = true, true
+	} else if errors.Is(err, fs.ErrExist) {
+		dir, err = p.root.Sub(pod)
+	}
 	if err != nil {
 		return s, err
 	}
 	defer dir.Close()
 	if !s.newDir {
-		none, same, err := b.look(dir, data)
-		s.newFile = none
+		old, same, err := b.look(dir, data)
+		if s.newFile = err == nil && old == nil; old != nil {
+			owner = old.Owner // the file keeps it
+		}
 		if same && sync {
 			err = syncFile(dir, fileName)
 		}
@@ -351,7 +356,7 @@ func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) 
 		}
 	}
 	s.temp = fmt.Sprintf("%s%016x", tempPrefix, rand.Uint64())
-	if err := dir.WriteFile(s.temp, data, m.Version.Changed, sync); err != nil {
+	if err := dir.WriteFile(s.temp, owner, data, m.Version.Changed, sync); err != nil {
 		_ = dir.Remove(s.temp)
 		if s.newDir {
 			_ = p.root.RemoveDir(pod)
@@ -361,19 +366,19 @@ func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) 
 	return s, nil
 }
 
-// look tells whether a Pod has no file yet, or, where b is not nil, one that is
-// exactly data. The error is why the file cannot be replaced.
-func (b *buffers) look(dir osfs.Dir, data []byte) (none, same bool, err error) {
+// look finds a Pod's file, nil where it has none yet, and tells, where b is not nil,
+// whether it is exactly data. The error is why the file cannot be replaced.
+func (b *buffers) look(dir osfs.Dir, data []byte) (old *osfs.State, same bool, err error) {
 	st, err := dir.Stat(fileName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, false, nil
+		return nil, false, nil
 	case err != nil:
-		return false, false, err
+		return nil, false, err
 	case !st.Mode.IsRegular():
-		return false, false, &osfs.NotA{Want: "a regular file", Found: st.Mode}
+		return nil, false, &osfs.NotA{Want: "a regular file", Found: st.Mode}
 	}
-	return false, b != nil && st.Size == int64(len(data)) && b.holds(dir, data), nil
+	return &st, b != nil && st.Size == int64(len(data)) && b.holds(dir, data), nil
 }
 
 // holds reports whether a Pod's file is exactly data.

@@ -1,6 +1,7 @@
 package jsonexport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,10 @@ type ExportOptions struct {
 	// Naming is that of all files. A file that has another one is written anew, and
 	// its [Result] says so.
 	Naming podjson.Naming
+	// PruneAll prunes also where src has no Pods and the directory has. Without it that
+	// is refused before anything is changed, with a [*PruneError], because src is then
+	// rather the wrong store, or one that is not mounted.
+	PruneAll bool
 	// DryRun finds out and reports what would be exported and pruned, as far as that
 	// can be told without trying, and changes nothing: root is not created either.
 	DryRun bool
@@ -46,9 +51,11 @@ type ExportOptions struct {
 // root where it is missing. At any moment, also after a kill or a loss of power,
 // each file is the old one or the new one, whole; when Export returns, everything
 // that it reported is durable. Running it again after an interruption leads to
-// the same directory as one clean run. Files get mode 0600, directories 0700, and
-// as modification time the changed time of their Pod, where that is known; other files
-// are left alone. A Pod that cannot be written, such as one with a
+// the same directory as one clean run. New files get mode 0600 and new directories
+// 0700, and where root writes them, the owner of what they are in; a file that is
+// replaced keeps mode and owner. Files have as modification time the changed time of
+// their Pod, where that is known; other files are left alone. A Pod that cannot be
+// written, such as one with a
 // link in the place of its directory, is refused and the others go on.
 //
 // On Linux a root that is missing, for 32 Pods or more, is written beside its place,
@@ -94,6 +101,11 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 		return err
 	}
 	r.total = len(names)
+	if opts.Prune && !opts.PruneAll && len(names) == 0 && p != nil && !p.missing {
+		if there, err := p.list(ctx); err != nil || len(there) > 0 {
+			return cmp.Or(err, error(&PruneError{root, len(there)}))
+		}
+	}
 
 	e.seen = make(map[string]bool, len(names))
 	if p == nil {
@@ -236,6 +248,8 @@ func (e *exporter) copy(ctx context.Context, src store.MetadataStore) error {
 			size += len(m.Manifest)
 		case errors.As(err, &ofPod) && ofPod.Pod != "":
 			it.pod = ofPod.Pod
+		case short(err):
+			return err
 		default:
 			errs = append(errs, err)
 			continue
@@ -277,7 +291,7 @@ func (e *exporter) report(items []batchItem) {
 		}
 		res := Result{Pod: it.pod, Path: e.p.file(it.pod), Outcome: Unchanged, Renamed: it.renamed, Err: it.err}
 		switch {
-		case it.damaged:
+		case it.damaged && errors.Is(it.err, store.ErrCorrupt):
 			res.Outcome = Damaged
 		case it.err != nil:
 			res.Outcome = Refused
@@ -320,6 +334,17 @@ func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 		e.r.add(res)
 	}
 	return nil
+}
+
+// PruneError: the store has no Pods, and to prune would remove all that the directory
+// has. Nothing was changed.
+type PruneError struct {
+	Path string
+	Pods int // of the directory
+}
+
+func (e *PruneError) Error() string {
+	return fmt.Sprintf("the store has no Pods, and to prune would remove all %d of %s; nothing was changed", e.Pods, (&store.Error{Path: e.Path}).Position())
 }
 
 // prunable refuses to have removed what is no regular file.

@@ -74,7 +74,11 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 	r.Files, r.total = s.files, len(s.entries)
 	var empty atomic.Int64 // directories that are no Pods
 	var left sync.Map      // of the Pods that were repaired, by name
-	_, err = store.Copy(ctx, dst, s.pods(ctx, &empty, &left, opts.Found), store.CopyOptions{
+	// What cannot be read to its end is not imported to its end, which where all is one
+	// transaction means not at all.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	_, err = store.Copy(ctx, dst, s.pods(ctx, stop, &empty, &left, opts.Found), store.CopyOptions{
 		Overwrite: opts.Overwrite,
 		Atomic:    opts.Strict,
 		DryRun:    opts.DryRun,
@@ -88,14 +92,20 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 		},
 	})
 	r.Directories = int(empty.Load())
+	if cause := context.Cause(ctx); short(cause) {
+		return cause
+	}
 	return err
 }
 
 // pods yields what the scan finds as Copy wants it.
-func (s *scan) pods(ctx context.Context, empty *atomic.Int64, left *sync.Map, told func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
+func (s *scan) pods(ctx context.Context, stop context.CancelCauseFunc, empty *atomic.Int64, left *sync.Map, told func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		for found := range s.all(ctx) {
 			switch {
+			case short(found.err):
+				stop(s.unreadRest(s.op, found.err))
+				return
 			case found.later:
 			case found.err == errNoPod:
 				empty.Add(1)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"podstore/store"
@@ -197,6 +198,27 @@ type unreadable string
 func (e unreadable) Error() string        { return string(e) }
 func (e unreadable) Is(target error) bool { return target == store.ErrInvalid }
 
+// tooLarge matches [store.ErrTooLarge] by itself, and so store.ErrInvalid.
+type tooLarge string
+
+func (e tooLarge) Error() string { return string(e) }
+func (e tooLarge) Is(target error) bool {
+	return target == store.ErrTooLarge || target == store.ErrInvalid
+}
+
+// short reports whether the process or the system is short of descriptors: then the
+// next Pod cannot be read either, and none of them is to blame.
+func short(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// unreadRest is the error for Pods that could not be read for want of descriptors.
+func (p *podFiles) unreadRest(op string, err error) error {
+	var e *store.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return &store.Error{Op: op, Path: p.path, Err: err}
+}
+
 const errUnstable = unreadable("it kept changing while it was read; another program is writing it, try again")
 
 // attempts bounds how often a file that changes is read.
@@ -216,7 +238,10 @@ func (b *buffers) readStable(f osfs.File, limit int64) (data []byte, fresh bool,
 			return nil, false, &osfs.NotA{Want: "a regular file", Found: before.Mode}
 		}
 		if before.Size > limit {
-			return nil, false, unreadable(fmt.Sprintf("it has %d bytes, the limit is %d", before.Size, limit))
+			return nil, false, tooLarge(fmt.Sprintf("it has %d bytes, the limit is %d", before.Size, limit))
+		}
+		if err := needMemory(before.Size); err != nil {
+			return nil, false, err
 		}
 		fresh = isFresh(before)
 		if b.data, err = readWhole(b.data, f, before.Size); err != nil {

@@ -168,7 +168,7 @@ func TestDirPowerLoss(t *testing.T) {
 	delete(want, "b/metadata.json")
 	put(t, filepath.Join(root, "b", fileName), "not synced")
 	check("prune", func() error {
-		_, err := Export(t.Context(), held(nil), root, ExportOptions{Prune: true})
+		_, err := Export(t.Context(), held(nil), root, ExportOptions{Prune: true, PruneAll: true})
 		return err
 	}())
 }

@@ -18,12 +18,14 @@ import (
 // temporary name, and there is one sync that counts; others begin meanwhile, so that
 // it finds little to do.
 type treeWriter struct {
-	batchWriter          // what renders and writes in parallel
-	path        string   // of the directory that is to be
-	parent      osfs.Dir // what it will be in
-	temp        string   // its name there, until it is whole
-	parts       int      // how many were written
-	syncing     chan int // closed when the sync that was begun last has ended
+	batchWriter            // what renders and writes in parallel
+	path        string     // of the directory that is to be
+	parent      osfs.Dir   // what it will be in
+	temp        string     // its name there, until it is whole
+	parts       int        // how many were written
+	owner       osfs.Owner // of all that is in it
+	adopt       bool       // a directory in it does not get that by itself
+	syncing     chan int   // closed when the sync that was begun last has ended
 }
 
 // treeSync is how many parts are written from one sync to the next.
@@ -50,31 +52,46 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 		return nil, nil, nil
 	}
 	removeTrees(parent)
-	temp, dir, err := makeTree(parent)
+	temp, dir, masked, err := makeTree(parent)
 	if err != nil {
 		parent.Close()
 		return nil, nil, err
 	}
 	p := newPodFiles(path, limit)
 	p.root, p.missing = dir, false
-	w := &treeWriter{path: path, parent: parent, temp: temp}
+	owner, err := dir.OwnerOfNew()
+	if err != nil {
+		dir.Close()
+		removeTree(parent, temp)
+		parent.Close()
+		return nil, nil, err
+	}
+	w := &treeWriter{path: path, parent: parent, temp: temp, owner: owner, adopt: masked || owner.Given()}
 	w.p, w.op, w.workers = p, "export", max(2, runtime.GOMAXPROCS(0))
 	w.buffers = make([]buffers, w.workers)
 	return w, p, nil
 }
 
-// makeTree creates and locks a directory of a new name in another.
-func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, err error) {
+// makeTree creates and locks a directory of a new name in another. masked tells that the
+// umask took rights of the owner.
+func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, masked bool, err error) {
+	owner, err := parent.OwnerOfNew()
+	if err != nil {
+		return "", osfs.Dir{}, false, err
+	}
 	for range attempts {
 		name = fmt.Sprintf("%s%016x", treePrefix, rand.Uint64())
 		if err = parent.Mkdir(name); err != nil {
-			return "", osfs.Dir{}, err
+			return "", osfs.Dir{}, false, err
+		}
+		if st, err := parent.Stat(name); err == nil {
+			masked = st.Perm != 0o700
 		}
 		locked := false
-		if dir, err = parent.Sub(name); err == nil {
+		if dir, err = parent.Adopt(name, owner); err == nil {
 			if locked, err = dir.TryLock(); locked {
 				if _, err = parent.Stat(name); err == nil {
-					return name, dir, nil
+					return name, dir, masked, nil
 				}
 			}
 			dir.Close()
@@ -83,10 +100,10 @@ func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, err error) {
 		// behind.
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			_ = parent.RemoveDir(name)
-			return "", osfs.Dir{}, err
+			return "", osfs.Dir{}, false, err
 		}
 	}
-	return "", osfs.Dir{}, errors.New("others remove each directory that is made; run the same command again")
+	return "", osfs.Dir{}, false, errors.New("others remove each directory that is made; run the same command again")
 }
 
 // removeTrees removes what exports left behind that were killed.
@@ -100,8 +117,12 @@ func removeTrees(parent osfs.Dir) {
 			continue
 		}
 		if dir, err := parent.Sub(name); err == nil {
-			if locked, err := dir.TryLock(); locked && err == nil {
-				removeTree(parent, name)
+			// A Pod may have such a name too. It has a file where a tree has Pods.
+			st, statErr := dir.Stat(fileName)
+			if statErr != nil || st.Mode.IsDir() {
+				if locked, err := dir.TryLock(); locked && err == nil {
+					removeTree(parent, name)
+				}
 			}
 			dir.Close()
 		}
@@ -171,7 +192,14 @@ func (w *treeWriter) begin(it *batchItem) error {
 	if err := store.ValidateName(it.pod); err != nil {
 		return named(err, w.op)
 	}
-	if err := w.p.root.Mkdir(it.pod); err != nil {
+	err := w.p.root.Mkdir(it.pod)
+	if err == nil && w.adopt {
+		var dir osfs.Dir
+		if dir, err = w.p.root.Adopt(it.pod, w.owner); err == nil {
+			dir.Close()
+		}
+	}
+	if err != nil {
 		return w.judge(it, err)
 	}
 	return nil
@@ -197,7 +225,7 @@ func (w *treeWriter) writeFile(pod string, data []byte, modified time.Time) erro
 		return err
 	}
 	defer dir.Close()
-	if err := dir.WriteFile(fileName, data, modified, false); err != nil {
+	if err := dir.WriteFile(fileName, w.owner, data, modified, false); err != nil {
 		_ = dir.Remove(fileName)
 		return err
 	}

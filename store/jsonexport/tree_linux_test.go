@@ -183,7 +183,7 @@ func TestNewTreeBeside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer parent.Close()
-	live, dir, err := makeTree(parent)
+	live, dir, _, err := makeTree(parent)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,6 +113,9 @@ func (v *verifier) merge(ctx context.Context, src iter.Seq2[*store.Metadata, err
 	}
 	advance()
 	for found := range v.all(ctx) {
+		if short(found.err) {
+			return v.unreadRest("verify", found.err)
+		}
 		here, again := v.held[found.name]
 		for pod != nil && (again || name < found.name) {
 			v.onlyStored(name, pod)

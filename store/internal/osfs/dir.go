@@ -91,7 +91,7 @@ func (d Dir) Stat(name string) (State, error) {
 // in the place of sub is followed.
 func (d Dir) Has(sub, name string) bool {
 	_, err := d.Stat(sub + "/" + name)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist) && !IsNotDir(err)
 }
 
 // Open opens a file for reading. It neither follows a link nor waits for the other
@@ -145,15 +145,16 @@ func (d Dir) create(name string, flags int) (fd int, err error) {
 	return openat(d.fd, name, flags|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 }
 
-// WriteFile creates a file that does not exist, with mode 0600 and these bytes, and
+// WriteFile creates a file that does not exist, with this owner and these bytes, and
 // syncs it if asked to. It is modified at a time that is given, if that is not zero;
 // where the file system refuses, at the moment of the write. After an error something
 // of it may be left.
-func (d Dir) WriteFile(name string, data []byte, modified time.Time, sync bool) error {
+func (d Dir) WriteFile(name string, owner Owner, data []byte, modified time.Time, sync bool) error {
 	fd, err := d.create(name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
+	err = owner.set(fd)
 	for len(data) > 0 && err == nil {
 		var n int
 		err = uninterrupted(func() (err error) {
@@ -277,7 +278,11 @@ func MkdirAll(path string, durable bool) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(path, 0o700); err == nil {
+		if err := adopt(path); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if !durable {

@@ -54,7 +54,7 @@ func script(path string) error {
 		do("Unlock", Unlock(f))
 		do("Stat", second(Stat(f)))
 		do("Close", f.Close())
-		do("WriteFile", d.WriteFile("v", []byte("text"), time.Unix(1e9, 0), true))
+		do("WriteFile", d.WriteFile("v", Owner{0o600, asCreated, asCreated}, []byte("text"), time.Unix(1e9, 0), true))
 		do("Remove", d.Remove("v"))
 		r, err := d.Open(name)
 		do("Open", err)

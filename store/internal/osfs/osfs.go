@@ -94,6 +94,7 @@ type ID struct{ Dev, Ino uint64 }
 // State is what tells one state of a file from another.
 type State struct {
 	ID
+	Owner
 	Mode              fs.FileMode // type bits
 	Size              int64
 	Modified, Changed time.Time
@@ -120,8 +121,9 @@ func stateOf(st *unix.Stat_t) State {
 		mode = fs.ModeDevice
 	}
 	return State{
-		ID:   ID{uint64(st.Dev), st.Ino},
-		Mode: mode, Size: st.Size,
+		ID:    ID{uint64(st.Dev), st.Ino},
+		Owner: Owner{uint32(st.Mode) & 0o777, st.Uid, st.Gid},
+		Mode:  mode, Size: st.Size,
 		Modified: time.Unix(st.Mtim.Unix()),
 		Changed:  time.Unix(st.Ctim.Unix()),
 	}

@@ -14,10 +14,11 @@ import (
 )
 
 const checkHelp = `Check reads every page of a database, verifies every checksum and every record,
-and changes nothing. It works on any file, however damaged. Each finding is one
+and changes nothing. It works on any file, however damaged. Of a directory, and of a
+store on servers, it reads every Pod and all that is beside them. Each finding is one
 line on standard output that says what is wrong and what to do next:
-  damaged pod NAME: ...
   damaged file PATH: ...
+  damaged pod NAME: ...
 The exit code is then 5.
 
 It also names references between Pods that lead nowhere. They are no damage, may be
@@ -33,12 +34,16 @@ DIR/{session}/{segment}.jsonl, and refuses a directory in another layout:
 
 func checkCmd(c *console) *cobra.Command {
 	var sessions string
+	var maxFileSize int64
 	cmd := command(c, "check [flags] DB", "Look for damage in a database", checkHelp,
 		`  podstore-migrate check pods.db
   podstore-migrate check --sessions /var/lib/sessions pods.db
   podstore-migrate check unix:/run/supervisor.sock`,
-		func(ctx context.Context, args []string) error { return runCheck(ctx, c, args[0], sessions) })
+		func(ctx context.Context, args []string) error {
+			return runCheck(ctx, c, args[0], sessions, maxFileSize)
+		})
 	cmd.Flags().StringVar(&sessions, "sessions", "", "also compare with the session logs in this `DIR`")
+	maxFileSizeFlag(cmd.Flags(), &maxFileSize)
 	return cmd
 }
 
@@ -54,15 +59,17 @@ type findingItem struct {
 type checkSummary struct {
 	Pods            int  `json:"pods"`
 	Damaged         int  `json:"damaged"`
+	Unreadable      int  `json:"unreadable"`
 	Findings        int  `json:"findings"`
 	OneSided        *int `json:"one_sided,omitempty"`
 	MissingChildren *int `json:"missing_children,omitempty"`
 	Dangling        *int `json:"dangling,omitempty"`
 	Sessions        *int `json:"sessions,omitempty"`
 	Unreferenced    *int `json:"unreferenced,omitempty"`
+	besidesCounts
 }
 
-func runCheck(ctx context.Context, c *console, db, sessions string) error {
+func runCheck(ctx context.Context, c *console, db, sessions string, maxFileSize int64) error {
 	c.resume = "check changes nothing; run the same command again"
 	var logs store.SessionLog
 	if sessions != "" {
@@ -72,48 +79,95 @@ func runCheck(ctx context.Context, c *console, db, sessions string) error {
 		}
 		logs = s
 	}
-	path, closer, err := c.readFile(ctx, db)
+	side, err := c.parseSide(db)
+	if err != nil {
+		return err
+	}
+	var total checkSummary
+	if side.kind == inFile || side.kind == behindSocket {
+		err = c.checkFile(ctx, side, logs, &total)
+		if side.kind == behindSocket && errors.Is(err, errors.ErrUnsupported) {
+			err = c.checkStore(ctx, side, logs, &total, maxFileSize)
+		}
+	} else {
+		err = c.checkStore(ctx, side, logs, &total, maxFileSize)
+	}
+	verdict := "no damage"
+	switch {
+	case total.Findings > 0:
+		verdict = fmt.Sprintf("%s, %d damaged", plural(total.Findings, "finding"), total.Damaged)
+	case total.Unreadable > 0:
+		verdict = "no damage in what could be read"
+	}
+	if total.Unreadable > 0 {
+		verdict += fmt.Sprintf(", %d unreadable", total.Unreadable)
+	}
+	verdict += total.references()
+	c.summary = total
+	if err == nil {
+		c.say("check: %s, %s", plural(total.Pods, "Pod"), verdict)
+	}
+	return err
+}
+
+// checkFile checks a database file, or a copy of the one that a supervisor serves.
+func (c *console) checkFile(ctx context.Context, s side, logs store.SessionLog, total *checkSummary) error {
+	path, closer, err := c.readFile(ctx, s.arg)
 	if err != nil {
 		return err
 	}
 	sum, err := boltstore.Check(ctx, path, &boltstore.Options{Progress: c.progress}, func(f boltstore.Finding) { c.found(f) })
-	total := checkSummary{Pods: sum.Pods, Damaged: sum.Damaged, Findings: sum.Findings}
-	verdict := "no damage"
-	if sum.Findings > 0 {
-		verdict = fmt.Sprintf("%s, %d damaged", plural(sum.Findings, "finding"), sum.Damaged)
-	}
+	total.Pods, total.Damaged, total.Findings = sum.Pods, sum.Damaged, sum.Findings
 	if err == nil {
-		var more string
-		more, err = c.checkReferences(ctx, path, logs, &total)
-		verdict += more
-	}
-	c.summary = total
-	if err == nil {
-		c.say("check: %s, %s", plural(sum.Pods, "Pod"), verdict)
+		var pods *boltstore.Store
+		if pods, err = c.openChecked(path, logs, total); pods != nil {
+			err = errors.Join(c.checkReferences(ctx, pods, logs, total), pods.Close())
+		}
 	}
 	return errors.Join(err, closer.Close())
 }
 
-// checkReferences looks where the Pods' references lead, those to sessions where
-// there are logs, and adds to the verdict. Damage has been told.
-func (c *console) checkReferences(ctx context.Context, path string, logs store.SessionLog, total *checkSummary) (verdict string, err error) {
+// openChecked opens a file that was checked, or nothing where it is too damaged for
+// that.
+func (c *console) openChecked(path string, logs store.SessionLog, total *checkSummary) (*boltstore.Store, error) {
 	s, err := boltstore.Open(path, &boltstore.Options{ReadOnly: true})
 	if errors.Is(err, store.ErrCorrupt) && total.Findings > 0 {
 		if logs != nil {
 			c.say("the session logs were not looked at: the file is damaged")
 		}
-		return "", nil
+		return nil, nil
 	}
-	if err != nil {
-		return "", err
-	}
-	verdict, err = c.checkPods(ctx, s, total)
+	return s, err
+}
+
+// checkReferences looks where the Pods' references lead, those to sessions where
+// there are logs. Damage has been told.
+func (c *console) checkReferences(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) error {
+	err := c.checkPods(ctx, pods, total)
 	if err == nil && logs != nil {
-		var more string
-		more, err = c.checkSessions(ctx, s, logs, total)
-		verdict += more
+		err = c.checkSessions(ctx, pods, logs, total)
 	}
-	return verdict, errors.Join(err, s.Close())
+	return err
+}
+
+// references is the part of the verdict that speaks of references.
+func (t *checkSummary) references() (verdict string) {
+	if t.OneSided != nil && *t.OneSided > 0 {
+		verdict += fmt.Sprintf(", %d one-sided", *t.OneSided)
+	}
+	if t.MissingChildren != nil && *t.MissingChildren > 0 {
+		verdict += fmt.Sprintf(", %d missing-child", *t.MissingChildren)
+	}
+	if t.Dangling != nil {
+		verdict += fmt.Sprintf(", %d dangling", *t.Dangling)
+	}
+	switch {
+	case t.Unreferenced != nil:
+		verdict += fmt.Sprintf(", %d of %s unreferenced", *t.Unreferenced, plural(*t.Sessions, "session"))
+	case t.Sessions != nil:
+		verdict += ", " + plural(*t.Sessions, "session")
+	}
+	return verdict
 }
 
 // referenceItem is a reference in JSON that leads nowhere: a peer or a child.
@@ -126,14 +180,14 @@ type referenceItem struct {
 }
 
 // checkPods tells of links with one side and of children that do not exist.
-func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total *checkSummary) (verdict string, err error) {
+func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total *checkSummary) error {
 	var oneSided, missing int
 	for r, podErr := range store.BrokenReferences(ctx, pods) {
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
 			c.note(exitDamage)
 		case podErr != nil:
-			return "", podErr
+			return podErr
 		case r.Child:
 			missing++
 			c.emit(referenceItem{head: c.head("missing-child"), Pod: r.Pod, Child: &r.To})
@@ -150,13 +204,69 @@ func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total
 		}
 	}
 	total.OneSided, total.MissingChildren = &oneSided, &missing
-	if oneSided > 0 {
-		verdict += fmt.Sprintf(", %d one-sided", oneSided)
+	return nil
+}
+
+// checker is a store that can say more of itself than what reading it tells.
+type checker interface {
+	Check(ctx context.Context, report func(error)) (pods int, err error)
+}
+
+// checkStore checks a store by reading it.
+func (c *console) checkStore(ctx context.Context, place side, logs store.SessionLog, total *checkSummary, maxFileSize int64) error {
+	open := c.readSide
+	if place.kind == onServers { // as it is, not as it was at one moment: Check does that by itself
+		open = func(ctx context.Context, s side, _ int64) (opened, error) { return c.openScheme(ctx, s, true) }
 	}
-	if missing > 0 {
-		verdict += fmt.Sprintf(", %d missing-child", missing)
+	s, err := open(ctx, place, maxFileSize)
+	if err != nil {
+		return err
 	}
-	return verdict, nil
+	c.db = place
+	tell := func(err error) error {
+		var e *store.Error
+		switch {
+		case !errors.Is(err, store.ErrCorrupt) || !errors.As(err, &e) || transient(err):
+			if name, _ := c.unread(err); name == "" {
+				return err
+			}
+			total.Unreadable++
+			return nil
+		case e.Pod != "":
+			total.Damaged++
+		}
+		total.Findings++
+		advice := "write or import this Pod again, or delete it; the others are not affected"
+		switch {
+		case place.kind == inDirectory:
+			advice = "correct or remove that file"
+		case e.Pod == "":
+			advice = "restore a backup"
+		}
+		c.found(boltstore.Finding{Pod: e.Pod, Reason: c.fullReason(err), Advice: advice})
+		return nil
+	}
+	if own, ok := s.MetadataStore.(checker); ok {
+		total.Pods, err = own.Check(ctx, func(e error) { err = errors.Join(err, tell(e)) })
+	} else {
+		for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{}) {
+			if podErr != nil {
+				err = errors.Join(err, tell(podErr))
+			}
+			var e *store.Error
+			if m != nil || errors.As(podErr, &e) && e.Pod != "" {
+				total.Pods++
+				c.progress(total.Pods, 0)
+			}
+		}
+	}
+	if err == nil {
+		total.besidesCounts, err = c.besides(ctx, s)
+	}
+	if err == nil {
+		err = c.checkReferences(ctx, s.MetadataStore, logs, total)
+	}
+	return errors.Join(err, s.Close())
 }
 
 // found tells one finding.
@@ -181,9 +291,9 @@ type danglingItem struct {
 }
 
 // checkSessions looks for the session logs of all Pods, and for the Pods of all
-// session logs.
-func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) (verdict string, err error) {
-	dangling := 0
+// session logs. What is damaged has been told.
+func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) (err error) {
+	total.Dangling = new(int)
 	for d, podErr := range store.DanglingActive(ctx, pods, logs) {
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
@@ -201,32 +311,30 @@ func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, l
 				what = fmt.Sprintf("session %v has no segment %v", d.Active.SessionID, *d.Active.SegmentID)
 			}
 			if kind == "dangling" {
-				dangling++
+				*total.Dangling++
 				c.note(exitDifferent)
 			}
 			c.emit(danglingItem{c.head(kind), d.Pod, activeItem{d.Active.SessionID, d.Active.SegmentID}, d.NoSession})
 			c.print("%s pod %s: %s; %s\n", kind, quoteName(d.Pod), what, advice)
 		}
 	}
-	total.Dangling = &dangling
-	verdict = fmt.Sprintf(", %d dangling", dangling)
 	if err != nil {
-		return verdict, err
+		return err
 	}
 	sessions, err := logs.ListSessions(ctx)
 	if err != nil {
-		return verdict, err
+		return err
 	}
 	all := len(sessions)
 	total.Sessions = &all
-	if total.Damaged > 0 {
-		c.say("which sessions no Pod refers to is not known: a damaged Pod may refer to any")
-		return verdict + fmt.Sprintf(", %s", plural(all, "session")), nil
+	if total.Damaged+total.Unreadable > 0 {
+		c.say("which sessions no Pod refers to is not known: a Pod that could not be read may refer to any")
+		return nil
 	}
 	unreferenced := 0
 	for u, err := range store.UnreferencedSessions(ctx, pods, logs) {
 		if err != nil {
-			return verdict, err
+			return err
 		}
 		unreferenced++
 		c.emit(unreferencedItem{c.head("unreferenced"), u.Session, u.Modified.UTC()})
@@ -234,7 +342,7 @@ func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, l
 			u.Session, u.Modified.UTC().Format(time.RFC3339))
 	}
 	total.Unreferenced = &unreferenced
-	return verdict + fmt.Sprintf(", %d of %s unreferenced", unreferenced, plural(all, "session")), nil
+	return nil
 }
 
 // unreferencedItem is a session in JSON that no Pod is in.

@@ -2,17 +2,20 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"podstore/store"
+	"podstore/store/boltstore"
+	"podstore/store/jsonexport"
 )
 
 // jsonVersion is the version of the shapes that --json writes: docs/cli-json.md.
@@ -22,18 +25,23 @@ const jsonVersion = 1
 // to standard output, everything else to standard error; with --json all of it is
 // JSON Lines on standard output.
 type console struct {
-	out    *bufio.Writer
-	outErr error // the first error of standard output
-	err    io.Writer
+	ctx    context.Context // of the command line
+	queue  *output
+	stdout io.Writer
+	out    *bufio.Writer // to stdout, through the queue
+	err    io.Writer     // standard error, through the queue
 	// Standard output is a terminal: each result is shown at once. Standard error
 	// is one: progress is shown.
 	terminal, errTerminal bool
-	bar                   *progressbar.ProgressBar
-	barName               string // what the bar is about, if not the whole command
+	stderr                io.Writer
+	bar                   bar
 	json                  bool
 	program, command      string
 	schemes               []Scheme
 	code                  int
+	outTold               bool // that standard output failed
+	allowNetwork          bool // --allow-network-fs
+	hasLimit              bool // the command has --max-file-size
 
 	db      side     // what the command works on, for hints
 	meant   string   // the Pod that may have been meant
@@ -43,7 +51,12 @@ type console struct {
 }
 
 func newConsole(stdout, stderr io.Writer) *console {
-	return &console{program: "podstore-migrate", out: bufio.NewWriterSize(stdout, 32<<10), err: stderr, terminal: isTerminal(stdout), errTerminal: isTerminal(stderr)}
+	q := newOutput()
+	return &console{
+		ctx: context.Background(), program: "podstore-migrate", queue: q,
+		stdout: stdout, out: bufio.NewWriterSize(q.to(stdout), 32<<10), terminal: isTerminal(stdout),
+		stderr: stderr, err: q.to(stderr), errTerminal: isTerminal(stderr),
+	}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -51,31 +64,33 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// width is that of the terminal that standard output is.
+func (c *console) width() int { return widthOf(c.stdout) }
+
 // note raises the exit code.
 func (c *console) note(code int) { c.code = heavier(c.code, code) }
 
-// wrote remembers the first error of standard output.
-func (c *console) wrote(err error) {
-	if c.outErr == nil {
-		c.outErr = err
-	}
-}
-
 // hungUp reports that the reader of standard output went away: nothing that is
 // written is seen any more.
-func (c *console) hungUp() bool { return errors.Is(c.outErr, syscall.EPIPE) }
+func (c *console) hungUp() bool { return errors.Is(c.queue.err(c.stdout), syscall.EPIPE) }
 
 // print writes a result, unless JSON is written instead.
 func (c *console) print(format string, args ...any) {
 	if !c.json {
-		if c.terminal {
-			c.clearBar()
-		}
-		_, err := fmt.Fprintf(c.out, format, args...)
-		c.wrote(err)
-		if c.terminal {
-			c.wrote(c.out.Flush())
-		}
+		c.wroteText(fmt.Sprintf(format, args...))
+	}
+}
+
+// wroteText writes on standard output. A terminal gets no character that it would act
+// upon, whatever the text is made of.
+func (c *console) wroteText(text string) {
+	if c.terminal {
+		c.clearBar()
+		text = visibleText(text)
+	}
+	_, _ = c.out.WriteString(text) // the queue has the error
+	if c.terminal {
+		_ = c.out.Flush()
 	}
 }
 
@@ -83,8 +98,26 @@ func (c *console) print(format string, args ...any) {
 func (c *console) say(format string, args ...any) {
 	if !c.json {
 		c.clearBar()
-		fmt.Fprintf(c.err, format+"\n", args...)
+		fmt.Fprintln(c.err, oneLine(fmt.Sprintf(format, args...)))
 	}
+}
+
+// flush waits until everything is written. Output that could not be is a failure, but
+// for that of a reader that went away.
+func (c *console) flush() {
+	_ = c.out.Flush()
+	if c.queue.wait(c.ctx) != nil {
+		c.note(exitInterrupted)
+		return
+	}
+	err := c.queue.err(c.stdout)
+	if err == nil || c.hungUp() || c.outTold {
+		return
+	}
+	c.outTold = true
+	c.note(exitFailure)
+	fmt.Fprintln(c.err, oneLine(fmt.Sprintf("%s: %s: standard output: %v", c.program, c.command, err)))
+	_ = c.queue.wait(c.ctx)
 }
 
 // head begins every object that --json writes.
@@ -101,9 +134,13 @@ func (c *console) emit(object any) {
 	if !c.json {
 		return
 	}
-	enc := json.NewEncoder(c.out)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	c.wrote(enc.Encode(object))
+	if err := enc.Encode(object); err != nil {
+		panic(err) // no shape has anything that cannot be encoded
+	}
+	_, _ = c.out.WriteString(visibleText(b.String()))
 }
 
 // errorItem is an error in JSON.
@@ -138,7 +175,7 @@ func (c *console) fail(err error) {
 			e.Path = c.db.arg // in the message, as it was given
 		}
 	}
-	item.Message = oneLine(err.Error())
+	item.Message = oneLine(err.Error()) + c.flagFor(err)
 	if errors.Is(err, store.ErrNoSpace) {
 		item.Message = oneLine(fullDisk(err))
 	}
@@ -154,8 +191,7 @@ func (c *console) fail(err error) {
 
 // finish tells the error that ended a command, if any, and writes what is left.
 func (c *console) finish(err error) {
-	c.clearBar()
-	c.bar = nil
+	c.endBar()
 	told := map[string]bool{}
 	for _, e := range flatten(err) {
 		if text := e.Error(); !told[text] {
@@ -164,12 +200,15 @@ func (c *console) finish(err error) {
 		}
 	}
 	c.emit(endItem{c.head("end"), c.code, c.summary})
-	c.wrote(c.out.Flush())
-	if c.outErr != nil && !c.hungUp() {
-		c.note(exitFailure)
-		c.json = false
-		c.say("%s: %s: standard output: %s", c.program, c.command, oneLine(c.outErr.Error()))
+	c.flush()
+}
+
+// flagFor is how a message goes on that says that a limit was reached.
+func (c *console) flagFor(err error) string {
+	if errors.Is(err, store.ErrTooLarge) && c.hasLimit && strings.Contains(err.Error(), "the limit is") {
+		return "; --max-file-size raises it"
 	}
+	return ""
 }
 
 // hint says what to do about an error, as far as that is known.
@@ -180,8 +219,24 @@ func (c *console) hint(err error, code int) string {
 	switch {
 	case code == exitUsage:
 		return ""
+	case c.db.isDirectory() && c.command == "import":
+		return fmt.Sprintf("%s is a directory; the database comes first: %s import DB DIR", db, c.program)
 	case c.db.isDirectory():
 		return fmt.Sprintf("%s is a directory; as a directory of Pods it is written %s", db, shellWord(dirPrefix+c.db.arg))
+	case c.db.isSocket() && c.command == "import":
+		return fmt.Sprintf("%s is a socket; into the store of the supervisor that serves it: %s copy dir:DIR %s", db, c.program, shellWord(socketPrefix+c.db.arg))
+	case c.db.isSocket():
+		return fmt.Sprintf("%s is a socket; the store of the supervisor that serves it is written %s", db, shellWord(socketPrefix+c.db.arg))
+	case errors.As(err, new(*boltstore.NetworkFSError)):
+		return "or permit it with --allow-network-fs, where no other machine uses the file at the same time"
+	case errors.As(err, new(*jsonexport.PruneError)):
+		return "make sure that this is the right store; --prune-all removes them all the same"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "allow more open files (ulimit -n), then run the same command again"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return "run it as a user who has the right to do that"
+	case errors.Is(err, syscall.EROFS):
+		return "it is mounted read-only; mount it for writing, or give another place"
 	case code == exitMissing && e != nil && e.Pod != "" && c.meant != "":
 		return fmt.Sprintf("list quotes such a name; for a shell it is written %s %s %s %s", c.program, c.command, db, shellWord(c.meant))
 	case code == exitMissing && e != nil && e.Pod != "":
@@ -208,8 +263,12 @@ func (c *console) hint(err error, code int) string {
 		return "see that it runs and can be reached, then run the same command again"
 	case errors.Is(err, store.ErrTooLarge) && c.command == "copy":
 		return "copy without --strict, in as many transactions as it takes"
+	case errors.Is(err, store.ErrNoSpace) && noInodes(pathOf(err)):
+		return "the file system has no inodes left for new files; remove some, then run the same command again"
 	case errors.Is(err, store.ErrNoSpace):
 		return "free some space, then run the same command again"
+	case errors.Is(err, syscall.ENOMEM):
+		return "free some memory, then run the same command again"
 	}
 	return ""
 }

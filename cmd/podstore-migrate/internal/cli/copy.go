@@ -53,6 +53,7 @@ func copyCmd(c *console) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&opts.overwrite, "overwrite", false, "replace Pods that DST has with other content")
 	f.BoolVar(&opts.strict, "strict", false, "copy all Pods in one transaction, or none if any is refused or in conflict")
+	allowNetworkFlag(f, c)
 	f.BoolVar(&opts.dryRun, "dry-run", false, "tell what would happen and change nothing")
 	f.BoolVar(&opts.verify, "verify", true, "read back what was copied, and compare it")
 	maxFileSizeFlag(f, &opts.maxFileSize)
@@ -152,6 +153,9 @@ func (cp *copying) copy(ctx context.Context) error {
 			},
 		})
 		cp.files, cp.directories = report.Files, report.Directories
+		if err == nil {
+			cp.noPods(cp.from.path, report.Counts)
+		}
 		return err
 	}
 	total, done := 0, 0

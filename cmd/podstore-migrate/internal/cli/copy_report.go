@@ -54,7 +54,7 @@ func (cp *copying) told(r copyResult) {
 	}
 	var e *store.Error
 	if r.err != nil {
-		item.Reason = reason(r.err)
+		item.Reason = cp.why(r.err)
 	}
 	if errors.As(r.err, &e) && e.Path != "" {
 		switch {
@@ -69,7 +69,10 @@ func (cp *copying) told(r copyResult) {
 	case copyRefused:
 		cp.left[r.pod] = true
 		cp.note(exitPartial)
-		if errors.Is(r.err, store.ErrCorrupt) {
+		switch {
+		case transient(r.err):
+			cp.note(exitFailure)
+		case errors.Is(r.err, store.ErrCorrupt):
 			cp.note(exitDamage)
 		}
 		cp.say("refused %s: %s", where, item.Reason)
@@ -132,7 +135,7 @@ func (cp *copying) sumUp(err error) {
 		line += fmt.Sprintf("; %d verified", *cp.verified)
 	}
 	if cp.files+cp.directories > 0 {
-		line += fmt.Sprintf("; besides %s and %s without metadata.json", plural(cp.files, "file"), plural(cp.directories, "directory"))
+		line += "; besides " + notPods(cp.files, cp.directories)
 	}
 	cp.say("%s", line)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"syscall"
 
 	"podstore/store"
 )
@@ -44,6 +45,8 @@ func codeOf(err error) int {
 		return exitInterrupted
 	case errors.As(err, new(*usageError)):
 		return exitUsage
+	case transient(err):
+		return exitFailure
 	case errors.Is(err, store.ErrFormat):
 		return exitFormat
 	case errors.Is(err, store.ErrLocked):
@@ -56,6 +59,15 @@ func codeOf(err error) int {
 		return exitMissing
 	}
 	return exitFailure
+}
+
+// transient reports whether the system refused something to this process: what it was
+// about may be well. That is a failure, whatever else the error says, and never damage.
+func transient(err error) bool {
+	return slices.ContainsFunc([]error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO,
+		syscall.EAGAIN, syscall.EINTR, syscall.ETXTBSY, syscall.ENOLCK,
+	}, func(want error) bool { return errors.Is(err, want) })
 }
 
 // flatten takes what errors.Join joined apart, so that each error is judged and

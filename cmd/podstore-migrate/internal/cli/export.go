@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"podstore/store"
 	"podstore/store/jsonexport"
 	"podstore/store/podjson"
 )
@@ -14,7 +13,8 @@ import (
 const exportHelp = `Export writes every Pod of the database to DIR/{pod}/metadata.json, as it is at
 one moment. DIR is created if it is missing. Each file appears whole or not at
 all, with mode 0600; files that are the same already and other files are left
-alone.
+alone. What is replaced keeps its mode and owner; what is new and root writes gets the
+owner of the directory that it is in.
 
 A Pod that cannot be written is one line on standard error,
   refused PATH: reason
@@ -27,7 +27,8 @@ the other naming is one line on standard error, "renamed PATH: …".
 
 With --prune the metadata.json of every other Pod in DIR is removed, also where it
 is broken, and its directory if nothing else is in it: each is a line "pruned NAME"
-on standard error. See with --dry-run first which those are: it prints each Pod's
+on standard error. A database without Pods prunes nothing, unless --prune-all is given.
+See with --dry-run first which those are: it prints each Pod's
 name and "exported", "unchanged" or "pruned", and changes nothing.`
 
 func exportCmd(c *console) *cobra.Command {
@@ -39,6 +40,7 @@ func exportCmd(c *console) *cobra.Command {
 		func(ctx context.Context, args []string) error { return runExport(ctx, c, args[0], args[1], opts) })
 	f := cmd.Flags()
 	f.BoolVar(&opts.Prune, "prune", false, "remove Pods from DIR that the database does not have")
+	f.BoolVar(&opts.PruneAll, "prune-all", false, "prune also where the database has no Pods, and so remove all from DIR")
 	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
 	f.Var((*namingFlag)(&opts.Naming), "naming", "write the Pods' names as pods or workers do")
 	completeFlag(cmd, "naming", podjson.Pods.String(), podjson.Workers.String())
@@ -47,6 +49,7 @@ func exportCmd(c *console) *cobra.Command {
 }
 
 func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.ExportOptions) error {
+	opts.Prune = opts.Prune || opts.PruneAll
 	c.resume = "every file that was written is whole; run the same command again to write the rest"
 	if opts.DryRun {
 		c.resume = "a dry run changes nothing"
@@ -71,6 +74,9 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	}
 	report, err := jsonexport.Export(ctx, s.MetadataStore, dir, opts)
 	c.sumUp(report, exportOutcomes, opts.DryRun, err)
+	if err == nil {
+		_, err = c.besides(ctx, s)
+	}
 	return errors.Join(err, s.Close())
 }
 
@@ -80,8 +86,8 @@ func (c *console) exported(r jsonexport.Result, naming podjson.Naming, dryRun bo
 	switch r.Outcome {
 	case jsonexport.Refused:
 		c.note(exitPartial)
-		c.say("refused %s: %s", place(r.Err, r.Path), reason(r.Err))
-		if errors.Is(r.Err, store.ErrNoSpace) {
+		c.say("refused %s: %s", place(r.Err, r.Path), c.why(r.Err))
+		if transient(r.Err) {
 			c.note(exitFailure)
 		}
 	case jsonexport.Damaged:

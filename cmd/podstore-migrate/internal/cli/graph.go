@@ -13,25 +13,29 @@ import (
 type graph struct {
 	nodes map[string]*node
 	names []string // all nodes, sorted
+
+	besides besidesCounts
 }
 
 type node struct {
-	name    string
-	exists  bool
-	damaged bool // what it refers to is not known
+	name   string
+	exists bool
+	unread string // why what it refers to is not known, or ""
 
 	children, reclaimed, peers []string // in the order of the Pod's lists, each once
 	parents, formerParents     []string // who has it as a child, who reclaimed it; sorted
 }
 
-// addPod adds a Pod; damaged ones are given as nil.
+// addUnread adds a Pod that could not be read.
+func (g *graph) addUnread(name, state string) {
+	n := g.node(name)
+	n.exists, n.unread = true, state
+}
+
+// addPod adds a Pod.
 func (g *graph) addPod(name string, m *store.Metadata) {
 	n := g.node(name)
 	n.exists = true
-	if m == nil {
-		n.damaged = true
-		return
-	}
 	for _, c := range m.Children {
 		n.children = addOnce(n.children, c.PodName)
 	}
@@ -83,7 +87,7 @@ func addOnce(list []string, name string) []string {
 // mutual reports whether two Pods are peers of each other, as far as known.
 func (g *graph) mutual(a, b string) bool {
 	n := g.nodes[b]
-	return n.damaged || slices.Contains(n.peers, a)
+	return n.unread != "" || slices.Contains(n.peers, a)
 }
 
 // around returns the names in the part of the graph that concerns one Pod: what
@@ -109,8 +113,8 @@ func (g *graph) label(n *node, notes ...string) string {
 	switch {
 	case !n.exists:
 		notes = append(notes, "no such Pod")
-	case n.damaged:
-		notes = append(notes, "damaged")
+	case n.unread != "":
+		notes = append(notes, n.unread)
 	}
 	var peers []string
 	for _, p := range n.peers {

@@ -17,7 +17,8 @@ Bad Pods do not stop the others. Each is one line on standard error,
   refused PATH:LINE:COL: reason
   conflict PATH: reason
 where a conflict is a Pod that the database has with other content already: it is
-kept, unless --overwrite is given. The exit code is then 3.
+kept, unless --overwrite is given. The exit code is then 3, and 1 where this user may
+not read a Pod. It is 3 too where DIR has no Pod at all.
 
 Two writers of the old kind at once can leave a whole document in a file and after it
 the tail of an older, longer one. Such a Pod is refused; with --repair the document is
@@ -40,6 +41,7 @@ func importCmd(c *console) *cobra.Command {
 	f.BoolVar(&opts.Overwrite, "overwrite", false, "replace Pods that are stored with other content")
 	f.BoolVar(&opts.Repair, "repair", false, "take the whole document of a file that two writers at once left torn")
 	f.BoolVar(&opts.Strict, "strict", false, "import all Pods in one transaction, or none if any is refused or in conflict")
+	allowNetworkFlag(f, c)
 	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
 	maxFileSizeFlag(f, &opts.MaxFileSize)
 	return cmd
@@ -81,6 +83,9 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 		outcomes = append(outcomes[:len(outcomes):len(outcomes)], jsonexport.Repaired)
 	}
 	c.sumUp(report, outcomes, opts.DryRun, err)
+	if err == nil {
+		c.noPods(dir, report.Counts)
+	}
 	return errors.Join(err, dst.Close())
 }
 
@@ -90,8 +95,11 @@ func (c *console) imported(r jsonexport.Result, dryRun bool) {
 	switch r.Outcome {
 	case jsonexport.Refused:
 		c.note(exitPartial)
-		c.say("refused %s: %s", place(r.Err, r.Path), reason(r.Err))
-		if errors.Is(r.Err, store.ErrCorrupt) {
+		c.say("refused %s: %s", place(r.Err, r.Path), c.why(r.Err))
+		switch {
+		case transient(r.Err):
+			c.note(exitFailure)
+		case errors.Is(r.Err, store.ErrCorrupt):
 			c.note(exitDamage)
 		}
 	case jsonexport.Conflict:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,52 +13,59 @@ import (
 	"podstore/store/podjson"
 )
 
-const listHelp = `List prints one line for each Pod, sorted by the bytes of its name. Fields are
-separated by tabs:
+const listHelp = `List prints one line for each Pod, sorted by the bytes of its name:
   name, active session, active segment, number of children, of reclaimed
   children, of peers, bytes of the manifest
-What is not set is "-". A damaged Pod has the word "damaged" after its name, and
-its damage is told on standard error; the exit code is then 5. One that another
-program keeps in a format unknown here has the word "unknown-format", and 12.
+On a terminal the columns are aligned under a header, and cut to its width. Elsewhere
+they are whole, separated by tabs, without a header. What is not set is "-". A damaged
+Pod has the word "damaged" after its name, and its damage is told on standard error;
+the exit code is then 5. One that may not be read has "unreadable"; the exit code is 1.
+One that another program keeps in a format unknown here has "unknown-format", and 12.
 
 For the names alone: podstore-migrate list DB | cut -f1
 
 --sort takes name, session, segment, children, reclaimed, peers or manifest; with
 a minus sign before it the largest comes first.
 --filter takes name=PATTERN (with * ? and [...]), session=ID, segment=ID,
-child=NAME, reclaimed=NAME, peer=NAME, workspace=PATH (the field workspace_root) or
-active=yes|no. Several must all hold.
-Damaged Pods are always listed.`
+parent=NAME, child=NAME, reclaimed=NAME, peer=NAME, workspace=PATH (the field
+workspace_root) or active=yes|no. Several must all hold. What cannot be read is always
+listed.`
 
 func listCmd(c *console) *cobra.Command {
 	var sorting string
 	var filters []string
+	var maxFileSize int64
 	cmd := command(c, "list [flags] DB", "List the Pods of a database", listHelp,
 		`  podstore-migrate list pods.db
   podstore-migrate list pods.db | cut -f1
   podstore-migrate list --sort -manifest unix:/run/supervisor.sock
   podstore-migrate list --filter active=yes --filter 'name=web-*' pods.db`,
-		func(ctx context.Context, args []string) error { return runList(ctx, c, args[0], sorting, filters) })
+		func(ctx context.Context, args []string) error {
+			return runList(ctx, c, args[0], sorting, filters, maxFileSize)
+		})
 	f := cmd.Flags()
 	f.StringVar(&sorting, "sort", "", "sort by this `KEY` instead of the name")
 	f.StringArrayVar(&filters, "filter", nil, "list only Pods for which this `KEY=VALUE` holds; may be repeated")
+	maxFileSizeFlag(f, &maxFileSize)
 	keys := []string{"name", "session", "segment", "children", "reclaimed", "peers", "manifest"}
 	for _, key := range keys[:len(keys):len(keys)] {
 		keys = append(keys, "-"+key)
 	}
 	completeFlag(cmd, "sort", keys...)
-	completeFlag(cmd, "filter", "name=", "session=", "segment=", "child=", "reclaimed=", "peer=", "workspace=", "active=yes", "active=no")
+	completeFlag(cmd, "filter", "name=", "session=", "segment=", "parent=", "child=", "reclaimed=", "peer=", "workspace=", "active=yes", "active=no")
 	return cmd
 }
 
 // listSummary is the summary of list in JSON.
 type listSummary struct {
-	Pods    int `json:"pods"`
-	Damaged int `json:"damaged"`
+	Pods       int `json:"pods"`
+	Damaged    int `json:"damaged"`
+	Unreadable int `json:"unreadable"`
+	besidesCounts
 }
 
-func runList(ctx context.Context, c *console, db, sorting string, filters []string) error {
-	keep, err := parseFilters(filters)
+func runList(ctx context.Context, c *console, db, sorting string, filters []string, maxFileSize int64) error {
+	keep, parents, err := parseFilters(filters)
 	if err != nil {
 		return c.misuse("%w", err)
 	}
@@ -66,40 +74,98 @@ func runList(ctx context.Context, c *console, db, sorting string, filters []stri
 		return c.misuse("%w", err)
 	}
 	c.resume = "list changes nothing; run the same command again"
-	s, err := c.openRead(ctx, db, 0)
+	s, err := c.openRead(ctx, db, maxFileSize)
 	if err != nil {
 		return err
 	}
-	var sum listSummary
+	l := lister{c: c}
 	var rows []podItem // only where they must be sorted
-	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{}) {
-		var e *store.Error
-		switch {
-		case podErr == nil && !keep(m):
-		case podErr == nil && order == nil:
-			sum.Pods++
-			c.listed(c.podItem(m))
-		case podErr == nil:
-			sum.Pods++
-			rows = append(rows, c.podItem(m))
-		case errors.As(podErr, &e) && e.Pod != "":
-			sum.Pods++
-			sum.Damaged++
-			c.print("%s\t%s\n", quoteName(e.Pod), unreadableWord(podErr))
-			c.damagedPod(e.Pod, podErr)
-		default:
-			err = errors.Join(err, podErr)
-		}
-		if c.hungUp() {
-			break
+	if err = parents.read(ctx, s); err == nil {
+		for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{}) {
+			name, state := c.unread(podErr)
+			switch {
+			case podErr == nil && !keep(m):
+			case podErr == nil && order == nil:
+				l.add(c.podItem(m))
+			case podErr == nil:
+				rows = append(rows, c.podItem(m))
+			case name != "":
+				l.unread(name, state)
+			default:
+				err = errors.Join(err, podErr)
+			}
+			if c.hungUp() {
+				break
+			}
 		}
 	}
 	slices.SortStableFunc(rows, order)
 	for _, row := range rows {
-		c.listed(row)
+		l.add(row)
 	}
-	c.summary = sum
-	return errors.Join(err, s.Close())
+	if err == nil {
+		l.sum.besidesCounts, err = c.besides(ctx, s)
+	}
+	err = errors.Join(err, s.Close())
+	c.summary = l.sum
+	l.print()
+	return err
+}
+
+// lister prints the Pods of a list: at once, or on a terminal, where the widths of the
+// columns depend on all of them, in the end.
+type lister struct {
+	c    *console
+	rows [][]string
+	sum  listSummary
+}
+
+func (l *lister) add(p podItem) {
+	l.sum.Pods++
+	l.c.emit(p)
+	manifest := "-"
+	if p.ManifestBytes != nil {
+		manifest = strconv.Itoa(*p.ManifestBytes)
+	}
+	l.row(quoteName(p.Pod), orDash(p.session()), orDash(p.segment()), strconv.Itoa(p.Children), strconv.Itoa(p.Reclaimed), strconv.Itoa(p.Peers), manifest)
+}
+
+// unread adds a Pod that could not be read, and has been told.
+func (l *lister) unread(pod, state string) {
+	l.sum.Pods++
+	if state != unreadableState {
+		l.sum.Damaged++
+	} else {
+		l.sum.Unreadable++
+	}
+	l.row(quoteName(pod), state)
+}
+
+func (l *lister) row(cells ...string) {
+	if l.c.terminal && !l.c.json {
+		l.rows = append(l.rows, cells)
+		return
+	}
+	l.c.print("%s\n", strings.Join(cells, "\t"))
+}
+
+// last leaves a column out where the others have been cut already.
+var last = []int{100, 100, 0}
+
+var listColumns = []column{
+	{name: "name", narrow: []int{24, 12}},
+	{name: "session", narrow: []int{13, 0}, end: true},
+	{name: "segment", narrow: []int{13, 0}, end: true},
+	{name: "children", right: true, narrow: last},
+	{name: "reclaimed", right: true, narrow: last},
+	{name: "peers", right: true, narrow: last},
+	{name: "manifest", right: true, narrow: last},
+}
+
+func (l *lister) print() {
+	if len(l.rows) > 0 {
+		l.c.table(listColumns, l.rows, l.c.width())
+	}
 }
 
 // podItem is a Pod in a list, and its shape in JSON.
@@ -144,16 +210,6 @@ func (p *podItem) segment() string {
 		return ""
 	}
 	return p.Active.SegmentID.String()
-}
-
-// listed writes one Pod of a list.
-func (c *console) listed(p podItem) {
-	manifest := "-"
-	if p.ManifestBytes != nil {
-		manifest = strconv.Itoa(*p.ManifestBytes)
-	}
-	c.emit(p)
-	c.print("%s\t%s\t%s\t%d\t%d\t%d\t%s\n", quoteName(p.Pod), orDash(p.session()), orDash(p.segment()), p.Children, p.Reclaimed, p.Peers, manifest)
 }
 
 func orDash(s string) string {

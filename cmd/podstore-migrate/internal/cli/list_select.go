@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -14,6 +15,7 @@ import (
 // parseSort makes the order of a list, or nil for that of the store, by name.
 func parseSort(key string) (func(a, b podItem) int, error) {
 	key, down := strings.CutPrefix(key, "-")
+	key = shortName(key)
 	var order func(a, b podItem) int
 	switch key {
 	case "":
@@ -51,13 +53,41 @@ func size(n *int) int {
 	return *n
 }
 
-// parseFilters makes a condition that holds where all filters do.
-func parseFilters(filters []string) (func(*store.Metadata) bool, error) {
+// parents are the Pods that a filter asks the children of.
+type parents map[string]map[string]bool
+
+// read finds out what their children are.
+func (p parents) read(ctx context.Context, s store.MetadataStore) error {
+	for name, children := range p {
+		m, err := s.Read(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, child := range m.Children {
+			children[child.PodName] = true
+		}
+	}
+	return nil
+}
+
+// parseFilters makes a condition that holds where all filters do, once the parents have
+// been read.
+func parseFilters(filters []string) (func(*store.Metadata) bool, parents, error) {
+	asked := parents{}
 	var conditions []func(*store.Metadata) bool
 	for _, f := range filters {
+		if name, ok := strings.CutPrefix(f, "parent="); ok {
+			children := asked[name]
+			if children == nil {
+				children = map[string]bool{}
+				asked[name] = children
+			}
+			conditions = append(conditions, func(m *store.Metadata) bool { return children[m.PodName] })
+			continue
+		}
 		condition, err := parseFilter(f)
 		if err != nil {
-			return nil, fmt.Errorf("--filter %q: %w", f, err)
+			return nil, nil, fmt.Errorf("--filter %q: %w", f, err)
 		}
 		conditions = append(conditions, condition)
 	}
@@ -68,7 +98,7 @@ func parseFilters(filters []string) (func(*store.Metadata) bool, error) {
 			}
 		}
 		return true
-	}, nil
+	}, asked, nil
 }
 
 func parseFilter(filter string) (func(*store.Metadata) bool, error) {
@@ -111,5 +141,5 @@ func parseFilter(filter string) (func(*store.Metadata) bool, error) {
 		}
 		return func(m *store.Metadata) bool { return (m.Active != nil) == (value == "yes") }, nil
 	}
-	return nil, fmt.Errorf("expected name=, session=, segment=, child=, reclaimed=, peer=, workspace= or active=")
+	return nil, fmt.Errorf("expected name=, session=, segment=, parent=, child=, reclaimed=, peer=, workspace= or active=")
 }

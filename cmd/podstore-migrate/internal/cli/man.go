@@ -28,7 +28,6 @@ func manCmd(c *console) *cobra.Command {
 			c.finish(writeManual(args[0], cmd.Root()))
 			return nil
 		},
-		ValidArgsFunction: completeArgs([]string{"DIR"}),
 	}
 }
 

@@ -23,7 +23,7 @@ type newFile struct {
 // and remembered for removeUnused.
 func (c *console) openFile(ctx context.Context, path string) (opened, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		db, err := c.open(ctx, path, nil)
+		db, err := c.open(ctx, path, &boltstore.Options{AllowNetworkFS: c.allowNetwork, Logger: c.logger()})
 		if err != nil {
 			return opened{}, err
 		}
@@ -37,8 +37,9 @@ func (c *console) openFile(ctx context.Context, path string) (opened, error) {
 		n.dirs = append(n.dirs, dir)
 	}
 	c.created = n
-	db, err := boltstore.Open(path, nil) // to be waited for: there is hardly a lock
+	db, err := boltstore.Open(path, &boltstore.Options{AllowNetworkFS: c.allowNetwork, Logger: c.logger()}) // to be waited for: there is hardly a lock
 	if err != nil {
+		n.info, _ = os.Lstat(path) // it may have been created before that
 		return opened{}, err
 	}
 	n.info, _ = os.Lstat(path) // it is the one that is open, and locked
@@ -66,7 +67,7 @@ func (c *console) removeUnused() {
 // be using it: who waits for the lock finds out that the file is gone. Windows
 // does not remove what is open, and there the empty database stays.
 func (n *newFile) removeFile() bool {
-	s, err := boltstore.Open(n.path, &boltstore.Options{MustExist: true, LockTimeout: time.Millisecond})
+	s, err := boltstore.Open(n.path, &boltstore.Options{MustExist: true, LockTimeout: time.Millisecond, AllowNetworkFS: true})
 	if err != nil {
 		return false
 	}

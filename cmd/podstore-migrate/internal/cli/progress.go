@@ -1,35 +1,78 @@
 package cli
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/rivo/uniseg"
+	"golang.org/x/term"
 )
 
-// progress shows how far a command is, with count, rate and time left, on a
-// terminal's standard error and nowhere else.
+// bar is the line that shows how far a command is, on a terminal's standard error
+// and nowhere else.
+type bar struct {
+	name  string // what it is about, if not the whole command
+	start time.Time
+	drawn time.Time
+	shown bool
+}
+
+// redraw is how often the line is drawn at most.
+const redraw = 100 * time.Millisecond
+
+// progress shows how far a command is, with count, rate and time left.
 func (c *console) progress(done, total int) {
 	if !c.showsProgress() {
 		return
 	}
-	if c.bar == nil {
-		if c.barName == "" {
-			c.barName = c.command
-		}
-		c.bar = progressbar.NewOptions(max(total, done),
-			progressbar.OptionSetWriter(c.err),
-			progressbar.OptionSetDescription(c.barName),
-			progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("Pods"),
-			progressbar.OptionSetWidth(24),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(),
-		)
+	now := time.Now()
+	if c.bar.start.IsZero() {
+		c.bar.start = now
 	}
-	c.bar.ChangeMax(max(total, done))
-	_ = c.bar.Set(done) // a bar that cannot be drawn must not stop the work
+	if now.Sub(c.bar.drawn) < redraw && done < total || c.queue.behind() {
+		return
+	}
+	name := c.bar.name
+	if name == "" {
+		name = c.command
+	}
+	width := widthOf(c.stderr)
+	line := progressLine(name, done, total, now.Sub(c.bar.start), width-1) // in the last column some terminals wrap
+	c.bar.drawn = now
+	if line == "" {
+		return
+	}
+	c.bar.shown = true
+	fmt.Fprint(c.err, "\r", line, strings.Repeat(" ", max(0, width-1-uniseg.StringWidth(line))))
+}
+
+// progressLine is the longest of some ways to say it that fits, or "".
+func progressLine(name string, done, total int, passed time.Duration, width int) string {
+	count := fmt.Sprintf("%d Pods", done)
+	if total > 0 {
+		count = fmt.Sprintf("%3d%%  %d of %d Pods", done*100/total, done, total)
+	}
+	rate := ""
+	if perSecond := float64(done) / passed.Seconds(); passed > 0 && perSecond >= 1 {
+		rate = fmt.Sprintf("  %.0f/s", perSecond)
+		if left := time.Duration(float64(total-done) / perSecond * float64(time.Second)); total > 0 {
+			rate += "  " + left.Round(time.Second).String() + " left"
+		}
+	}
+	filled := 0
+	if total > 0 {
+		filled = done * 20 / total
+	}
+	drawing := "  [" + strings.Repeat("=", filled) + strings.Repeat(" ", 20-filled) + "]"
+	short, _, _ := strings.Cut(strings.TrimSpace(count), "  ")
+	for _, line := range []string{name + "  " + count + drawing + rate, name + "  " + count + rate, name + "  " + count, name + "  " + short, short} {
+		if len(line) <= width {
+			return line
+		}
+	}
+	return ""
 }
 
 func (c *console) showsProgress() bool { return c.errTerminal && os.Getenv("TERM") != "dumb" }
@@ -37,12 +80,26 @@ func (c *console) showsProgress() bool { return c.errTerminal && os.Getenv("TERM
 // nextBar ends the bar, so that what comes has one of its own.
 func (c *console) nextBar(name string) {
 	c.clearBar()
-	c.bar, c.barName = nil, name
+	c.bar = bar{name: name}
 }
+
+// endBar ends the bar for good.
+func (c *console) endBar() { c.nextBar("") }
 
 // clearBar makes way for a line on the terminal; the bar comes back by itself.
 func (c *console) clearBar() {
-	if c.bar != nil && !c.bar.IsFinished() {
-		_ = c.bar.Clear()
+	if c.bar.shown {
+		c.bar.shown = false
+		fmt.Fprint(c.err, "\r", strings.Repeat(" ", widthOf(c.stderr)-1), "\r")
 	}
+}
+
+// widthOf is the number of columns of a terminal, at least 2.
+func widthOf(w any) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return max(2, width)
+		}
+	}
+	return 80
 }

@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -40,7 +45,7 @@ func (c *console) result(r jsonexport.Result) {
 	}
 	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, Field: r.Field, Renamed: r.Renamed, Left: r.Left}
 	if r.Err != nil {
-		item.Reason = reason(r.Err)
+		item.Reason = c.why(r.Err)
 		var e *store.Error
 		if errors.As(r.Err, &e) && e.Path == r.Path {
 			item.Line, item.Column = e.Line, e.Column
@@ -74,7 +79,7 @@ func (c *console) sumUp(r jsonexport.Report, outcomes []jsonexport.Outcome, dryR
 		line += " (dry run, nothing was changed)"
 	}
 	if r.Files+r.Directories > 0 {
-		line += fmt.Sprintf("; besides %s and %s without metadata.json", plural(r.Files, "file"), plural(r.Directories, "directory"))
+		line += "; besides " + notPods(r.Files, r.Directories)
 	}
 	c.say("%s", line)
 }
@@ -91,34 +96,156 @@ func (c *console) damaged(pod string, err error) {
 	c.say("damaged pod %s: %s", quoteName(pod), c.fullReason(err))
 }
 
-// unreadableWord is what a list says of a Pod that cannot be read.
-func unreadableWord(err error) string {
-	if errors.Is(err, store.ErrFormat) {
-		return kindWord(exitFormat)
-	}
-	return kindWord(exitDamage)
+// unreadable tells of a Pod that may be well, and that this process could not read.
+func (c *console) unreadable(pod string, err error) {
+	c.note(exitFailure)
+	c.say("unreadable pod %s: %s", quoteName(pod), c.fullReason(err))
 }
 
 // fullReason is reason with the place, where a Pod is a file of its own.
 func (c *console) fullReason(err error) string {
 	var e *store.Error
 	if c.db.kind == inDirectory && errors.As(err, &e) && e.Path != "" {
-		return e.Position() + ": " + reason(err)
+		return e.Position() + ": " + c.why(err)
 	}
-	return reason(err)
+	return c.why(err)
 }
 
-// damageItem is a damaged Pod in JSON, for commands without a result per Pod.
-type damageItem struct {
+// why is reason with the flag that helps.
+func (c *console) why(err error) string { return reason(err) + c.flagFor(err) }
+
+// unreadItem is a Pod in JSON that could not be read, for commands without a result
+// for each Pod. Its type is the state that unread returns: damage or unreadable.
+type unreadItem struct {
 	head
 	Pod    string `json:"pod"`
 	Reason string `json:"reason"`
 }
 
-// damagedPod is damaged for those commands.
-func (c *console) damagedPod(pod string, err error) {
-	c.emit(damageItem{c.head("damage"), pod, c.fullReason(err)})
-	c.damaged(pod, err)
+const (
+	damagedState    = "damaged"
+	unreadableState = "unreadable"
+	formatState     = "unknown-format"
+)
+
+// unread tells of a Pod that could not be read, in those commands, and returns its name
+// and what it is called in a list. The name is "" for an error that concerns no Pod.
+func (c *console) unread(err error) (pod, state string) {
+	var e *store.Error
+	if !errors.As(err, &e) || e.Pod == "" {
+		return "", ""
+	}
+	if errors.Is(err, store.ErrFormat) {
+		c.emit(unreadItem{c.head("damage"), e.Pod, c.fullReason(err)})
+		c.damaged(e.Pod, err)
+		return e.Pod, formatState
+	}
+	if errors.Is(err, store.ErrCorrupt) && !transient(err) {
+		c.emit(unreadItem{c.head("damage"), e.Pod, c.fullReason(err)})
+		c.damaged(e.Pod, err)
+		return e.Pod, damagedState
+	}
+	c.emit(unreadItem{c.head("unreadable"), e.Pod, c.fullReason(err)})
+	c.unreadable(e.Pod, err)
+	return e.Pod, unreadableState
+}
+
+// besidesCounts are what a directory has beside its Pods, in JSON.
+type besidesCounts struct {
+	Refused     int `json:"refused,omitempty"`
+	Files       int `json:"files,omitempty"`
+	Directories int `json:"directories,omitempty"`
+}
+
+// refusedItem is an entry of a directory in JSON that stands where only Pods may be.
+type refusedItem struct {
+	head
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// besides accounts for what a directory has beside its Pods, as import does.
+func (c *console) besides(ctx context.Context, s opened) (besidesCounts, error) {
+	dir, ok := s.MetadataStore.(*jsonexport.Dir)
+	if !ok {
+		return besidesCounts{}, nil
+	}
+	b, err := dir.Besides(ctx)
+	for _, e := range b.Refused {
+		c.note(exitPartial)
+		c.emit(refusedItem{c.head("refused"), e.Path, reason(e)})
+		c.say("refused %s: %s", e.Position(), reason(e))
+	}
+	if b.Files+b.Directories > 0 && err == nil {
+		c.say("%s: besides %s", c.command, notPods(b.Files, b.Directories))
+	}
+	return besidesCounts{len(b.Refused), b.Files, b.Directories}, err
+}
+
+// noPods tells that a directory has no Pods, and which one may have been meant.
+func (c *console) noPods(dir string, counts map[jsonexport.Outcome]int) {
+	for _, n := range counts {
+		if n > 0 {
+			return
+		}
+	}
+	c.note(exitPartial)
+	name := place(nil, dir)
+	switch inside, one := podsNear(dir); {
+	case one:
+		c.say("hint: %s is itself one Pod; give the directory that it is in", name)
+	case inside != "":
+		c.say("hint: there is no Pod in %s, but there are some in %s", name, place(nil, inside))
+	default:
+		c.say("hint: there is no Pod in %s; Pods are files %s", name, place(nil, filepath.Join(dir, "POD", "metadata.json")))
+	}
+}
+
+// podsNear says whether a directory is one Pod, or else in which directory below it
+// there are Pods.
+func podsNear(dir string) (inside string, one bool) {
+	isPod := func(path string) bool {
+		info, err := os.Lstat(filepath.Join(path, "metadata.json"))
+		return err == nil && !info.IsDir()
+	}
+	if isPod(dir) {
+		return "", true
+	}
+	const enough = 1000 // entries to look at
+	looked := 0
+	for _, sub := range someEntries(dir, enough) {
+		for _, pod := range someEntries(filepath.Join(dir, sub), enough) {
+			if looked++; looked > enough {
+				return "", false
+			}
+			if isPod(filepath.Join(dir, sub, pod)) {
+				return filepath.Join(dir, sub), false
+			}
+		}
+	}
+	return "", false
+}
+
+// someEntries are the names of directories in a directory.
+func someEntries(dir string, n int) (names []string) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	entries, _ := f.ReadDir(n)
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// notPods counts what is no Pod.
+func notPods(files, directories int) string {
+	return plural(files, "file") + " and " + plural(directories, "directory") + " without metadata.json"
 }
 
 // byteSize is a flag's number of bytes, with an optional unit.
@@ -141,6 +268,44 @@ func (b *byteSize) Set(s string) error {
 	return nil
 }
 
+func allowNetworkFlag(f *pflag.FlagSet, c *console) {
+	f.BoolVar(&c.allowNetwork, "allow-network-fs", false, "write a database file also on NFS, SMB and the like, where locks may not hold")
+}
+
+// logger tells what a store warns of.
+func (c *console) logger() *slog.Logger { return slog.New(warnings{c}) }
+
+type warnings struct{ c *console }
+
+func (w warnings) Enabled(_ context.Context, level slog.Level) bool { return level == slog.LevelWarn }
+
+func (w warnings) Handle(_ context.Context, r slog.Record) error {
+	text := strings.TrimPrefix(r.Message, "podstore: ")
+	r.Attrs(func(a slog.Attr) bool {
+		if value := a.Value.String(); a.Key == "path" {
+			text = place(nil, value) + ": " + text
+		} else {
+			text += "; " + a.Key + " " + value
+		}
+		return true
+	})
+	w.c.emit(warningItem{w.c.head("warning"), oneLine(text)})
+	w.c.say("warning: %s", text)
+	return nil
+}
+
+func (w warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+func (w warnings) WithGroup(string) slog.Handler      { return w }
+
+// warningItem is a warning in JSON.
+type warningItem struct {
+	head
+	Message string `json:"message"`
+}
+
 func maxFileSizeFlag(f *pflag.FlagSet, size *int64) {
+	if *size == 0 {
+		*size = jsonexport.DefaultMaxFileSize
+	}
 	f.Var((*byteSize)(size), "max-file-size", "refuse a metadata.json that is larger, in bytes, KiB, MiB or GiB")
 }

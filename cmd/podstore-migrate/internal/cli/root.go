@@ -8,20 +8,21 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const rootHelp = `podstore-migrate moves Pod metadata between podstore databases and directories of
 {pod}/metadata.json files, byte for byte, and looks inside.
 
-The database comes first in every command. Flags come before it; everything
-after it is an argument, so a Pod may be named -dash. For DB, SRC and DST stands
+The database comes first among the arguments of every command. Flags stand anywhere;
+after -- everything is an argument, so a Pod may be named -dash. For DB, SRC and DST
+stands
   PATH            a database file
   unix:SOCKET     the database of the supervisor that serves this socket
   dir:DIR         a directory of {pod}/metadata.json files
   etcd://HOST:PORT[,HOST:PORT...]/PREFIX
                   in etcd; podstore-migrate-etcd is the build that has it
-stats, check, salvage, snapshot and compact are about database files, and take
-only the first two. A file whose name begins like the others is written ./dir:x.
+salvage, snapshot and compact are about database files, and take only the first two. A file whose name begins like the others is written ./dir:x.
 
 Results go to standard output, messages to standard error. A Pod's name that has
 spaces, quotes or control characters is printed quoted, as in Go or JSON source:
@@ -52,11 +53,11 @@ func newRoot(c *console) *cobra.Command {
 		Version:       version(),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("no command given")
+				return nil
 			}
 			return unknownCommand(cmd, args[0])
 		},
-		RunE:              func(*cobra.Command, []string) error { return nil }, // Args has refused
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SuggestionsMinimumDistance = 2
@@ -70,15 +71,8 @@ func newRoot(c *console) *cobra.Command {
 		versionCmd(c), completionCmd(c), manCmd(c),
 	)
 	for _, cmd := range append(root.Commands(), root) {
-		cmd.Flags().SetInterspersed(false)
 		cmd.DisableFlagsInUseLine = true
 	}
-	// --help of any command ends up here without running one.
-	help := root.HelpFunc()
-	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		help(cmd, args)
-		c.wrote(c.out.Flush())
-	})
 	root.SetVersionTemplate(c.versionLine())
 	return root
 }
@@ -133,6 +127,7 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 		Args:    takes(name, wanted...),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.command = name
+			c.hasLimit = cmd.Flags().Lookup("max-file-size") != nil
 			err := run(cmd.Context(), args)
 			if err != nil || c.code != exitDone {
 				c.removeUnused()
@@ -140,7 +135,6 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 			c.finish(err)
 			return nil
 		},
-		ValidArgsFunction: completeArgs(wanted),
 	}
 	cmd.Flags().BoolVar(&c.json, "json", false, "write JSON Lines on standard output and no text")
 	return cmd
@@ -165,43 +159,39 @@ func takes(name string, wanted ...string) cobra.PositionalArgs {
 		if len(wanted) == 0 {
 			msg = fmt.Sprintf("%s takes no arguments, got %d", name, len(args))
 		}
-		if len(args) > 0 && len(wanted) > 0 && slices.ContainsFunc(args[1:], func(s string) bool { return strings.HasPrefix(s, "-") }) {
-			msg += "; flags come before " + wanted[0]
-		}
 		return errors.New(msg)
 	}
 }
 
-// misplaced is the command that has the flag which stands before it, or nil.
-func misplaced(root *cobra.Command, args []string) *cobra.Command {
-	if len(args) == 0 || !strings.HasPrefix(args[0], "--") {
-		return nil
-	}
-	flag, _, _ := strings.Cut(args[0][2:], "=")
-	for _, arg := range args[1:] {
-		for _, cmd := range root.Commands() {
-			if cmd.Name() == arg && cmd.Flags().Lookup(flag) != nil {
-				return cmd
-			}
+// commandFirst moves the command to the front, so that flags may stand before it too.
+func commandFirst(root *cobra.Command, args []string) []string {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		if !strings.HasPrefix(args[i], "-") {
+			return slices.Concat(args[i:i+1], args[:i], args[i+1:])
+		}
+		name, _, whole := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		if f := findFlag(root, nil, name); f != nil && !whole && f.NoOptDefVal == "" {
+			i++ // its value
 		}
 	}
-	return nil
+	return args
 }
 
 // usageError tells that a command line is wrong, in one line.
 func (c *console) usageError(root *cobra.Command, err error, args []string) {
 	name := ""
-	if cmd := misplaced(root, args); cmd != nil {
-		err = fmt.Errorf("%w; flags come after the command: %s %s", err, cmd.CommandPath(), args[0])
-	}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !strings.HasPrefix(err.Error(), "unknown command") {
+	if len(args) > 0 && findCommand(root, args[0]) != nil {
 		name = args[0]
-		for _, arg := range args[1:] {
-			if !strings.HasPrefix(arg, "-") {
-				break
-			}
-			c.json = c.json || arg == "--json"
+	}
+	for _, arg := range args {
+		if arg == "--" {
+			break
 		}
+		c.json = c.json || arg == "--json"
+	}
+	// pflag takes a word such as -dash for flags of one letter each.
+	if flags := new(pflag.NotExistError); errors.As(err, &flags) && name != "" {
+		err = fmt.Errorf("%w; an argument that begins with - stands after --", err)
 	}
 	c.command = name
 	c.finish(&usageError{strings.TrimSpace(c.program + " " + name), err})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -15,9 +16,16 @@ func Main(program string, schemes ...Scheme) int {
 	// A reader that closes its pipe early is an error to writes, not a signal that
 	// ends the program in the middle of its work.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	// A signal that was ignored when the program began stays so: nohup, or a job in the
+	// background of a script. Of SIGTERM Go does not tell.
+	ends := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
+	if len(ends) > 0 { // to wait for none would be to wait for all
+		ctx, stop = signal.NotifyContext(ctx, ends...)
+		defer stop()
+		context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	}
 	c := newConsole(os.Stdout, os.Stderr)
 	c.program, c.schemes = program, schemes
 	return c.execute(ctx, os.Args[1:])
@@ -25,11 +33,18 @@ func Main(program string, schemes ...Scheme) int {
 
 // execute runs one command line and returns the exit code.
 func (c *console) execute(ctx context.Context, args []string) int {
+	c.ctx = ctx
 	root := newRoot(c)
+	if len(args) > 0 && args[0] == askName { // before cobra, which has a command of that name
+		c.answer(ctx, root, args[1:])
+		c.flush()
+		return c.code
+	}
+	args = commandFirst(root, args)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		c.usageError(root, err, args)
 	}
-	c.wrote(c.out.Flush()) // --version
+	c.flush() // help
 	return c.code
 }

@@ -52,6 +52,7 @@ func runSalvage(ctx context.Context, c *console, db, newDB string) error {
 	if err != nil {
 		return err
 	}
+	var older []string // told after what is lost, which matters more
 	sum, err := boltstore.Salvage(ctx, path, newDB, &boltstore.Options{Progress: c.progress}, func(p boltstore.Salvaged) {
 		item := salvagedItem{c.head("result"), p.Pod, "saved", ""}
 		switch {
@@ -62,10 +63,13 @@ func runSalvage(ctx context.Context, c *console, db, newDB string) error {
 		case p.Older:
 			item.Outcome = "older"
 			c.note(exitDamage)
-			c.say("older pod %s: it is as it was before the last commit, which may have changed or deleted it", quoteName(p.Pod))
+			older = append(older, p.Pod)
 		}
 		c.emit(item)
 	})
+	for _, pod := range older {
+		c.say("older pod %s: it is as it was before the last commit, which may have changed or deleted it", quoteName(pod))
+	}
 	if err == nil {
 		c.salvaged(sum, newDB)
 	}

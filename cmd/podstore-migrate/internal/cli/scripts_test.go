@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"damage":    damage,
 			"hold":      hold,
 			"serve":     serve,
+			"emptydb":   emptyDB,
 			"interrupt": interrupt,
 			"age":       age,
 			"shape":     readShapes(t).shape,
@@ -132,6 +133,13 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
 	ts.Check(err)
 	ts.Defer(func() { _ = s.Close() })
+}
+
+// emptydb DB: creates a database without Pods.
+func emptyDB(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := boltstore.Open(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	ts.Check(s.Close())
 }
 
 // serve DB SOCKET [reading|changing]: keeps a database open for writing and serves it

@@ -19,32 +19,36 @@ import (
 )
 
 const showHelp = `Show prints one Pod as canonical JSON, the very bytes that export writes to its
-metadata.json: no newline at the end, but on a terminal.
+metadata.json: no newline at the end, but on a terminal, which gets what it would
+act upon escaped.
 
-With --field it prints one top-level field alone, with a newline at the end, and
-null where the Pod does not have it.`
+With --field it prints one field alone, with a newline at the end, and null where the
+Pod does not have it. A field goes by the name that list has for it or by its own: name,
+active, session, segment, children, reclaimed, peers, manifest, or a name that the Pod's
+document has besides.`
 
 func showCmd(c *console) *cobra.Command {
 	var field string
+	var maxFileSize int64
 	cmd := command(c, "show [flags] DB POD", "Print one Pod as JSON", showHelp,
 		`  podstore-migrate show pods.db supervisor
   podstore-migrate show --field peers pods.db supervisor`,
-		func(ctx context.Context, args []string) error { return runShow(ctx, c, args[0], args[1], field) })
-	cmd.Flags().StringVar(&field, "field", "", "print this top-level field alone, such as peers")
-	completeFlag(cmd, "field", "pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot")
+		func(ctx context.Context, args []string) error {
+			return runShow(ctx, c, args[0], args[1], field, maxFileSize)
+		})
+	cmd.Flags().StringVar(&field, "field", "", "print this field alone, such as peers")
+	maxFileSizeFlag(cmd.Flags(), &maxFileSize)
+	completeFlag(cmd, "field", "name", "active", "session", "segment", "children", "reclaimed", "peers", "manifest")
 	return cmd
 }
 
-func runShow(ctx context.Context, c *console, db, pod, field string) error {
+func runShow(ctx context.Context, c *console, db, pod, field string, maxFileSize int64) error {
 	c.resume = "show changes nothing; run the same command again"
-	s, err := c.openRead(ctx, db, 0)
+	s, err := c.openRead(ctx, db, maxFileSize)
 	if err != nil {
 		return err
 	}
 	m, err := s.Read(ctx, pod)
-	if err == nil {
-		err = c.show(m, field)
-	}
 	if errors.Is(err, store.ErrNotFound) && strings.HasPrefix(pod, `"`) { // as list prints it?
 		if name, bad := strconv.Unquote(pod); bad == nil {
 			if _, missing := s.Read(ctx, name); missing == nil || errors.Is(missing, store.ErrCorrupt) {
@@ -52,7 +56,10 @@ func runShow(ctx context.Context, c *console, db, pod, field string) error {
 			}
 		}
 	}
-	return errors.Join(err, s.Close())
+	if err = errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	return c.show(m, field)
 }
 
 func (c *console) show(m *store.Metadata, field string) error {
@@ -65,10 +72,10 @@ func (c *console) show(m *store.Metadata, field string) error {
 		}
 		return nil
 	}
-	value, ok := topField(doc, field)
+	value, ok := namedField(m, doc, field)
 	switch {
 	case ok:
-	case store.IsFieldName(field):
+	case fieldNames[shortName(field)] != "":
 		value = []byte("null")
 	default:
 		fields := strings.Join(slices.Sorted(maps.Keys(m.Extra)), ", ")
@@ -95,6 +102,23 @@ type fieldItem struct {
 	Pod   string          `json:"pod"`
 	Field string          `json:"field"`
 	Value json.RawMessage `json:"value"`
+}
+
+// namedField is the value of a field by any of its names.
+func namedField(m *store.Metadata, doc []byte, field string) ([]byte, bool) {
+	id := ""
+	switch short := shortName(field); short {
+	case "session":
+		id, _ = ids(m.Active)
+	case "segment":
+		_, id = ids(m.Active)
+	default:
+		if long := fieldNames[short]; long != "" {
+			field = long
+		}
+		return topField(doc, field)
+	}
+	return jsonvalue.AppendString(nil, id), id != ""
 }
 
 // topField cuts the value of a top-level field out of a canonical document and

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"podstore/store"
 )
@@ -60,6 +61,11 @@ func (c *console) parseSide(arg string) (side, error) {
 		if path, ok := strings.CutPrefix(arg, prefix); ok {
 			if path == "" {
 				return side{}, c.misuse("%s lacks a path", arg)
+			}
+			longest := len(syscall.RawSockaddrUnix{}.Path) - 1
+			if kind == behindSocket && len(path) > longest {
+				return side{}, &store.Error{Op: "open", Path: arg, Kind: store.ErrInvalid,
+					Err: fmt.Errorf("a socket's path may have %d bytes, and this one has %d; give a shorter one, such as that of a link, or a relative one", longest, len(path))}
 			}
 			return side{arg: arg, kind: kind, path: path}, nil
 		}
@@ -167,6 +173,12 @@ func resolved(path string) string {
 		}
 		rest = filepath.Join(filepath.Base(p), rest)
 	}
+}
+
+// isSocket reports whether a socket stands where a database file was meant.
+func (s side) isSocket() bool {
+	info, err := os.Stat(s.path)
+	return s.kind == inFile && err == nil && info.Mode().Type() == os.ModeSocket
 }
 
 // isDirectory reports whether a directory stands where a database file was meant.

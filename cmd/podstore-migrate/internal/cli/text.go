@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"podstore/store"
@@ -22,6 +23,31 @@ func quoteName(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// visible reports whether a character is one that is seen, and nothing that a terminal
+// acts upon: not a control, nor one that turns the direction of the text.
+func visible(r rune) bool { return strconv.IsPrint(r) }
+
+// visibleText writes what is not visible as JSON strings have it, but for line ends and
+// tabs. So text that is JSON stays the same JSON.
+func visibleText(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !visible(r) && r != '\n' && r != '\t' }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case visible(r), r == '\n', r == '\t':
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }
 
 // oneLine joins the lines of a message and escapes what else would disturb a
@@ -115,6 +141,17 @@ func fullDisk(err error) string {
 		said.Kind = store.ErrNoSpace
 	}
 	return said.Error()
+}
+
+// pathOf is the file that the system's error is about, or "".
+func pathOf(err error) string {
+	if e := new(fs.PathError); errors.As(err, &e) {
+		return e.Path
+	}
+	if e := new(store.Error); errors.As(err, &e) {
+		return e.Path
+	}
+	return ""
 }
 
 // humanBytes is a size with a unit, for messages.

@@ -21,6 +21,7 @@ dot or mermaid it writes a graph for Graphviz or Mermaid.`
 
 func treeCmd(c *console) *cobra.Command {
 	var format string
+	var maxFileSize int64
 	cmd := command(c, "tree [flags] DB [POD]", "Draw parents, children, peers and dangling references", treeHelp,
 		`  podstore-migrate tree pods.db
   podstore-migrate tree unix:/run/supervisor.sock coordinator
@@ -30,8 +31,9 @@ func treeCmd(c *console) *cobra.Command {
 			if len(args) == 2 {
 				pod = args[1]
 			}
-			return runTree(ctx, c, args[0], pod, len(args) == 2, format)
+			return runTree(ctx, c, args[0], pod, len(args) == 2, format, maxFileSize)
 		})
+	maxFileSizeFlag(cmd.Flags(), &maxFileSize)
 	cmd.Flags().StringVar(&format, "format", "text", "write `text`, dot or mermaid")
 	completeFlag(cmd, "format", "text", "dot", "mermaid")
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
@@ -40,19 +42,21 @@ func treeCmd(c *console) *cobra.Command {
 
 // treeSummary is the summary of tree in JSON.
 type treeSummary struct {
-	Pods     int `json:"pods"`
-	Damaged  int `json:"damaged"`
-	Dangling int `json:"dangling"`
+	Pods       int `json:"pods"`
+	Damaged    int `json:"damaged"`
+	Unreadable int `json:"unreadable"`
+	Dangling   int `json:"dangling"`
+	besidesCounts
 }
 
-func runTree(ctx context.Context, c *console, db, pod string, one bool, format string) error {
+func runTree(ctx context.Context, c *console, db, pod string, one bool, format string, maxFileSize int64) error {
 	formats := map[string]func(*console, *graph, map[string]bool){"text": drawText, "dot": drawDOT, "mermaid": drawMermaid}
 	draw := formats[format]
 	if draw == nil {
 		return c.misuse("--format %s: expected text, dot or mermaid", format)
 	}
 	c.resume = "tree changes nothing; run the same command again"
-	g, err := c.readGraph(ctx, db)
+	g, err := c.readGraph(ctx, db, maxFileSize)
 	if g == nil {
 		return err
 	}
@@ -75,23 +79,23 @@ func runTree(ctx context.Context, c *console, db, pod string, one bool, format s
 }
 
 // readGraph reads all Pods. Damaged ones are told and have a node too.
-func (c *console) readGraph(ctx context.Context, db string) (*graph, error) {
-	s, err := c.openRead(ctx, db, 0)
+func (c *console) readGraph(ctx context.Context, db string, maxFileSize int64) (*graph, error) {
+	s, err := c.openRead(ctx, db, maxFileSize)
 	if err != nil {
 		return nil, err
 	}
 	g := &graph{nodes: make(map[string]*node)}
 	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{OmitManifest: true}) {
-		var e *store.Error
-		switch {
-		case podErr == nil:
+		if podErr == nil {
 			g.addPod(m.PodName, m)
-		case errors.As(podErr, &e) && e.Pod != "":
-			g.addPod(e.Pod, nil)
-			c.damagedPod(e.Pod, podErr)
-		default:
+		} else if name, state := c.unread(podErr); name != "" {
+			g.addUnread(name, state)
+		} else {
 			err = errors.Join(err, podErr)
 		}
+	}
+	if err == nil {
+		g.besides, err = c.besides(ctx, s)
 	}
 	if err = errors.Join(err, s.Close()); ctx.Err() != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func (g *graph) edges(part map[string]bool, f func(from, to int, kind string)) {
 			case !part[to]:
 			case !g.nodes[to].exists || !g.mutual(name, to):
 				f(number[name], number[to], "one-sided")
-			case name < to || g.nodes[to].damaged:
+			case name < to || g.nodes[to].unread != "":
 				f(number[name], number[to], "peer")
 			}
 		}
@@ -51,7 +51,7 @@ func drawDOT(c *console, g *graph, part map[string]bool) {
 		switch n := g.nodes[name]; {
 		case !n.exists:
 			look = ", style=dashed"
-		case n.damaged:
+		case n.unread != "":
 			look = ", style=bold"
 		}
 		c.print("  n%d [label=\"%s\"%s];\n", i, escape.Replace(quoteName(name)), look)
@@ -80,7 +80,7 @@ func drawMermaid(c *console, g *graph, part map[string]bool) {
 		switch n := g.nodes[name]; {
 		case !n.exists:
 			look = ":::missing"
-		case n.damaged:
+		case n.unread != "":
 			look = ":::damaged"
 		}
 		c.print("  n%d[\"%s\"]%s\n", i, escape.Replace(quoteName(name)), look)
@@ -126,8 +126,12 @@ func emitGraph(c *console, g *graph, part map[string]bool) {
 			continue
 		}
 		sum.Pods++
-		if n.damaged {
+		switch n.unread {
+		case damagedState:
 			sum.Damaged++
+			continue
+		case unreadableState:
+			sum.Unreadable++
 			continue
 		}
 		item := treeItem{c.head("pod"), name, append([]string{}, n.parents...), refs(n.children), refs(n.reclaimed), refs(n.peers)}
@@ -142,6 +146,6 @@ func emitGraph(c *console, g *graph, part map[string]bool) {
 		}
 		c.emit(item)
 	}
-	sum.Dangling = len(dangling)
+	sum.Dangling, sum.besidesCounts = len(dangling), g.besides
 	c.summary = sum
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,7 @@ begins with what it is:
   missing-in-store      only the directory has the Pod
   missing-in-directory  only the database has the Pod
   unreadable            the file, or what stands in its place, is no metadata
-The exit code is then 4. With --content, not-canonical files count as the same.`
+The exit code is then 4, and 1 where what is there may not be read. With --content, not-canonical files count as the same.`
 
 func verifyCmd(c *console) *cobra.Command {
 	opts := jsonexport.VerifyOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
@@ -48,6 +49,10 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	}
 	report, err := jsonexport.Verify(ctx, s.MetadataStore, dir, opts)
 	c.sumUp(report, verifyOutcomes, false, err)
+	delete(report.Counts, jsonexport.MissingInDir)
+	if err == nil {
+		c.noPods(dir, report.Counts)
+	}
 	return errors.Join(err, s.Close())
 }
 
@@ -62,7 +67,11 @@ func (c *console) verified(r jsonexport.Result) {
 	case jsonexport.Same:
 		return
 	case jsonexport.Damaged:
-		c.damaged(r.Pod, r.Err)
+		if !errors.Is(r.Err, store.ErrCorrupt) || transient(r.Err) {
+			c.unreadable(r.Pod, r.Err)
+		} else {
+			c.damaged(r.Pod, r.Err)
+		}
 		return
 	case jsonexport.Differs:
 		c.print("differs %s: %s has other content than %s, first in %s; %s --overwrite takes the file's, export %s's\n", name, path, c.db.noun(), quoteName(r.Field), adds, c.db.noun())
@@ -74,10 +83,17 @@ func (c *console) verified(r jsonexport.Result) {
 		c.print("missing-in-directory %s: there is no %s; export writes it\n", name, path)
 	case jsonexport.Unreadable:
 		advice := "; correct or remove it"
-		if errors.Is(r.Err, store.ErrFormat) {
+		switch {
+		case errors.Is(r.Err, store.ErrFormat):
 			advice = "" // it is nothing to mend
+		case transient(r.Err):
+			c.note(exitFailure)
+			advice = "; it may be well; run it as a user who may read it"
+			if !errors.Is(r.Err, fs.ErrPermission) {
+				advice = "; it may be well; run it again"
+			}
 		}
-		c.print("unreadable %s: %s%s\n", place(r.Err, r.Path), reason(r.Err), advice)
+		c.print("unreadable %s: %s%s\n", place(r.Err, r.Path), c.why(r.Err), advice)
 	}
 	c.note(exitDifferent)
 }

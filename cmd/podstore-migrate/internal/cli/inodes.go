@@ -1,0 +1,25 @@
+//go:build unix
+
+package cli
+
+import (
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// noInodes reports whether the file system of a path, which need not exist, has no room
+// for another file, however much space is left.
+func noInodes(path string) bool {
+	for path != "" {
+		var st unix.Statfs_t
+		if unix.Statfs(path, &st) == nil {
+			return st.Files > 0 && st.Ffree == 0
+		}
+		if path == filepath.Dir(path) {
+			return false
+		}
+		path = filepath.Dir(path)
+	}
+	return false
+}
