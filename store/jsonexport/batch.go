@@ -267,7 +267,7 @@ func (d *Dir) WriteBatch(ctx context.Context, puts []store.Put) []error {
 		return fail(0, err)
 	}
 	defer end()
-	w := newBatchWriter(p, "write", len(puts), false)
+	w := newBatchWriter(p, "write", len(puts), true)
 	w.keep = true
 	settle := func(from int, items []batchItem) {
 		for i := range items {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,20 +87,25 @@ func (d Dir) Adopt(name string, o Owner) (Dir, error) {
 	return sub, nil
 }
 
-// adopt is [Dir.Adopt] for a path.
+// adopt is [Dir.Adopt] for a path. What is above it is found from within: behind a
+// link, a path with ".." in it means another place than it says.
 func adopt(path string) error {
-	parent, err := OpenRoot(filepath.Dir(path))
+	d, err := OpenRoot(path)
+	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o700) == nil {
+		d, err = OpenRoot(path)
+	}
 	if err != nil {
 		return err
 	}
-	defer parent.Close()
-	o, err := parent.OwnerOfNew()
-	if err != nil {
-		return err
+	defer d.Close()
+	owner := Owner{UID: asCreated, GID: asCreated}
+	if above, err := d.Sub(".."); err == nil {
+		owner, err = above.OwnerOfNew()
+		above.Close()
+		if err != nil {
+			return err
+		}
 	}
-	d, err := parent.Adopt(filepath.Base(path), o)
-	if err == nil {
-		d.Close()
-	}
-	return err
+	owner.Perm = 0o700
+	return owner.set(d.fd)
 }
