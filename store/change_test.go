@@ -77,3 +77,16 @@ func TestLinkPeers(t *testing.T) {
 		t.Errorf("its other side is still there: %+v, %v", one, err)
 	}
 }
+
+func TestRequestIDs(t *testing.T) {
+	a, b := store.NewRequestID(), store.NewRequestID()
+	if a == b || a == (store.RequestID{}) {
+		t.Errorf("IDs %v and %v", a, b)
+	}
+	if got, err := store.ParseRequestID(a.String()); got != a || err != nil {
+		t.Errorf("ParseRequestID %q: %v, %v", a, got, err)
+	}
+	if _, err := store.ParseRequestID("none"); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("ParseRequestID of what is no ID: %v", err)
+	}
+}

@@ -86,6 +86,15 @@ func TestCombinedForwardsAbilities(t *testing.T) {
 	if err := store.LinkPeers(ctx, able, "a", "b"); err != nil {
 		t.Error(err)
 	}
+	if m, err := store.ReadPart(ctx, able, "a", store.ReadOptions{OmitManifest: true}); err != nil || m.Manifest != nil || !m.HasPeer("b") {
+		t.Errorf("ReadPart gave %+v, %v", m, err)
+	}
+	for batch, err := range store.Watch(ctx, able, store.WatchOptions{Pods: []string{"a"}}) {
+		if err != nil || !batch.Synced || len(batch.Events) != 1 || batch.Events[0].Pod != "a" {
+			t.Errorf("Watch yields %+v, %v", batch, err)
+		}
+		break
+	}
 	frozen, closer, err := able.Snapshot(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +140,11 @@ func TestCombinedWithoutAbilities(t *testing.T) {
 	}
 	if err := store.LinkPeers(ctx, c, "a", "b"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("LinkPeers gave %v", err)
+	}
+	for batch, err := range store.Watch(ctx, c, store.WatchOptions{}) {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("Watch yields %+v, %v", batch, err)
+		}
 	}
 	s, closer, err := c.Snapshot(ctx)
 	if !errors.Is(err, errors.ErrUnsupported) || s != nil || closer != nil {

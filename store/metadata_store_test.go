@@ -173,6 +173,18 @@ func TestAllWithoutListerEnds(t *testing.T) {
 	}
 }
 
+func TestReadPartWithoutPartReader(t *testing.T) {
+	ctx := context.Background()
+	s := onePod{storeWith(t, "a")}
+	m, err := store.ReadPart(ctx, s, "a", store.ReadOptions{OmitManifest: true, OmitReclaimed: true})
+	if err != nil || m.Manifest != nil || m.Reclaimed != nil || len(m.Peers) == 0 || !m.Omitted.OmitManifest || !m.Omitted.OmitReclaimed {
+		t.Errorf("ReadPart: %+v, %v", m, err)
+	}
+	if m, err := store.ReadPart(ctx, s, "missing", store.ReadOptions{}); m != nil || !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("ReadPart of a missing Pod: %+v, %v", m, err)
+	}
+}
+
 func TestAbsentAbilities(t *testing.T) {
 	ctx := context.Background()
 	s := onePod{storeWith(t, "a", "b")}
@@ -181,6 +193,9 @@ func TestAbsentAbilities(t *testing.T) {
 	}
 	if got := store.RootDir(s); got != "" {
 		t.Errorf("RootDir of a store without one: %q", got)
+	}
+	if _, err := store.UpdatePods(ctx, s.MetadataStore, []string{"a", "b"}, func([]*store.Metadata) error { return nil }); err != nil {
+		t.Errorf("UpdatePods of a store that can: %v", err)
 	}
 	_, err := store.UpdatePods(ctx, s, []string{"a", "b"}, func([]*store.Metadata) error {
 		t.Error("edit was called")

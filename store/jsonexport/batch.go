@@ -41,11 +41,10 @@ func (it *batchItem) written() bool { return it.err == nil && it.temp != "" }
 //
 // While a batch is made durable the next one is written. Where the system can
 // sync a whole file system with one call, a batch's names become durable together
-// with the next batch's files.
+// with the next batch's files. A file that has the new content already stays.
 type batchWriter struct {
 	p       *podFiles
 	op      string
-	compare bool // leave files alone that have the new content
 	keep    bool // each file keeps its naming
 	syncAll bool
 	dryRun  bool // nothing is written
@@ -66,8 +65,8 @@ type batchWriter struct {
 var manyPods = 32
 
 // newBatchWriter returns a batchWriter for about n Pods.
-func newBatchWriter(p *podFiles, op string, n int, compare bool) *batchWriter {
-	w := &batchWriter{p: p, op: op, compare: compare, syncAll: n >= manyPods && !p.missing && p.root.CanSyncAll()}
+func newBatchWriter(p *podFiles, op string, n int) *batchWriter {
+	w := &batchWriter{p: p, op: op, syncAll: n >= manyPods && !p.missing && p.root.CanSyncAll()}
 	// A worker renders and makes system calls; where each file is synced it
 	// mostly waits.
 	if w.workers = max(2, runtime.GOMAXPROCS(0)); !w.syncAll {
@@ -189,14 +188,10 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 		naming, _ = w.p.namingOf(b, it.pod)
 	}
 	if b.data, err = w.p.render(b.data[:0], it.m, naming); err == nil {
-		compare := b
-		if !w.compare {
-			compare = nil
-		}
 		if w.dryRun {
-			it.exported, err = w.p.plan(compare, it.pod, b.data)
+			it.exported, err = w.p.plan(b, it.pod, b.data)
 		} else {
-			it.staged, err = w.p.stage(compare, it.m, b.data, !w.syncAll)
+			it.staged, err = w.p.stage(b, it.m, b.data, !w.syncAll)
 			it.exported = it.temp != ""
 		}
 		if err == nil && it.exported && !w.keep && !w.p.missing {
@@ -267,7 +262,7 @@ func (d *Dir) WriteBatch(ctx context.Context, puts []store.Put) []error {
 		return fail(0, err)
 	}
 	defer end()
-	w := newBatchWriter(p, "write", len(puts), true)
+	w := newBatchWriter(p, "write", len(puts))
 	w.keep = true
 	settle := func(from int, items []batchItem) {
 		for i := range items {

@@ -121,7 +121,7 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 		}
 	}
 	if e.w == nil {
-		w := newBatchWriter(e.p, "export", len(names), true)
+		w := newBatchWriter(e.p, "export", len(names))
 		w.dryRun = opts.DryRun
 		e.w = w
 	}

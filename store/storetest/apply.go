@@ -422,7 +422,7 @@ var badOperations = func() []badOperation {
 	for _, value := range []string{``, ` `, `{`, `[1]]`, `01`, `"\ud800"`, "\"\xff\""} {
 		list = append(list, badOperation{store.SetField{Field: "future", Value: json.RawMessage(value)}, store.ErrInvalid})
 	}
-	for _, field := range []string{"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot"} {
+	for _, field := range knownFields {
 		list = append(list,
 			badOperation{store.SetField{Field: field, Value: json.RawMessage(`[]`)}, store.ErrInvalid},
 			badOperation{store.ClearField{Field: field}, store.ErrInvalid})

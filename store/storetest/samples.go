@@ -72,6 +72,9 @@ func nestedJSON(n int) json.RawMessage {
 	return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
 }
 
+// knownFields are what no unknown field can be called.
+var knownFields = append([]string{"pod_name", "worker_name"}, store.FieldNames()...)
+
 // spoiled are the ways in which metadata can break a rule of Normalize.
 var spoiled = func() []spoiler {
 	const bad = "\xff"
@@ -99,7 +102,7 @@ var spoiled = func() []spoiler {
 		{"an unknown field is nested too deeply", func(m *store.Metadata) { setExtra(m, "future", string(nestedJSON(store.MaxValueDepth+1))) }},
 		{"the manifest is nested too deeply", func(m *store.Metadata) { m.Manifest = nestedJSON(store.MaxValueDepth + 1) }},
 	}
-	for _, field := range []string{"pod_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot"} {
+	for _, field := range knownFields {
 		list = append(list, spoiler{"the known field " + field + " stands among the unknown", func(m *store.Metadata) { setExtra(m, field, `1`) }})
 	}
 	for _, manifest := range []string{
