@@ -45,7 +45,7 @@ func TestFormatIsAsDrawn(t *testing.T) {
 		switch {
 		case strings.HasPrefix(key, "pods/"):
 			// CRC, an array, two uint64, a uint below 128, a binary of one ID, uints.
-			fmt.Fprintf(&b, "%q = (sum) %x %x (created) %x (changed) %x (ID) %x %q\n", key, value[4], value[5], value[14], value[23:26], value[42:54], value[54:])
+			fmt.Fprintf(&b, "%q = (sum) %x %x (created) %x (changed) %x (ID) %x %q\n", key, value[4], value[5], value[14], value[23:26], value[42:58], value[58:])
 		case strings.HasPrefix(key, "deleted/"):
 			fmt.Fprintf(&b, "%q = (sum) %x (ID) %x\n", key, value[4:9], value[25:])
 		case len(value) == 0:

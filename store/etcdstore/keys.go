@@ -23,7 +23,7 @@ import (
 //	    └── held                      empty: see below
 //
 //	value = CRC32C (4 bytes, big-endian) · msgpack
-//	IDs   = binary: (ID 16 bytes, checksum of the changes 4, number 8) × up to 16
+//	IDs   = binary: (ID 16 bytes, checksum of the changes 4, digest 4, number 8) × up to 16
 //
 // A Pod exists when its record does. Every change of a Pod writes its record, so
 // that the revision of that one key is the number of the Pod's revision. The sums are
@@ -34,10 +34,10 @@ import (
 // Every Apply has an ID, its caller's or one of its own. It is added to the record of
 // each Pod that it changes, and for a Pod that it deletes to one of the keys
 // deleted/, by the checksum of the Pod's name. So whoever lost the answer to a
-// transaction reads the Pod again and knows. The number of the ID that was added last
-// is the revision of its key, and written as 0 until the next one is added; floor is
-// the number of the last ID that was dropped, and of a new record the revision of the
-// key deleted/.
+// transaction reads the Pod again and knows. What is not known before, the number,
+// which is the revision of the key, and the digest, of the record, is 0 in the ID that
+// was added last, and filled in with the next one; floor is the number of the last ID
+// that was dropped, and of a new record the revision of the key deleted/.
 //
 // A transaction compares the revision of format, of the record of each Pod that it
 // concerns, and for a Pod that is missing that of its key deleted/. So of requests
@@ -123,26 +123,29 @@ func parseRecord(pod uint32, value []byte, rev int64) (*record, error) {
 		return nil, fmt.Errorf("%w: its record was written by a newer version; use a newer podstore", store.ErrFormat)
 	}
 	r.stamp.Number = uint64(rev)
-	number(r.stamp.IDs, rev)
+	complete(r.stamp.IDs, rev, recordSum(value))
 	return r, nil
 }
 
-// number gives the ID that was added last its number.
-func number(ids []codec.MadeID, rev int64) {
+// complete fills in what could not be known of the ID that was added last.
+func complete(ids []codec.MadeID, rev int64, digest uint32) {
 	for i := range ids {
 		if ids[i].Number == 0 {
-			ids[i].Number = uint64(rev)
+			ids[i].Number, ids[i].Digest = uint64(rev), digest
 		}
 	}
 }
 
-// digest is that of a Pod's revision. Its record holds an ID that was chosen at
-// random, so that no two are the same.
-func digest(record []byte) uint64 {
-	h := fnv.New64a()
+// recordSum is what a revision's digest has of a record, which holds an ID that was
+// chosen at random.
+func recordSum(record []byte) uint32 {
+	h := fnv.New32a()
 	_, _ = h.Write(record)
-	return h.Sum64()
+	return h.Sum32()
 }
+
+// digest is that of a Pod's revision.
+func digest(recordSum, nameSum uint32) uint64 { return uint64(recordSum)<<32 | uint64(nameSum) }
 
 // deletions are the value of one of the keys deleted/.
 type deletions struct {
@@ -171,7 +174,7 @@ func parseDeletions(key, name string, value []byte, rev int64) *deletions {
 	if !ok {
 		d.floor, d.ids = uint64(rev), nil
 	}
-	number(d.ids, rev)
+	complete(d.ids, rev, 0)
 	return d
 }
 

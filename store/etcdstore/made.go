@@ -10,10 +10,16 @@ import (
 	"podstore/store/internal/codec"
 )
 
+// found is an ID and the Pod with which it was found.
+type found struct {
+	*codec.MadeID
+	pod string
+}
+
 // madeBefore looks for what was made under the ID of an Apply: in what was read, and
 // where an earlier request may have been made since, in all that was there since
 // then. It returns nil where it was not made.
-func (a *application) madeBefore(ctx context.Context, read *moment) (*codec.MadeID, error) {
+func (a *application) madeBefore(ctx context.Context, read *moment) (*found, error) {
 	if a.opts.ID == (store.RequestID{}) && a.unclear == nil {
 		return nil, nil
 	}
@@ -36,7 +42,7 @@ func (a *application) madeBefore(ctx context.Context, read *moment) (*codec.Made
 		if made.Changes != a.id.Changes {
 			return nil, a.failure(store.ErrInvalid, errors.New("other changes were made under the same ID"))
 		}
-		return made, nil
+		return &found{made, p.name}, nil
 	}
 	return nil, nil
 }
@@ -76,22 +82,36 @@ func (p *pod) ids() (ids []codec.MadeID, before int64) {
 	return append(r.stamp.IDs, ids...), int64(r.stamp.Floor)
 }
 
-// again gives the results of what was made before: those that there were, as far as
-// etcd still has that moment.
-func (a *application) again(ctx context.Context, read *moment, made *codec.MadeID) ([]store.Applied, error) {
-	if at, err := (view{s: a.s, rev: int64(made.Number)}).fetch(ctx, opApply, a.names, a.omit, false); err == nil {
-		read = at
-	} else if ctx.Err() != nil {
-		return nil, err
+// again gives the results of what was made before. Of a Pod that others changed since
+// it has the revision, as far as that is kept, and no metadata. Whose own answer was
+// lost gets what there was then, if etcd still has that moment.
+func (a *application) again(ctx context.Context, read *moment, made *found) ([]store.Applied, error) {
+	if a.unclear != nil {
+		at, err := view{s: a.s, rev: int64(made.Number)}.fetch(ctx, opApply, a.names, a.omit, true)
+		switch {
+		case err == nil:
+			read = at
+		case ctx.Err() != nil:
+			return nil, err
+		}
 	}
 	results := make(map[string]store.Applied, len(a.names))
 	for _, p := range read.pods[:len(a.names)] {
 		result := store.Applied{Pod: p.name, Version: store.Version{Revision: store.Revision{Number: made.Number}}}
-		if m, _, err := p.parse(); err == nil && uint64(p.rev) <= made.Number {
-			result.Version = m.Version
-			if a.opts.Metadata {
+		ids, _ := p.ids()
+		own := codec.FindID(ids, a.id.ID)
+		if p.name == made.pod {
+			own = made.MadeID
+		}
+		m, _, err := p.parse()
+		switch {
+		case err != nil:
+		case uint64(p.rev) <= made.Number:
+			if result.Version = m.Version; a.opts.Metadata {
 				result.Metadata = m
 			}
+		case own != nil && own.Digest != 0:
+			result.Version.Revision.Digest = digest(own.Digest, p.nameSum)
 		}
 		results[p.name] = result
 	}

@@ -99,8 +99,8 @@ func TestRequestIDs(t *testing.T) {
 	o.opts.Metadata = true
 	opts := o.opts
 	opts.Resent = true
-	if applied, err := s.Apply(background, o.changes, &opts); err != nil || applied[1].Metadata == nil || len(applied[1].Metadata.Reclaimed) != 1 || applied[1].Version != o.applied[1].Version {
-		t.Errorf("the result then is given as %+v, %v", applied, err)
+	if applied, err := s.Apply(background, o.changes, &opts); err != nil || applied[1].Metadata != nil {
+		t.Errorf("the metadata of now is given as that of then: %+v, %v", applied, err)
 	}
 
 	resp, err := direct.Get(background, "x")

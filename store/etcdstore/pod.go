@@ -113,7 +113,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 	if err := codec.Decode(m, &payloads); err != nil {
 		return nil, nil, err
 	}
-	m.Version, m.Omitted = r.stamp.Version(digest(p.record)), p.omitted
+	m.Version, m.Omitted = r.stamp.Version(digest(recordSum(p.record), p.nameSum)), p.omitted
 	return m, r, nil
 }
 

@@ -3,7 +3,6 @@ package etcdstore_test
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,13 +26,11 @@ func supervise(dir string) error {
 		return err
 	}
 	defer pods.Close()
-	mux := http.NewServeMux()
-	mux.Handle(socketstore.Prefix, socketstore.Handler(pods, nil))
-	listener, err := boltstore.ListenUnix(filepath.Join(dir, "pods.sock"))
+	listener, err := socketstore.Listen(filepath.Join(dir, "pods.sock"))
 	if err != nil {
 		return err
 	}
-	server := socketstore.NewServer(mux, nil)
+	server := socketstore.NewServer(pods, nil)
 	go func() { _ = server.Serve(listener) }()
 	_, err = io.Copy(io.Discard, os.Stdin)
 	_ = server.Close()
@@ -62,15 +59,12 @@ func throughSocket(b *testing.B) store.MetadataStore {
 		_ = stdin.Close()
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		s, err := socketstore.Dial(filepath.Join(dir, "pods.sock"), nil)
-		if err == nil {
-			return s
-		}
-		if time.Now().After(deadline) {
-			b.Fatal(err)
-		}
+	s, err := socketstore.Dial(background, filepath.Join(dir, "pods.sock"), nil)
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // BenchmarkSteps compares the places where a store can be: a file, the file

@@ -98,6 +98,8 @@ func (t *transaction) evaluate() (err error) {
 			if err := t.set(p, m, now); err != nil {
 				return err
 			}
+		default:
+			t.after[p.name] = was
 		}
 	}
 	if len(t.ops) == 0 {
@@ -154,7 +156,7 @@ func (t *transaction) set(p *pod, m *store.Metadata, now time.Time) error {
 	}
 	value := next.seal(t.enc, p.nameSum)
 	t.put(t.s.podKey(p.name), value)
-	t.version[p.name] = next.stamp.Version(digest(value))
+	t.version[p.name] = next.stamp.Version(digest(recordSum(value), p.nameSum))
 	if share := t.bytes - bytesBefore; share > t.share {
 		t.largest, t.share = p.name, share
 	}
