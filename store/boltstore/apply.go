@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"sync"
 
 	"podstore/store"
@@ -259,5 +260,5 @@ func inOp(op store.Op, err error) error {
 	if op == nil {
 		return withOp("check", err)
 	}
-	return withOp(op.Name(), err)
+	return withOp(strings.ReplaceAll(op.Name(), "_", " "), err)
 }

@@ -587,5 +587,8 @@ func (c *Client) named(r *request, err error) error {
 	if n.Pod == "" {
 		n.Pod = r.pod
 	}
+	if n.Pod == "" && n.Path == "" {
+		n.Path = c.path
+	}
 	return &n
 }

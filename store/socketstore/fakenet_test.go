@@ -150,6 +150,7 @@ type fakeNet struct {
 	// between is given both ends of each connection instead of joining them.
 	between func(client, server net.Conn)
 	dialled int
+	made    int // changes that a test has counted
 }
 
 type fakeListener struct {

@@ -34,7 +34,8 @@ func (g *gate) Accept() (net.Conn, error) {
 	if len(s.conns) >= s.opts.MaxConns {
 		switch old := s.quietest(); {
 		case old != nil:
-			go old.Close() // it takes the lock
+			old.quiet.Store(0) // so that it is chosen once
+			go old.Close()     // it takes the lock
 			s.counters.cut.Add(1)
 		case len(s.conns) < 2*s.opts.MaxConns:
 			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))

@@ -540,7 +540,13 @@ func reason(err error) string {
 
 // body reads the whole body of a request. One that is large is counted: the request
 // itself, what is decoded, and the copy that the store makes.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (*buffer, error) {
+func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffer, err error) {
+	defer func() {
+		if err != nil {
+			// Otherwise net/http waits for the rest before it sends the answer.
+			w.Header().Set("Connection", "close")
+		}
+	}()
 	n := r.ContentLength
 	switch {
 	case n < 0:
@@ -554,7 +560,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (*buffer,
 	}
 	b := borrow()
 	b.grow(int(min(n, smallBytes)))
-	err := read(b.bytes)
+	err = read(b.bytes)
 	if err == nil && n > smallBytes {
 		if err := s.takeMemory(r.Context(), f, 3*n); err != nil {
 			return nil, err
@@ -569,7 +575,6 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (*buffer,
 	case f.gone.Load():
 		return nil, errCut
 	}
-	w.Header().Set("Connection", "close")
 	return nil, invalid("the body did not arrive: %v", err)
 }
 
@@ -601,6 +606,9 @@ func writer(w io.Writer) func([]byte) error {
 // fail answers with an error.
 func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
 	d, status := documentOf(err)
+	if _, ok := errors.AsType[withStatus](err); ok {
+		w.Header().Set("Connection", "close") // its body was not read
+	}
 	if status == http.StatusServiceUnavailable {
 		s.counters.busy.Add(1)
 		w.Header().Set("Retry-After", "1")

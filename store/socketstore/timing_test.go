@@ -234,9 +234,13 @@ func TestSlowLoop(t *testing.T) {
 // say sends a request's bytes and reads nothing of the answer.
 func (n *fakeNet) say(request string) net.Conn {
 	n.t.Helper()
+	head, body, _ := strings.Cut(request, "\n\n")
+	if body != "" || strings.HasSuffix(request, "\n\n") {
+		head += "\n\n"
+	}
 	c, err := n.dial(n.t.Context())
 	if err == nil {
-		_, err = io.WriteString(c, strings.ReplaceAll(request, "\n", "\r\n"))
+		_, err = io.WriteString(c, strings.ReplaceAll(head, "\n", "\r\n")+body)
 	}
 	if err != nil {
 		n.t.Fatal(err)
