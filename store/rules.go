@@ -119,10 +119,13 @@ func (m *Metadata) TrimReclaimed(keep int) {
 	}
 }
 
-// RefersTo reports whether a Pod of that name is a peer or a spawned child.
-func (m *Metadata) RefersTo(name string) bool {
-	return m.HasPeer(name) || slices.ContainsFunc(m.Children, func(c SpawnedChild) bool { return c.PodName == name })
+// HasChild reports whether a spawned child of that name is listed.
+func (m *Metadata) HasChild(name string) bool {
+	return slices.ContainsFunc(m.Children, func(c SpawnedChild) bool { return c.PodName == name })
 }
+
+// RefersTo reports whether a Pod of that name is a peer or a spawned child.
+func (m *Metadata) RefersTo(name string) bool { return m.HasPeer(name) || m.HasChild(name) }
 
 func spawnedName(c SpawnedChild) string     { return c.PodName }
 func reclaimedName(c ReclaimedChild) string { return c.PodName }

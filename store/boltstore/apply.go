@@ -133,9 +133,11 @@ func changesSum(changes []store.Change) (uint32, error) {
 func (a *application) run(g *txn, _ *request) error {
 	st := &staging{g: g}
 	for _, c := range a.changes {
-		if _, err := st.pod(c.Pod); err != nil {
+		p, err := st.pod(c.Pod)
+		if err != nil {
 			return inOp(c.Op, err)
 		}
+		p.asked = a.opts.Metadata
 	}
 	if a.opts.ID != (store.RequestID{}) {
 		if made, err := a.madeBefore(g, st); made || err != nil {
@@ -147,7 +149,7 @@ func (a *application) run(g *txn, _ *request) error {
 			return inOp(c.Op, err)
 		}
 	}
-	if err := st.commit(a.changes, codec.MadeID{ID: a.opts.ID, Changes: a.sum}, a.opts.Metadata); err != nil {
+	if err := st.commit(a.changes, codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
 		return err
 	}
 	a.take(st)

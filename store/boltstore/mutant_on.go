@@ -4,5 +4,7 @@ package boltstore
 
 import "os"
 
-// mutant is one of nosync, nodirsync, noerror, nopoison, nocrc, norecord, noowners.
+// mutant is one of nosync, nodirsync, noerror, nopoison, nocrc, norecord, noowners,
+// nowait (a reader does not wait for the sync), onenumber (one revision number for a
+// whole commit), nohistory (digest and stamp say nothing of the history).
 var mutant = os.Getenv("PODSTORE_MUTANT")

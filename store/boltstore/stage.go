@@ -56,6 +56,7 @@ type staged struct {
 	stored
 	there  bool  // in the transaction
 	damage error // why it cannot be read
+	asked  bool  // its metadata is wanted
 
 	exists   bool // after the changes so far
 	anew     bool // it was deleted by them
@@ -72,7 +73,7 @@ type staged struct {
 	nextStamp codec.Stamp
 	history   historyPlan
 	version   store.Version
-	raw       *rawPod // where it is asked for
+	raw       *rawPod // where it is asked
 }
 
 // pod stages a Pod as it is.
@@ -346,13 +347,13 @@ func (p *staged) whole(tx *bolt.Tx) error {
 
 // commit puts everything into the transaction. An error concerns this request
 // alone, but for errFatal, which says that the transaction is lost.
-func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool) error {
+func (st *staging) commit(changes []store.Change, id codec.MadeID) error {
 	var todo []*staged
 	var err error
 	names := false
 	for _, p := range st.order {
 		changed := false
-		if err := guard(func() (err error) { changed, err = p.prepare(st.g, metadata); return err }); err != nil {
+		if err := guard(func() (err error) { changed, err = p.prepare(st.g); return err }); err != nil {
 			return asDamage(string(p.key), err)
 		}
 		if changed {
@@ -386,7 +387,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool
 			}
 		}
 		for _, p := range st.order {
-			if metadata && p.exists {
+			if p.asked && p.exists {
 				p.raw = p.copyRaw()
 			}
 		}
@@ -401,7 +402,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID, metadata bool
 
 // prepare decides what to do with a Pod, and reports whether it is anything. After
 // it nothing can fail but bbolt itself.
-func (p *staged) prepare(g *txn, metadata bool) (changed bool, err error) {
+func (p *staged) prepare(g *txn) (changed bool, err error) {
 	name := string(p.key)
 	switch {
 	case !p.exists && !p.there:
@@ -419,7 +420,7 @@ func (p *staged) prepare(g *txn, metadata bool) (changed bool, err error) {
 			return false, err
 		}
 	}
-	if metadata && p.damage == nil {
+	if p.asked && p.damage == nil {
 		if err := p.whole(g.tx); err != nil {
 			return false, asDamage(name, err)
 		}
@@ -623,8 +624,9 @@ func (d *deletions) note(id codec.MadeID) {
 	}
 }
 
-// forget drops every reference to a Pod that is removed. found are those that there
-// were some time ago.
+// forget drops every reference to a Pod that is removed, but in what is damaged: that
+// is damaged for whoever asks for it, and no matter of this Pod. found are the
+// references that there were some time ago.
 func (st *staging) forget(name string, found *referrers) error {
 	names := slices.AppendSeq(slices.Clone(found.names), maps.Keys(st.g.touched))
 	since, _, ok := st.g.s.changes.since(found.place, math.MaxInt64)
@@ -639,19 +641,28 @@ func (st *staging) forget(name string, found *referrers) error {
 			return err
 		}
 	}
-	both := store.Fields(store.FieldChildren, store.FieldPeers)
-	for _, p := range st.order {
-		if !p.exists || p.damage != nil && p.dirty != store.AllFields {
-			continue
-		}
-		// What is damaged cannot be told of references, and must not keep others.
-		if guard(func() error { return p.know(both) }) == nil && p.m.RefersTo(name) {
-			p.m.RemovePeer(name)
-			p.m.RemoveChild(name)
-			p.replace(both)
-		}
+	for _, p := range st.order { // also those that the changes before this one made
+		p.forget(name)
 	}
 	return nil
+}
+
+// forget drops the references to a Pod.
+func (p *staged) forget(name string) {
+	if !p.exists || p.damage != nil && p.dirty != store.AllFields {
+		return
+	}
+	for _, f := range []store.Field{store.FieldChildren, store.FieldPeers} {
+		_ = guard(func() error { return p.know(store.Fields(f)) })
+	}
+	if p.have.Has(store.FieldPeers) && p.m.HasPeer(name) {
+		p.m.RemovePeer(name)
+		p.replace(store.Fields(store.FieldPeers))
+	}
+	if p.have.Has(store.FieldChildren) && p.m.HasChild(name) {
+		p.m.RemoveChild(name)
+		p.replace(store.Fields(store.FieldChildren))
+	}
 }
 
 // referrers are the Pods that may refer to a name, as they were at a place in the

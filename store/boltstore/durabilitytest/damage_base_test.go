@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,12 +27,27 @@ type base struct {
 	pods  model
 	older model // Pods as they were before the last commit, where they differ
 	*layout
+	earlier map[chunkKey][]byte // chunks of histories in old
 }
 
 const (
 	lastChanged = "m-changed by the last commit"
+	removed     = "f-empty-1" // to which many refer
 	pageSize    = 8192
 )
+
+// histories are Pods with a history in chunks: in place, on one page, on many pages
+// below a branch, and with chunks that are larger than a page. A part of the first
+// chunk is trimmed.
+var histories = []struct {
+	name                string
+	entries, size, keep int
+}{
+	{"h-history in place", 24, 0, 20},
+	{"i-history on a page", 40, 20, 35},
+	{"o-history on many", 100, 60, 95},
+	{"q-history of large ones", 9, 9000, 5},
+}
 
 // makeBase builds the file with the store itself.
 func makeBase(t testing.TB, dir string) *base {
@@ -43,9 +59,12 @@ func makeBase(t testing.TB, dir string) *base {
 		t.Fatal(err)
 	}
 	b := &base{pods: model{}, older: model{}}
+	n := 0
 	do := func(f func(s store.MetadataStore) error) {
 		t.Helper()
-		for _, s := range []store.MetadataStore{s, b.pods} {
+		n++
+		once := &onceStore{backend: s, id: workload{Seed: 21}.id(0, n)} // so that stamps have IDs
+		for _, s := range []store.MetadataStore{once, b.pods} {
 			if err := f(s); err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +84,7 @@ func makeBase(t testing.TB, dir string) *base {
 	write(&store.Metadata{PodName: lastChanged, Peers: []store.Peer{{PodName: "before"}}})
 	for i := range 22 {
 		name := fmt.Sprintf("%c-inline-%d", 'a'+i%20, i)
-		write(&store.Metadata{PodName: name, Active: r.active(), Children: r.children(), Manifest: text(r, 30*i)})
+		write(&store.Metadata{PodName: name, Active: r.active(), Children: r.children(), Peers: []store.Peer{{PodName: removed}}, Manifest: text(r, 30*i)})
 	}
 	for i := range 4 {
 		write(&store.Metadata{PodName: fmt.Sprintf("%c-empty-%d", 'b'+4*i, i)})
@@ -86,7 +105,23 @@ func makeBase(t testing.TB, dir string) *base {
 			Extra:     map[string]json.RawMessage{"x": text(r, 2900)},
 		})
 	}
+	reclaim := func(name string, n, size int) {
+		list := r.reclaimed(n)
+		for i := range list {
+			list[i].ScopeDelegated = append(list[i].ScopeDelegated, store.ScopeRule{Target: strings.Repeat("t", size), Permission: "read"})
+		}
+		do(func(s store.MetadataStore) error { return store.Do(ctx, s, name, store.Reclaim{Reclaimed: list}) })
+	}
+	for _, h := range histories {
+		reclaim(h.name, h.entries, h.size)
+		reclaim(h.name, 3, h.size)
+	}
 	b.old = read()
+	for _, h := range histories {
+		trim := store.TrimReclaimed{Keep: h.keep}
+		do(func(s store.MetadataStore) error { return store.Do(ctx, s, h.name, trim) })
+		reclaim(h.name, 2, h.size)
+	}
 	for i := range 4 {
 		do(func(s store.MetadataStore) error {
 			return store.Do(ctx, s, fmt.Sprintf("%c-inline-%d", 'a'+3*i, 3*i), store.Delete{})
@@ -111,6 +146,12 @@ func makeBase(t testing.TB, dir string) *base {
 	}
 	b.file = read()
 	b.layout = readLayout(b.file)
+	b.earlier = readLayout(b.old).chunks
+	branches := slices.ContainsFunc(b.nodes, func(n nodeAt) bool { return n.history && !n.leaf })
+	inPlace := slices.ContainsFunc(b.nodes, func(n nodeAt) bool { return n.history && n.inline })
+	if !branches || !inPlace {
+		t.Fatal("no history has branch pages, or none lies in its Pod's page")
+	}
 	return b
 }
 
@@ -145,7 +186,10 @@ type layout struct {
 	highest int // first page never used
 	buckets []bucketAt
 	nodes   []nodeAt
+	chunks  map[chunkKey][]byte // of histories
 }
+
+type chunkKey struct{ pod, key string }
 
 // bucketAt is the header of a top-level bucket, which is a value in a leaf.
 type bucketAt struct {
@@ -162,6 +206,8 @@ type nodeAt struct {
 	inline bool
 	leaf   bool
 	count  int
+
+	history bool // of a Pod's history
 }
 
 func u64(b []byte, at int) int { return int(binary.LittleEndian.Uint64(b[at:])) }
@@ -180,7 +226,7 @@ const (
 )
 
 func readLayout(b []byte) *layout {
-	l := &layout{paths: map[string][]span{}}
+	l := &layout{paths: map[string][]span{}, chunks: map[chunkKey][]byte{}}
 	if u64(b, pageSize+metaTxID) > u64(b, metaTxID) {
 		l.meta = 1
 	}
@@ -197,7 +243,7 @@ func readLayout(b []byte) *layout {
 		l.free = append(l.free, u64(b, list*pageSize+16+8*i))
 	}
 	l.use(1, 1)
-	l.tree(b, l.root, "", nil)
+	l.tree(b, l.root, nodeAt{}, nil)
 	return l
 }
 
@@ -209,17 +255,21 @@ func (l *layout) use(page, n int) {
 	}
 }
 
-// tree reads a page of the tree of buckets, or of a Pod's bucket.
-func (l *layout) tree(b []byte, page int, owner string, path []span) {
+// tree reads a page of the tree of buckets, or of a Pod's bucket. like says whose it
+// is.
+func (l *layout) tree(b []byte, page int, like nodeAt, path []span) {
 	at := page * pageSize
 	l.use(page, u32(b, at+12)+1)
-	l.node(b, at, owner, false, path)
+	l.node(b, at, like, path)
 }
 
 // node reads a page with elements that starts at an offset.
-func (l *layout) node(b []byte, at int, owner string, inline bool, path []span) {
-	leaf, n := u16(b, at+8) == 2, u16(b, at+10)
-	l.nodes = append(l.nodes, nodeAt{at, owner, inline, leaf, n})
+func (l *layout) node(b []byte, at int, like nodeAt, path []span) {
+	leaf, n, owner := u16(b, at+8) == 2, u16(b, at+10), like.owner
+	like.offset, like.leaf, like.count = at, leaf, n
+	l.nodes = append(l.nodes, like)
+	below := like
+	below.inline = false
 	head := span{at, at + 16 + 16*n, owner}
 	l.spans = append(l.spans, head)
 	here := append(path[:len(path):len(path)], head)
@@ -242,36 +292,44 @@ func (l *layout) node(b []byte, at int, owner string, inline bool, path []span) 
 	for i := range n {
 		e := at + 16 + 16*i
 		if !leaf {
-			l.tree(b, u64(b, e+8), owner, here)
+			l.tree(b, u64(b, e+8), below, here)
 			continue
 		}
 		v := values[i]
-		if owner != "" {
-			l.own(v.from, v.to, owner)
-			continue
+		name := string(b[v.name:v.from])
+		switch {
+		case owner == "":
+			l.bucket(b, name, v.from, v.to, here)
+		case u32(b, e) != 0:
+			l.contents(b, v.from, v.to, nodeAt{owner: owner, history: true}, "history of "+owner)
+		default:
+			if l.own(v.from, v.to, owner); like.history {
+				l.chunks[chunkKey{owner, name}] = b[v.from:v.to]
+			}
 		}
-		l.bucket(b, string(b[v.name:v.from]), v.from, v.to, here)
 	}
 }
 
-// bucket reads a top-level bucket. The bookkeeping belongs to all.
+// bucket reads a top-level bucket. The bookkeeping belongs to all, and is small.
 func (l *layout) bucket(b []byte, name string, from, to int, path []span) {
-	root := u64(b, from)
-	l.buckets = append(l.buckets, bucketAt{name, from, to - from, root})
-	owner := name
-	if name == "/podstore" {
-		owner = ""
-	} else {
+	if name != "/podstore" {
 		l.paths[name] = path
-	}
-	l.own(from, from+16, owner)
-	if root == 0 {
-		if owner == "" {
-			l.own(from, to, "")
-			return
-		}
-		l.node(b, from+16, owner, true, nil)
+		l.contents(b, from, to, nodeAt{owner: name}, name)
 		return
 	}
-	l.tree(b, root, owner, nil)
+	l.buckets = append(l.buckets, bucketAt{name, from, to - from, u64(b, from)})
+	l.own(from, to, "")
+}
+
+// contents reads the header of a bucket and what is in it.
+func (l *layout) contents(b []byte, from, to int, like nodeAt, name string) {
+	root := u64(b, from)
+	l.buckets = append(l.buckets, bucketAt{name, from, to - from, root})
+	l.own(from, from+16, like.owner)
+	if root == 0 {
+		like.inline = true
+		l.node(b, from+16, like, nil)
+		return
+	}
+	l.tree(b, root, like, nil)
 }

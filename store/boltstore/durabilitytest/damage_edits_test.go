@@ -36,6 +36,11 @@ func (b *base) edits() []edit {
 		{"pointer to another page", 200, pointer},
 		{"bucket header changed", 200, bucketHeader},
 		{"element removed", 120, removeElement},
+		{"chunk lost", 60, inHistory(removeElement)},
+		{"chunk as it was earlier", 60, olderChunk},
+		{"history: page header changed", 120, inHistory(pageHeader)},
+		{"history: element changed", 120, inHistory(element)},
+		{"history: pointer to another page", 120, inHistory(pointer)},
 		{"freelist changed", 200, freelist},
 		{"meta changed", 200, metaField},
 	}
@@ -209,30 +214,76 @@ func bucketHeader(b *base, r *rand.Rand, f []byte) ([]byte, string) {
 	return f, fmt.Sprintf("%q from page %d to %d", k.name, k.root, to)
 }
 
+// inHistory makes an edit one of the pages of histories alone.
+func inHistory(f func(*base, *rand.Rand, []byte) ([]byte, string)) func(*base, *rand.Rand, []byte) ([]byte, string) {
+	return func(b *base, r *rand.Rand, file []byte) ([]byte, string) {
+		only := *b.layout
+		only.nodes = slices.DeleteFunc(slices.Clone(b.nodes), func(n nodeAt) bool { return !n.history })
+		of := *b
+		of.layout = &only
+		return f(&of, r, file)
+	}
+}
+
 // removeElement takes an element out of a leaf so that nothing shows: a Pod, or a
-// sub-key of one.
+// sub-key of one, or a chunk of a history.
 func removeElement(b *base, r *rand.Rand, f []byte) ([]byte, string) {
 	n := pickOne(r, b.nodes)
 	if !n.leaf || n.count == 0 || n.inline {
 		return nil, ""
 	}
-	type kv struct{ flags, key, value []byte }
-	var list []kv
-	size := 0
+	list := elementsOf(f, n)
+	gone := r.IntN(n.count)
+	name := list[gone].key
+	putElements(f, n, slices.Delete(list, gone, gone+1))
+	return f, fmt.Sprintf("%q from page %d", name, n.offset/pageSize)
+}
+
+// olderChunk puts the former value of a chunk in its place, with the right checksum.
+func olderChunk(b *base, r *rand.Rand, f []byte) ([]byte, string) {
+	n := pickOne(r, b.nodes)
+	if !n.history || !n.leaf || n.inline {
+		return nil, ""
+	}
+	list := elementsOf(f, n)
+	kv := &list[r.IntN(n.count)]
+	older := b.earlier[chunkKey{n.owner, string(kv.key)}]
+	if older == nil || slices.Equal(older, kv.value) {
+		return nil, ""
+	}
+	kv.value = older
+	if !putElements(f, n, list) {
+		return nil, ""
+	}
+	return f, fmt.Sprintf("%x of %q", kv.key, n.owner)
+}
+
+type elementKV struct{ flags, key, value []byte }
+
+// elementsOf copies the elements of a leaf.
+func elementsOf(f []byte, n nodeAt) (list []elementKV) {
 	for i := range n.count {
 		e := n.offset + 16 + 16*i
 		key := e + u32(f, e+4)
 		value := key + u32(f, e+8)
 		end := value + u32(f, e+12)
-		size = end - n.offset
-		list = append(list, kv{slices.Clone(f[e : e+4]), slices.Clone(f[key:value]), slices.Clone(f[value:end])})
+		list = append(list, elementKV{slices.Clone(f[e : e+4]), slices.Clone(f[key:value]), slices.Clone(f[value:end])})
 	}
-	gone := r.IntN(n.count)
-	name := list[gone].key
-	list = slices.Delete(list, gone, gone+1)
-	p := f[n.offset:]
-	clear(p[16:size])
+	return list
+}
+
+// putElements writes a leaf anew. It reports false when it does not fit its pages.
+func putElements(f []byte, n nodeAt, list []elementKV) bool {
 	le := binary.LittleEndian
+	p := f[n.offset : n.offset+pageSize*(u32(f, n.offset+12)+1)]
+	size := 16 + 16*len(list)
+	for _, e := range list {
+		size += len(e.key) + len(e.value)
+	}
+	if size > len(p) {
+		return false
+	}
+	clear(p[16:])
 	le.PutUint16(p[10:], uint16(len(list)))
 	at := 16 + 16*len(list)
 	for i, e := range list {
@@ -247,7 +298,7 @@ func removeElement(b *base, r *rand.Rand, f []byte) ([]byte, string) {
 	if at <= pageSize {
 		le.PutUint32(p[12:], uint32((at-1)/pageSize))
 	}
-	return f, fmt.Sprintf("%q from page %d", name, n.offset/pageSize)
+	return true
 }
 
 func freelist(b *base, r *rand.Rand, f []byte) ([]byte, string) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -78,22 +79,19 @@ func (w *writes) run(s *boltstore.Store) {
 			return store.Write(ctx, s, m)
 		},
 	}
+	do := func(name string, ops ...store.Op) {
+		steps = append(steps, func(s store.MetadataStore) error { return store.Do(ctx, s, name, ops...) })
+	}
 	// Some of the healthy ones, spread over the file, and others each time.
 	for i := w.round % 3; i < len(healthy); i += 3 {
 		name := healthy[i]
-		switch i % 5 {
+		switch i / 3 % 9 {
 		case 0, 1:
-			steps = append(steps, func(s store.MetadataStore) error {
-				err := store.Do(ctx, s, name, store.AddPeer{PodName: strings.Repeat("new peer", 4*w.round)})
-				return err
-			})
+			do(name, store.AddPeer{PodName: strings.Repeat("new peer", 4*w.round)})
 		case 2:
-			steps = append(steps, func(s store.MetadataStore) error {
-				err := store.Do(ctx, s, name, store.SetActive{Active: nil, Manifest: manifestOf("m", 3000*w.round)})
-				return err
-			})
+			do(name, store.SetActive{Active: nil, Manifest: manifestOf("m", 3000*w.round)})
 		case 3:
-			steps = append(steps, func(s store.MetadataStore) error { return store.Do(ctx, s, name, store.Delete{}) })
+			do(name, store.Delete{})
 		case 4:
 			steps = append(steps, func(s store.MetadataStore) error {
 				_, err := store.UpdatePods(ctx, s, []string{name, healthy[0]}, func(pods []*store.Metadata) error {
@@ -106,13 +104,52 @@ func (w *writes) run(s *boltstore.Store) {
 				})
 				return err
 			})
+		case 5:
+			do(name, store.Reclaim{Reclaimed: past(20 * w.round)})
+		case 6:
+			do(name, store.Remove{})
+		case 7:
+			do(name, store.AddChild{Child: store.SpawnedChild{PodName: "child", SocketPath: strings.Repeat("s", 100*w.round)}}, store.SetField{Field: "mark", Value: manifestOf("f", w.round)})
+		case 8:
+			steps = append(steps, func(s store.MetadataStore) error {
+				_, err := s.Apply(ctx, []store.Change{
+					{Pod: name, Op: store.SetSegment{}, If: store.SkipMissing},
+					{Pod: healthy[0], Op: store.RemovePeer{PodName: "x"}, If: store.SkipMissing},
+					{Pod: "zz new and small", Op: store.AddPeer{PodName: name}},
+				}, nil)
+				return err
+			})
+		}
+	}
+	if w.readable[removed] {
+		do(removed, store.Remove{})
+	}
+	for i, h := range histories {
+		if w.readable[h.name] && i%2 == w.round%2 {
+			do(h.name, store.Reclaim{Reclaimed: past(5)}, store.TrimReclaimed{Keep: h.keep})
 		}
 	}
 	for _, step := range steps {
-		if !w.do(s, step, "") {
+		if !w.do(s, step, "", "") {
 			return
 		}
 	}
+	// What is done to a part of a damaged Pod fails, or it is done; the rest is as
+	// damaged as before.
+	for i, name := range damaged {
+		blind := [...]store.Op{
+			store.AddPeer{PodName: "blind"}, store.Reclaim{Reclaimed: past(2)}, store.TrimReclaimed{Keep: 3}, store.TrimReclaimed{},
+			store.SetPeers{}, store.SetSegment{}, store.SetActive{}, store.RemoveChild{PodName: "c"}, store.SetField{Field: "blind", Value: manifestOf("b", 1)},
+		}[(i+w.round)%9]
+		step := func(s store.MetadataStore) error {
+			_, err := s.Apply(ctx, []store.Change{{Pod: name, Op: blind, If: store.SkipMissing}}, nil)
+			return err
+		}
+		if !w.do(s, step, name, "") {
+			return
+		}
+	}
+	w.x.read("after changes of what is damaged", s, w.want, w.mayBeDamaged)
 	for _, name := range damaged {
 		healed := func(s store.MetadataStore) error {
 			if len(name)%2 == 0 {
@@ -120,15 +157,16 @@ func (w *writes) run(s *boltstore.Store) {
 			}
 			return store.Write(ctx, s, w.x.sound[name])
 		}
-		if !w.do(s, healed, name) {
+		if !w.do(s, healed, name, name) {
 			return
 		}
 	}
 }
 
-// do makes one change in the store and then in what is wanted. It reports false
-// when the handle has become unusable.
-func (w *writes) do(s *boltstore.Store, step func(store.MetadataStore) error, heals string) bool {
+// do makes one change in the store and then in what is wanted. pod is the damaged Pod
+// that it concerns, heals the same when it replaces that. It reports false when the
+// handle has become unusable.
+func (w *writes) do(s *boltstore.Store, step func(store.MetadataStore) error, pod, heals string) bool {
 	err := step(s)
 	switch {
 	case err == nil:
@@ -167,7 +205,7 @@ func (w *writes) do(s *boltstore.Store, step func(store.MetadataStore) error, he
 		return false
 	case !errors.Is(err, store.ErrCorrupt):
 		w.x.bad("a change fails with %v", err)
-	case heals == "" && !w.x.p.Common:
+	case pod == "" && !w.x.p.Common:
 		w.x.bad("a change of healthy Pods fails although nothing but %q was touched: %v", w.x.p.Pods, err)
 	}
 	return true
@@ -182,6 +220,15 @@ func unionOf(a, b model) map[string]bool {
 		names[name] = true
 	}
 	return names
+}
+
+// past are n entries of a history.
+func past(n int) []store.ReclaimedChild {
+	list := make([]store.ReclaimedChild, n)
+	for i := range list {
+		list[i].PodName = fmt.Sprintf("past-%d", i)
+	}
+	return list
 }
 
 func manifestOf(letter string, n int) json.RawMessage {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -143,17 +142,4 @@ func killedImport(t *testing.T, job importJob, syscallName string, n int, pods m
 		return died, errors.New("after running again: " + why)
 	}
 	return died, nil
-}
-
-// readFile reads a database whole, or nothing where there is none.
-func readFile(path string) (model, error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	s, err := boltstore.Open(path, &boltstore.Options{ReadOnly: true, FullCheck: true})
-	if err != nil {
-		return nil, err
-	}
-	pods, err := readAll(s)
-	return pods, errors.Join(err, s.Close())
 }

@@ -52,6 +52,7 @@ func countBadWriters(t *testing.T, p program, job writerJob, syscalls []string, 
 	t.Helper()
 	dir := tempDir(t)
 	h := job.Workload.history()
+	defer h.logResent(t)
 	var mu sync.Mutex
 	each(syscalls, func(_ int, syscall string) {
 		for n := 1; ; n += step {
@@ -81,7 +82,13 @@ func countBadWriters(t *testing.T, p program, job writerJob, syscalls []string, 
 	return points, bad
 }
 
-// verifyAfter checks the file a writer left, and that it can be used.
+func (h *history) logResent(t testing.TB) {
+	t.Helper()
+	t.Logf("%d operations were sent again; %d could not be judged any more", h.resent.Load(), h.unknown.Load())
+}
+
+// verifyAfter checks the file a writer left, that what was under way can be sent
+// again, and that the file can be used.
 func (h *history) verifyAfter(job writerJob, o outcome) error {
 	if o.failed {
 		return fmt.Errorf("the writer failed without cause after %v operations", o.acked)
@@ -98,6 +105,9 @@ func (h *history) verifyLeft(job writerJob, o outcome) error {
 		return fmt.Errorf("the writer ended without closing the store")
 	}
 	if err := h.verifyFile(job.Path, o.acked); err != nil {
+		return err
+	}
+	if err := h.resend(job, o.acked); err != nil {
 		return err
 	}
 	return useAgain(job.Path)

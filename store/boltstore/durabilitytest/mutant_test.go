@@ -51,6 +51,18 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"nodirsync", func(t *testing.T, p program) (int, int) { return images(t, p, writerJob{Workload: small}) }},
 		{"noerror", failures},
 		{"nopoison", failures},
+		{"nowait", func(t *testing.T, p program) (int, int) {
+			n, _, bad := countBadSights(t, p, 12)
+			return n, len(bad)
+		}},
+		{"onenumber", func(t *testing.T, p program) (int, int) {
+			group := workload{Seed: 33, Goroutines: 4, Ops: 24}
+			n, bad := countBadKills(t, p, group, []string{"fdatasync"}, 5)
+			return n, len(bad)
+		}},
+		{"nohistory", func(t *testing.T, p program) (int, int) {
+			return damage(t, p, "chunk lost", "chunk as it was earlier")
+		}},
 		{"nocrc", func(t *testing.T, p program) (int, int) { return damage(t, p, "one bit flipped") }},
 		{"norecord", func(t *testing.T, p program) (int, int) { return damage(t, p, "element removed") }},
 		{"noowners", func(t *testing.T, p program) (int, int) {
@@ -64,6 +76,10 @@ func TestMutantsAreCaught(t *testing.T) {
 		}},
 		{"ack-early", func(t *testing.T, p program) (int, int) {
 			return kills(t, p, writerJob{Workload: small, Unsafe: "ack-early"})
+		}},
+		{"new-id", func(t *testing.T, p program) (int, int) {
+			n, bad := countBadWriters(t, p, writerJob{Workload: small, Unsafe: "new-id"}, []string{"fdatasync"}, 1)
+			return n, len(bad)
 		}},
 	} {
 		t.Run(m.name, func(t *testing.T) {

@@ -107,11 +107,16 @@ func (r *replay) runWriter(root string, job writerJob, calls []call) {
 		said = append(said, c.args[1].data...)
 		acked = parseOutcome(said, job.Workload.Goroutines).acked
 		return true
-	}, func() (string, func(dir string) error) {
+	}, func() (string, imageCheck) {
 		now := slices.Clone(acked)
-		name := strings.TrimPrefix(job.Path, root)
-		return fmt.Sprint(now), func(dir string) error {
-			if err := h.verifyFile(dir+name, now); err != nil {
+		return fmt.Sprint(now), func(dir string, again bool) error {
+			job := job
+			job.Path = dir + strings.TrimPrefix(job.Path, root)
+			err := h.verifyFile(job.Path, now)
+			if err == nil && again {
+				err = errors.Join(h.resend(job, now), useAgain(job.Path))
+			}
+			if err != nil {
 				return fmt.Errorf("%v acknowledged: %w", now, err)
 			}
 			return nil
@@ -161,14 +166,18 @@ type replay struct {
 // image is one to be checked.
 type image struct {
 	files map[string][]byte
-	check func(dir string) error
+	check imageCheck
 	what  string
 }
+
+// imageCheck checks what is below a directory. again says that the database is to be
+// used, too.
+type imageCheck func(dir string, again bool) error
 
 // run does the calls one after another. told is asked about calls that say
 // something to the parent; expect returns what has to hold at that moment, as a
 // key by which equal images are told apart, and as a check of a directory.
-func (r *replay) run(d *disk, calls []call, told func(call) bool, expect func() (string, func(dir string) error)) {
+func (r *replay) run(d *disk, calls []call, told func(call) bool, expect func() (string, imageCheck)) {
 	r.seen = map[uint64]bool{}
 	work := make(chan image)
 	var wg sync.WaitGroup
@@ -244,10 +253,7 @@ func (r *replay) check(im image) {
 	defer os.RemoveAll(dir)
 	err := im.put(dir)
 	if err == nil {
-		err = im.check(dir)
-	}
-	if err == nil && again {
-		err = useAgainBelow(dir)
+		err = im.check(dir, again)
 	}
 	if err != nil {
 		r.mu.Lock()
@@ -282,16 +288,6 @@ func relative(path string) string {
 	return rest
 }
 
-// useAgainBelow uses the databases of an image.
-func useAgainBelow(dir string) error {
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.Name() != "pods.db" {
-			return err
-		}
-		return useAgain(path)
-	})
-}
-
 // copyJob is the work of a child that makes a new database from another one.
 type copyJob struct{ How, Src, Dst string }
 
@@ -313,7 +309,7 @@ func runCopy(job copyJob) {
 	if err != nil {
 		die("%v", err)
 	}
-	say(sayAck + " 0")
+	say(sayAck + " 0 0")
 }
 
 // copyPowerLoss loses power during a compaction, salvage or backup: the source is
@@ -340,9 +336,9 @@ func copyPowerLoss(t *testing.T, how string, perCall int) int {
 		told := c.name == "write" && c.args[0].text == "1"
 		done = done || told
 		return told
-	}, func() (string, func(dir string) error) {
+	}, func() (string, imageCheck) {
 		done := done
-		return fmt.Sprint(done), func(dir string) error {
+		return fmt.Sprint(done), func(dir string, again bool) error {
 			if now, err := os.ReadFile(filepath.Join(dir, "pods.db")); err != nil || !bytes.Equal(now, src) {
 				return fmt.Errorf("the source changed (%v)", err)
 			}
@@ -350,7 +346,11 @@ func copyPowerLoss(t *testing.T, how string, perCall int) int {
 			if _, err := os.Lstat(dst); errors.Is(err, fs.ErrNotExist) && !done {
 				return nil
 			}
-			return h.verifyFile(dst, o.acked)
+			err := h.verifyFile(dst, o.acked)
+			if err == nil && again {
+				err = useAgain(dst)
+			}
+			return err
 		}
 	})
 	if !done {

@@ -76,8 +76,8 @@ func shutdowns(t *testing.T, p program, n int) (bad []error) {
 }
 
 func maxOf(a acks) (n int) {
-	for _, k := range a {
-		n = max(n, k)
+	for _, numbers := range a {
+		n = max(n, len(numbers))
 	}
 	return n
 }

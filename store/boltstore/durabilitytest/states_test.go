@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"podstore/store"
 	"podstore/store/boltstore"
@@ -21,6 +22,8 @@ import (
 type history struct {
 	w      workload
 	states [][]model // by goroutine and k
+
+	resent, unknown atomic.Int64 // operations that were sent again, and of which the store could not tell
 }
 
 func (w workload) history() *history {
@@ -39,14 +42,24 @@ func (w workload) history() *history {
 	return h
 }
 
-// acks counts the acknowledged operations of each goroutine.
-type acks []int
+// acks are the acknowledged operations of each goroutine: the number of the revision
+// that each made, or an older one, or 0, where it changed nothing.
+type acks [][]uint64
 
 func (a acks) sum() (n int) {
-	for _, k := range a {
-		n += k
+	for _, numbers := range a {
+		n += len(numbers)
 	}
 	return n
+}
+
+// String says how many there are.
+func (a acks) String() string {
+	counts := make([]int, len(a))
+	for g := range a {
+		counts[g] = len(a[g])
+	}
+	return fmt.Sprint(counts)
 }
 
 // verifyFile opens the database at path and checks that it holds what was
@@ -94,12 +107,28 @@ func readAll(s store.MetadataStore) (model, error) {
 	return pods, nil
 }
 
+// readFile reads a database whole, or nothing where there is none.
+func readFile(path string) (model, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	s, err := boltstore.Open(path, &boltstore.Options{ReadOnly: true, FullCheck: true})
+	if err != nil {
+		return nil, err
+	}
+	pods, err := readAll(s)
+	return pods, errors.Join(err, s.Close())
+}
+
 // compare decides for each goroutine whether its part of the Pods is a state that
 // may be there.
 func (h *history) compare(pods model, acked acks) error {
+	if err := h.distinct(acked); err != nil {
+		return err
+	}
 	rest := maps.Clone(pods)
 	for g, states := range h.states {
-		k := acked[g]
+		k := len(acked[g])
 		part := partOf(pods, g)
 		maps.DeleteFunc(rest, func(name string, _ *store.Metadata) bool { return strings.HasPrefix(name, prefix(g)) })
 		why := differ(states[k], part)
@@ -108,10 +137,14 @@ func (h *history) compare(pods model, acked acks) error {
 				why += "; nor with the next one: " + why2
 			} else {
 				why = ""
+				k++
 			}
 		}
+		if why == "" {
+			why = h.revisions(g, k, acked[g], part)
+		}
 		if why != "" {
-			return fmt.Errorf("goroutine %d, %d operations acknowledged: %s", g, k, why)
+			return fmt.Errorf("goroutine %d, %d operations acknowledged: %s", g, len(acked[g]), why)
 		}
 	}
 	for n := range sharedPods {
@@ -121,6 +154,51 @@ func (h *history) compare(pods model, acked acks) error {
 		return fmt.Errorf("there are Pods that nobody created: %q", slices.Sorted(maps.Keys(rest)))
 	}
 	return nil
+}
+
+// distinct checks that each operation that changed something made a revision of its
+// own, and that those of one goroutine rise.
+func (h *history) distinct(acked acks) error {
+	made := map[uint64]int{}
+	for g, numbers := range acked {
+		last := uint64(0)
+		for i, n := range numbers {
+			if maps.Equal(h.states[g][i], h.states[g][i+1]) || n == 0 {
+				continue
+			}
+			if other, ok := made[n]; ok && other != g {
+				return fmt.Errorf("goroutines %d and %d both made revision %d", g, other, n)
+			}
+			if n <= last {
+				return fmt.Errorf("goroutine %d made revision %d after %d", g, n, last)
+			}
+			made[n], last = g, n
+		}
+	}
+	return nil
+}
+
+// revisions compares the revisions of a goroutine's Pods with those that were
+// acknowledged. k operations took place.
+func (h *history) revisions(g, k int, numbers []uint64, part model) string {
+	states := h.states[g]
+	for name, m := range part {
+		if !strings.HasPrefix(name, prefix(g)) {
+			continue // others change it too
+		}
+		i := k - 1 // the operation that made it what it is
+		for i > 0 && states[i][name] == states[i+1][name] {
+			i--
+		}
+		now := m.Version.Revision.Number
+		switch {
+		case i < len(numbers) && now != numbers[i] && numbers[i] != 0:
+			return fmt.Sprintf("%q has revision %d, and %d was acknowledged", name, now, numbers[i])
+		case i == len(numbers) && i > 0 && now <= slices.Max(numbers):
+			return fmt.Sprintf("%q has revision %d, made after %d", name, now, slices.Max(numbers))
+		}
+	}
+	return ""
 }
 
 // partOf is what belongs to goroutine g.

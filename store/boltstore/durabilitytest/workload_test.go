@@ -4,6 +4,7 @@ package durabilitytest
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,14 @@ type workload struct {
 	Large int
 }
 
+// id is the request ID of operation i of goroutine g.
+func (w workload) id(g, i int) (id store.RequestID) {
+	binary.BigEndian.PutUint64(id[:], w.Seed+1)
+	binary.BigEndian.PutUint32(id[8:], uint32(g))
+	binary.BigEndian.PutUint32(id[12:], uint32(i))
+	return id
+}
+
 const (
 	ownPods    = 6
 	sharedPods = 2
@@ -45,65 +54,137 @@ func sharedPod(n int) string { return fmt.Sprintf("shared-%d", n) }
 // prefix starts every name that belongs to goroutine g.
 func prefix(g int) string { return fmt.Sprintf("g%d-", g) }
 
-// run does operation i of goroutine g on s. ErrNotFound is a result like success:
-// it says that both sides of a link do not exist, and then nothing is changed.
+// run does operation i of goroutine g on s. What conditions say is a result like
+// success: it says which Pods there are, and then nothing is changed.
 func (w workload) run(ctx context.Context, s store.MetadataStore, g, i int) error {
 	err := w.op(ctx, s, g, i)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) {
 		return nil
 	}
 	return err
 }
 
+// kinds is how many kinds of operations there are.
+const (
+	kinds       = 24
+	kindEdit    = 20 // a closure: it cannot be sent
+	kindCompare = 23 // what it sends depends on what it read
+)
+
+// kind is that of operation i of goroutine g: all of them in any 24 in a row.
+func (w workload) kind(g, i int) int {
+	return (i*7 + g*3 + int(w.Seed)) % kinds
+}
+
+// canBeSentAgain tells whether an operation is an Apply that is always the same.
+func (w workload) canBeSentAgain(g, i int) bool {
+	return i < sharedPods || w.kind(g, i) != kindEdit && w.kind(g, i) != kindCompare
+}
+
 func (w workload) op(ctx context.Context, s store.MetadataStore, g, i int) error {
 	r := &values{rand.New(rand.NewPCG(w.Seed, uint64(g)<<32|uint64(i))), w.Large}
 	if i < sharedPods {
-		err := store.Do(ctx, s, sharedPod(i), store.AddPeer{PodName: prefix(g) + "was here"})
-		return err
+		return store.Do(ctx, s, sharedPod(i), store.AddPeer{PodName: prefix(g) + "was here"})
 	}
 	own := func() string { return ownPod(g, r.IntN(ownPods)) }
 	peer := func() string { return fmt.Sprintf("peer-%d", r.IntN(8)) }
+	long := ownPod(g, 0) // the one whose history becomes long
 	a := own()
 	b := own()
 	for b == a {
 		b = own()
 	}
-	var err error
-	switch (i*7 + g*3 + int(w.Seed)) % 16 { // all of them in any 16 in a row
-	case 0, 1, 2:
-		err = store.Do(ctx, s, a, store.SetActive{Active: r.active(), Manifest: r.manifest()})
+	switch w.kind(g, i) {
+	case 0, 1:
+		return store.Do(ctx, s, a, store.SetActive{Active: r.active(), Manifest: r.manifest()})
+	case 2:
+		return store.Do(ctx, s, a, store.SetSegment{Active: r.active()})
 	case 3:
-		err = store.Do(ctx, s, a, store.SetChildren{Children: r.children()})
+		return store.Do(ctx, s, a, store.SetChildren{Children: r.children()})
 	case 4:
-		err = store.Do(ctx, s, a, store.SetPeers{Peers: []store.Peer{{PodName: peer()}, {PodName: peer()}, {PodName: peer()}}})
-	case 5, 6:
-		err = store.Do(ctx, s, a, store.AddPeer{PodName: peer()})
+		child := r.children()[0]
+		if r.IntN(2) == 0 {
+			child.PodName = b // so that Remove has references to find
+		}
+		return store.Do(ctx, s, a, store.AddChild{Child: child})
+	case 5:
+		return store.Do(ctx, s, a, store.RemoveChild{PodName: "child-0"})
+	case 6:
+		return store.Do(ctx, s, a, store.SetPeers{Peers: []store.Peer{{PodName: peer()}, {PodName: peer()}, {PodName: peer()}}})
 	case 7:
-		err = store.Do(ctx, s, a, store.RemovePeer{PodName: peer()})
+		return store.Do(ctx, s, a, store.AddPeer{PodName: peer()})
 	case 8:
-		err = store.Do(ctx, s, a, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "child-1", ScopeDelegated: r.rules()}, {PodName: "child-9"}}})
+		return store.Do(ctx, s, a, store.RemovePeer{PodName: peer()})
 	case 9:
-		err = store.LinkPeers(ctx, s, a, b)
-	case 10:
-		err = store.UnlinkPeers(ctx, s, a, b)
-	case 11:
-		err = store.LinkPeers(ctx, s, a, sharedPod(r.IntN(sharedPods)))
+		return store.Do(ctx, s, a, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "child-1", ScopeDelegated: r.rules()}, {PodName: "child-9"}}})
+	case 10, 11:
+		return store.Do(ctx, s, long, store.Reclaim{Reclaimed: r.reclaimed(10 + r.IntN(60))})
 	case 12:
-		err = store.UnlinkPeers(ctx, s, a, sharedPod(r.IntN(sharedPods)))
+		if r.IntN(3) == 0 {
+			return store.Do(ctx, s, long, store.TrimReclaimed{Keep: r.IntN(3) * r.IntN(20)})
+		}
+		return store.Do(ctx, s, long, store.TrimReclaimed{Keep: 20 + r.IntN(60)}, store.Reclaim{Reclaimed: r.reclaimed(1 + r.IntN(20))})
 	case 13:
-		err = store.Write(ctx, s, r.metadata(a))
+		return store.LinkPeers(ctx, s, a, b)
 	case 14:
-		err = store.Do(ctx, s, a, store.Delete{})
+		return store.UnlinkPeers(ctx, s, a, b)
 	case 15:
-		err = w.threePods(ctx, s, r, g)
+		return store.LinkPeers(ctx, s, a, sharedPod(r.IntN(sharedPods)))
+	case 16:
+		return store.UnlinkPeers(ctx, s, a, sharedPod(r.IntN(sharedPods)))
+	case 17:
+		return store.Write(ctx, s, r.metadata(a))
+	case 18:
+		return store.Do(ctx, s, a, store.Delete{})
+	case 19:
+		return store.Do(ctx, s, a, store.Remove{})
+	case kindEdit:
+		return w.threePods(ctx, s, r, g)
+	case 21:
+		return several(ctx, s, r, a, b, long)
+	case 22:
+		return store.Do(ctx, s, a, store.ClearField{Field: "stamp"}, store.SetField{Field: "mark", Value: r.mark()})
+	case kindCompare:
+		return compareAndSet(ctx, s, r, a)
 	}
+	panic("there is no such kind")
+}
+
+// several is one Apply of several Pods, under conditions: the first decides about
+// all, the second may be left out, the third Pod is made anew in one step.
+func several(ctx context.Context, s store.MetadataStore, r *values, a, b, c string) error {
+	if a == c {
+		a, b = b, a
+	}
+	_, err := s.Apply(ctx, []store.Change{
+		{Pod: sharedPod(0), If: store.Exists},
+		{Pod: b, Op: store.AddPeer{PodName: a}, If: store.SkipMissing},
+		{Pod: a, Op: store.Delete{}},
+		{Pod: a, Op: store.Put{Metadata: r.metadata(a)}, If: store.Missing},
+		{Pod: c, Op: store.SetField{Field: "mark", Value: r.mark()}},
+		{Pod: c, Op: store.Reclaim{Reclaimed: r.reclaimed(3)}},
+	}, nil)
+	return err
+}
+
+// compareAndSet changes a Pod at the revision that was read, or creates it.
+func compareAndSet(ctx context.Context, s store.MetadataStore, r *values, name string) error {
+	c := store.Change{Pod: name, Op: store.SetField{Field: "mark", Value: r.mark()}, If: store.Missing}
+	m, err := s.Read(ctx, name)
+	switch {
+	case err == nil:
+		c.If = store.AtRevision(m.Version.Revision)
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	_, err = s.Apply(ctx, []store.Change{c}, nil)
 	return err
 }
 
 // threePods stamps the first two Pods, creating them, hands the manifest of the
 // first to the second, and deletes the third.
 func (w workload) threePods(ctx context.Context, s store.MetadataStore, r *values, g int) error {
-	stamp := json.RawMessage(fmt.Sprintf("%q", fmt.Sprint("stamp ", r.Uint32())))
+	stamp := r.mark()
 	start := r.IntN(ownPods)
 	var names []string
 	for i := range 3 {
@@ -179,6 +260,20 @@ func (r *values) rules() []store.ScopeRule {
 	return rules
 }
 
+// reclaimed are n entries of a history.
+func (r *values) reclaimed(n int) []store.ReclaimedChild {
+	list := make([]store.ReclaimedChild, n)
+	for i := range list {
+		list[i] = store.ReclaimedChild{PodName: fmt.Sprintf("child-%d", r.IntN(1000)), ScopeDelegated: r.rules()}
+	}
+	return list
+}
+
+// mark is a value that no other has.
+func (r *values) mark() json.RawMessage {
+	return json.RawMessage(fmt.Sprintf("%q", fmt.Sprint("mark ", r.Uint64())))
+}
+
 func (r *values) children() []store.SpawnedChild {
 	var children []store.SpawnedChild
 	for i := range 1 + r.IntN(5) {
@@ -201,7 +296,7 @@ func (r *values) metadata(name string) *store.Metadata {
 		Manifest: r.manifest(),
 	}
 	if r.IntN(2) == 0 {
-		m.Reclaimed = []store.ReclaimedChild{{PodName: "past", ScopeDelegated: r.rules()}}
+		m.Reclaimed = r.reclaimed(1 + r.IntN(40))
 		m.Extra = map[string]json.RawMessage{"from the future": json.RawMessage(`{"since":2,"why":"` + strings.Repeat("x", r.IntN(300)) + `"}`)}
 	}
 	return m

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,13 +33,15 @@ type writerJob struct {
 	// Unsafe makes the writer itself wrong in one way, to show that the harness
 	// notices: "create-in-place" writes the new file under its own name,
 	// "half-edit" makes an edit of several Pods one transaction for each,
-	// "ack-early" acknowledges an operation before it is done.
+	// "ack-early" acknowledges an operation before it is done, "new-id" sends one
+	// again under another ID than before.
 	Unsafe string
 }
 
 // What a writer says on its standard output, one line each, in one write call:
 //
-//	ack G        goroutine G's next operation returned nil
+//	ack G N      goroutine G's next operation returned nil, and made revision N;
+//	             N is older, or 0, where it changed nothing
 //	failed WHY   Open or an operation failed; WHY is "no space" or "other"
 //	wrong WHY    the handle is not unusable after that, or something else is wrong
 //	closed       the writer came to its end
@@ -72,7 +75,7 @@ func runWriter(job writerJob) {
 		say(sayClosed)
 		return
 	}
-	var st store.MetadataStore = s
+	var st backend = s
 	if job.Unsafe == "half-edit" {
 		st = halfEdits{s}
 	}
@@ -102,23 +105,97 @@ func runWriter(job writerJob) {
 	say(sayClosed)
 }
 
+// backend is what a writer needs of a store.
+type backend interface {
+	store.MetadataStore
+	store.PodUpdater
+}
+
 // writeAs does the operations of one goroutine until one fails.
-func writeAs(job writerJob, s store.MetadataStore, g int) {
+func writeAs(job writerJob, s backend, g int) {
+	once := &onceStore{backend: s, g: g}
 	for i := range job.Workload.Ops {
 		if job.Unsafe == "ack-early" {
-			say("%s %d", sayAck, g)
+			say("%s %d 0", sayAck, g)
 		}
-		if err := job.Workload.run(context.Background(), s, g, i); err != nil {
+		once.begin(job.Workload.id(g, i), i%5 == 4)
+		if err := job.Workload.run(context.Background(), once, g, i); err != nil {
 			if why := unusable(s, err); why != "" {
 				say("%s %s", sayWrong, strings.ReplaceAll(why, "\n", " "))
 			}
 			say("%s %s", sayFailed, reason(err))
 			return
 		}
+		if once.wrong != "" {
+			say("%s operation %d: %s", sayWrong, i, once.wrong)
+			return
+		}
 		if job.Unsafe != "ack-early" {
-			say("%s %d", sayAck, g)
+			say("%s %d %d", sayAck, g, once.number)
 		}
 	}
+}
+
+// onceStore makes what one operation applies once, under one request ID.
+type onceStore struct {
+	backend
+	g      int
+	id     store.RequestID
+	twice  bool   // each request is sent twice
+	resent bool   // it was sent before, with an unknown result
+	seen   uint64 // highest revision number of any result
+	number uint64 // of the result
+	wrong  string
+}
+
+func (s *onceStore) begin(id store.RequestID, twice bool) {
+	s.seen = max(s.seen, s.number)
+	s.id, s.twice, s.number = id, twice, 0
+}
+
+func (s *onceStore) Apply(ctx context.Context, changes []store.Change, _ *store.ApplyOptions) ([]store.Applied, error) {
+	applied, err := s.backend.Apply(ctx, changes, &store.ApplyOptions{ID: s.id, Resent: s.resent, Seen: s.seen})
+	if err != nil {
+		return nil, err
+	}
+	s.number = highest(applied)
+	if s.twice && s.made(applied) {
+		again, err := s.backend.Apply(ctx, changes, &store.ApplyOptions{ID: s.id, Resent: true, Seen: s.seen})
+		switch {
+		case errors.Is(err, store.ErrUnknown): // others have written much meanwhile
+		case err != nil:
+			return nil, err
+		case highest(again) != s.number:
+			s.wrong = fmt.Sprintf("it was made as revision %d, and sent again it is %d", s.number, highest(again))
+		}
+	}
+	return applied, nil
+}
+
+func (s *onceStore) UpdatePods(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
+	pods, err := s.backend.UpdatePods(ctx, names, edit)
+	for _, m := range pods {
+		if m != nil {
+			s.number = max(s.number, m.Version.Revision.Number)
+		}
+	}
+	return pods, err
+}
+
+// made tells whether a result is one of changes that were made: what others changed
+// meanwhile has a new revision too.
+func (s *onceStore) made(applied []store.Applied) bool {
+	return slices.ContainsFunc(applied, func(a store.Applied) bool {
+		return strings.HasPrefix(a.Pod, prefix(s.g)) && a.Version.Revision.Number > s.seen
+	})
+}
+
+// highest is the number of the revision that was made, if one was.
+func highest(applied []store.Applied) (n uint64) {
+	for _, a := range applied {
+		n = max(n, a.Version.Revision.Number)
+	}
+	return n
 }
 
 const noSpace = "no space"
@@ -131,7 +208,7 @@ func reason(err error) string {
 }
 
 // unusable checks that after an I/O error every call says ErrUnusable.
-func unusable(s store.MetadataStore, first error) string {
+func unusable(s backend, first error) string {
 	ctx := context.Background()
 	if !errors.Is(first, store.ErrUnusable) {
 		return "the error is not ErrUnusable: " + first.Error()
@@ -140,8 +217,7 @@ func unusable(s store.MetadataStore, first error) string {
 	calls := map[string]func() error{
 		"Read":   func() error { _, err := s.Read(ctx, sharedPod(0)); return err },
 		"List":   func() error { _, err := s.List(ctx); return err },
-		"Write":  func() error { return store.Write(ctx, s, &store.Metadata{PodName: "after"}) },
-		"Delete": func() error { return store.Do(ctx, s, sharedPod(0), store.Delete{}) },
+		"Apply":  func() error { return store.Write(ctx, s, &store.Metadata{PodName: "after"}) },
 		"Update": func() error { _, err := s.Update(ctx, "after", edit); return err },
 		"UpdatePods": func() error {
 			_, err := store.UpdatePods(ctx, s, []string{"after", "all"}, func([]*store.Metadata) error { return nil })
@@ -250,8 +326,9 @@ func parseOutcome(out []byte, goroutines int) outcome {
 		switch word {
 		case sayAck:
 			var g int
-			fmt.Sscan(rest, &g)
-			o.acked[g]++
+			var number uint64
+			fmt.Sscan(rest, &g, &number)
+			o.acked[g] = append(o.acked[g], number)
 		case sayFailed:
 			o.failed = true
 			o.full = o.full || rest == noSpace
