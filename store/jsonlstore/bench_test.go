@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 	"podstore/store/jsonlstore"
 )
 
@@ -68,7 +69,7 @@ func BenchmarkAppend(b *testing.B) {
 				_, err := f.Write(line)
 				noError(b, err)
 				if mode.sync == jsonlstore.SyncEach {
-					noError(b, datasync(f))
+					noError(b, osfs.Datasync(f))
 				}
 			}}, contender{"Append", func() { noError(b, s.Append(b.Context(), sessionA, segment1, benchEntry)) }})
 		})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/jsonlstore"
@@ -157,4 +158,36 @@ func TestDeleteRefusesLinksAndReadOnly(t *testing.T) {
 	}
 	_, err = s.SessionModified(context.Background(), sessionB)
 	matches(t, err, store.ErrNotFound)
+}
+
+// The time of a session is that of its files: what is beside them does not count.
+// Only where there are none it is the directory's.
+func TestSessionModifiedByItsFiles(t *testing.T) {
+	root := t.TempDir()
+	s := open(t, root, nil)
+	dir := filepath.Join(root, sessionA.String())
+	trace := filepath.Join(dir, segment1.String()+".trace.jsonl")
+	at := func(year int) time.Time { return time.Date(year, 1, 2, 3, 4, 5, 6000, time.UTC) }
+	is := func(year int) {
+		t.Helper()
+		if got, err := s.SessionModified(t.Context(), sessionA); err != nil || !got.Equal(at(year)) {
+			t.Errorf("it was changed at %v, %v, want %v", got, err, at(year))
+		}
+	}
+	set := func(path string, year int) {
+		t.Helper()
+		noError(t, os.Chtimes(path, at(year), at(year)))
+	}
+	noError(t, os.Mkdir(dir, 0o700))
+	lay(t, dir+"/notes.txt", "")
+	set(dir+"/notes.txt", 2030)
+	set(dir, 2020)
+	is(2020)
+	lay(t, logPath(root, sessionA, segment1), "{}\n")
+	lay(t, trace, "{}\n")
+	set(trace, 2001)
+	set(logPath(root, sessionA, segment1), 2002)
+	is(2002)
+	set(trace, 2003)
+	is(2003)
 }

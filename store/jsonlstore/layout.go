@@ -16,6 +16,7 @@ import (
 // keeps each session below the worker that has it, in a directory that is also
 // named by a UUID, and so would look like a session without segments:
 //
+//	{root}/{worker}/worker.json
 //	{root}/{worker}/metadata.json
 //	{root}/{worker}/session/session.json
 //	{root}/{worker}/session/segments/{segment}.jsonl
@@ -23,6 +24,7 @@ const (
 	aggregateSession  = "session"
 	aggregateSegments = "segments"
 	aggregateMark     = "session.json"
+	aggregateWorker   = "worker.json"
 	podMetadata       = "metadata.json"
 )
 
@@ -88,6 +90,15 @@ func checkLayout(root string) error {
 				session.Close()
 				if err != nil || holds {
 					return err
+				}
+			}
+			if e.IsDir() {
+				worker, err := isFile(d, name+"/"+aggregateWorker)
+				if err != nil {
+					return err
+				}
+				if worker {
+					return errAggregate
 				}
 			}
 			if found == nil && e.IsDir() {

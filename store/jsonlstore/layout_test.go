@@ -26,6 +26,8 @@ func TestRefusesOtherLayouts(t *testing.T) {
 	mixed := t.TempDir()
 	noError(t, os.CopyFS(mixed, os.DirFS(filepath.Join("testdata", "aggregate"))))
 	lay(t, filepath.Join(mixed, "coder", "metadata.json"), `{"pod_name":"coder"}`)
+	worker2 := t.TempDir()
+	lay(t, filepath.Join(worker2, "7", "worker.json"), "{}")
 	for _, c := range []struct {
 		name, root string
 		kind       error
@@ -39,6 +41,7 @@ func TestRefusesOtherLayouts(t *testing.T) {
 		{"one session with traces", traces, store.ErrInvalid, "name the directory above"},
 		{"Pods", pods, store.ErrInvalid, "tree of Pods"},
 		{"Pods named by UUIDs", uuidPods, store.ErrInvalid, "tree of Pods"},
+		{"a worker without a session", worker2, store.ErrFormat, "aggregate layout"},
 		{"aggregate beside Pods", mixed, store.ErrFormat, "aggregate layout"},
 	} {
 		for _, readOnly := range []bool{false, true} {

@@ -3,6 +3,7 @@ package osfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -302,5 +303,68 @@ func TestKinds(t *testing.T) {
 		if IsWhole(err) != whole {
 			t.Errorf("%v: concerns all: %v", err, !whole)
 		}
+	}
+}
+
+// script makes every call of the package often.
+func script(path string) error {
+	var errs []error
+	do := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	do("MkdirAll", MkdirAll(path+"/a/b", true))
+	root, err := OpenRoot(path + "/a")
+	do("OpenRoot", err)
+	d, err := root.Sub("b")
+	do("Sub", err)
+	for i := range 20 {
+		name := fmt.Sprint("x", i)
+		f, err := d.Publish(".tmp", name, i == 0, func(f *os.File) error { return second(io.WriteString(f, "text")) })
+		do("Publish", err)
+		do("Datasync", Datasync(f))
+		do("Lock", Lock(context.Background(), f, true))
+		do("Unlock", Unlock(f))
+		do("Stat", second(Stat(f)))
+		do("Close", f.Close())
+		do("WriteFile", d.WriteFile("v", Owner{0o600, asCreated, asCreated}, []byte("text"), time.Unix(1e9, 0), true))
+		if info, err := os.Stat(path + "/a/b/v"); err != nil || info.Size() != 4 || info.ModTime().Unix() != 1e9 {
+			do("what WriteFile wrote", fmt.Errorf("%v, %v", info, err))
+		}
+		do("Remove", d.Remove("v"))
+		r, err := d.Open(name)
+		do("Open", err)
+		do("ReadAt", second(r.ReadAt(make([]byte, 4), 0)))
+		do("File.Sync", r.Sync())
+		do("File.Stat", second(r.Stat()))
+		r.Close()
+		do("Names", second(d.Names()))
+		do("Entries", second(d.Entries(path+"/a/b")))
+		do("Dir.Stat", second(d.Stat(name)))
+		do("IsAt", second(IsAt(path+"/a/b/"+name, ID{})))
+		do("Mkdir", d.Mkdir("sub"))
+		do("RemoveDir", d.RemoveDir("sub"))
+		do("Dir.Lock", d.Lock(context.Background()))
+		do("Dir.Unlock", d.Unlock())
+		do("Sync", d.Sync())
+		do("Rename", d.Rename(name, "y"))
+		do("RenameNew", d.RenameNew("y", "z"))
+		do("linkNew", linkNew(d.fd, "z", "w"))
+		do("Remove", d.Remove("w"))
+		d.CanSyncAll()
+		do("SyncAll", d.SyncAll())
+	}
+	return errors.Join(errs...)
+}
+
+func TestEveryCall(t *testing.T) {
+	path := t.TempDir()
+	noError(t, script(path))
+	info, err := os.Stat(path + "/a/b")
+	noError(t, err)
+	names, err := os.ReadDir(path + "/a/b")
+	if noError(t, err); len(names) > 0 || !info.IsDir() {
+		t.Errorf("left are %v", names)
 	}
 }

@@ -1,8 +1,0 @@
-package jsonlstore_test
-
-import (
-	"os"
-	"syscall"
-)
-
-func datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
