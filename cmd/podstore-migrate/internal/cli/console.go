@@ -33,6 +33,7 @@ type console struct {
 	json                  bool
 	program, command      string
 	schemes               []Scheme
+	viewer                Viewer
 	code                  int
 
 	db      side     // what the command works on, for hints
