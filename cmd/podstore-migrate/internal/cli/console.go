@@ -38,6 +38,7 @@ type console struct {
 	json                  bool
 	program, command      string
 	schemes               []Scheme
+	viewer                Viewer
 	code                  int
 	outTold               bool // that standard output failed
 	allowNetwork          bool // --allow-network-fs

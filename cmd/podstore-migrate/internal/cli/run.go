@@ -1,5 +1,5 @@
 // Package cli is the command podstore-migrate. Its binaries differ in the kinds of
-// stores that they are built with.
+// stores that they are built with, and in whether they have ui.
 package cli
 
 import (
@@ -12,7 +12,7 @@ import (
 
 // Main runs the command line of this process and returns the exit code. program is
 // what the program calls itself.
-func Main(program string, schemes ...Scheme) int {
+func Main(program string, additions ...Addition) int {
 	// A reader that closes its pipe early is an error to writes, not a signal that
 	// ends the program in the middle of its work.
 	signal.Ignore(syscall.SIGPIPE)
@@ -27,7 +27,10 @@ func Main(program string, schemes ...Scheme) int {
 		context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	}
 	c := newConsole(os.Stdout, os.Stderr)
-	c.program, c.schemes = program, schemes
+	c.program = program
+	for _, a := range additions {
+		a.addTo(c)
+	}
 	return c.execute(ctx, os.Args[1:])
 }
 

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store"
+)
+
+// Addition is what a build of the command has beyond others: a [Scheme] or a [Viewer].
+type Addition interface{ addTo(*console) }
+
+func (s Scheme) addTo(c *console) { c.schemes = append(c.schemes, s) }
+
+func (v Viewer) addTo(c *console) { c.viewer = v }
+
+// Viewer shows Pods in the terminal: the command ui, which only some builds have.
+type Viewer struct {
+	// View shows a source on standard output, which is a terminal, until the operator
+	// quits or the context ends. It returns with the terminal as it was.
+	View func(ctx context.Context, from Source) error
+}
+
+// Source is what a [Viewer] shows.
+type Source struct {
+	Name string // what the command line calls it, fit to be shown
+	// Live says that the store is to be opened once, to see what changes. Otherwise
+	// it is a file: open, it keeps its supervisor from starting, so it is opened for
+	// each look and closed at once.
+	Live bool
+	// Open opens the store for reading.
+	Open func(ctx context.Context) (store.MetadataStore, io.Closer, error)
+}
+
+const uiHelp = `Ui shows the tree of Pods in the terminal, live: children below their parents, who is
+active, what changed just now. / filters, enter shows a Pod with parents, children,
+peers and manifest, H its history, c what changed; ? lists all keys, q quits. It
+changes nothing.
+
+What a supervisor serves is shown as it changes; of a store that cannot be watched
+all Pods are read again, each second or less often. A file is shown as it is when it
+is opened, and r reads it again; it is locked only while it is read.
+
+podstore-migrate-ui is the build that has it: make build-ui.`
+
+func uiCmd(c *console) *cobra.Command {
+	return command(c, "ui [flags] DB", "Show the tree of Pods in the terminal, live", uiHelp,
+		`  podstore-migrate-ui ui unix:/run/supervisor.sock
+  podstore-migrate-ui ui pods.db`,
+		func(ctx context.Context, args []string) error { return runUI(ctx, c, args[0]) })
+}
+
+func runUI(ctx context.Context, c *console, db string) error {
+	c.resume = "ui changes nothing"
+	s, err := c.parseSide(db)
+	switch {
+	case err != nil:
+		return err
+	case c.viewer.View == nil:
+		return c.misuse("this build has no ui; podstore-migrate-ui does: make build-ui")
+	case c.json:
+		return c.misuse("--json: ui is for a terminal; list and tree write JSON")
+	case !c.terminal:
+		return c.misuse("standard output is no terminal; list and tree write text")
+	}
+	from := Source{Name: s.name(), Live: s.kind != inFile}
+	from.Open = func(ctx context.Context) (store.MetadataStore, io.Closer, error) {
+		o, err := c.openLive(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		return o.MetadataStore, o, nil
+	}
+	return c.viewer.View(ctx, from)
+}
+
+// openLive is readSide for who wants to see what changes: not one moment of it.
+func (c *console) openLive(ctx context.Context, s side) (opened, error) {
+	c.db = s
+	switch s.kind {
+	case behindSocket:
+		return dial(ctx, s.path)
+	case onServers:
+		return c.openScheme(ctx, s, true)
+	}
+	return c.readSide(ctx, s, 0)
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"podstore/cmd/podstore-migrate/internal/cli"
+	"podstore/store"
+)
+
+const (
+	// pollPause is the least time between two readings of a store that cannot be
+	// watched, and retryPause that before a watch that failed is begun again.
+	pollPause  = time.Second
+	retryPause = 2 * time.Second
+	// restShare is how much longer than a reading takes is waited after it.
+	restShare = 9
+)
+
+// inbox has what arrived and was not shown yet. It is a set of Pods, so a screen that
+// is slow costs nothing but states in between.
+type inbox struct {
+	wake chan struct{} // has an element when there is something
+
+	mu     sync.Mutex
+	resync bool
+	synced bool
+	events map[string]store.Event
+	err    error
+}
+
+func newInbox() *inbox {
+	return &inbox{wake: make(chan struct{}, 1), events: map[string]store.Event{}}
+}
+
+// put adds a batch, and what is wrong with it, if anything is.
+func (i *inbox) put(b store.Batch, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if b.Resync {
+		i.resync, i.synced = true, false
+		clear(i.events)
+	}
+	for _, e := range b.Events {
+		i.events[e.Pod] = e
+	}
+	i.synced = i.synced || b.Synced
+	i.err = err
+	select {
+	case i.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the inbox.
+func (i *inbox) take() (store.Batch, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	b := store.Batch{Resync: i.resync, Synced: i.synced, Events: slices.Collect(maps.Values(i.events))}
+	i.resync, i.synced = false, false
+	clear(i.events)
+	return b, i.err
+}
+
+// follow fills the inbox with what a store holds and what changes, until the context
+// ends.
+func (i *inbox) follow(ctx context.Context, s store.MetadataStore) {
+	for ctx.Err() == nil {
+		first := true
+		for b, err := range store.Watch(ctx, s, store.WatchOptions{OmitManifest: true}) {
+			switch {
+			case ctx.Err() != nil:
+				return
+			case errors.Is(err, errors.ErrUnsupported):
+				i.poll(ctx, s)
+				return
+			case err != nil:
+				i.put(store.Batch{}, err)
+			default:
+				b.Resync = b.Resync || first // who is not in a new list is gone
+				first = false
+				i.put(b, nil)
+			}
+		}
+		pause(ctx, retryPause)
+	}
+}
+
+// poll is follow for a store that cannot be watched.
+func (i *inbox) poll(ctx context.Context, s store.MetadataStore) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		b, err := readAll(ctx, s)
+		if ctx.Err() != nil {
+			return
+		}
+		i.put(b, err)
+		pause(ctx, max(pollPause, restShare*time.Since(began)))
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// readAll reads every Pod. Where not all names could be read, it says so and gives what
+// there is of a damaged store, and nothing of one that cannot be reached.
+func readAll(ctx context.Context, s store.MetadataStore) (store.Batch, error) {
+	b := store.Batch{Resync: true, Synced: true}
+	var wrong error
+	for m, err := range store.All(ctx, s, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}) {
+		var e *store.Error
+		switch {
+		case err == nil:
+			b.Events = append(b.Events, store.Event{Pod: m.PodName, Metadata: m})
+		case errors.As(err, &e) && e.Pod != "" && errors.Is(err, store.ErrCorrupt):
+			b.Events = append(b.Events, store.Event{Pod: e.Pod, Err: err})
+		case errors.Is(err, store.ErrCorrupt):
+			wrong = err
+		default:
+			return store.Batch{}, err
+		}
+	}
+	return b, wrong
+}
+
+// readFile reads every Pod of a source that must not be held open.
+func readFile(ctx context.Context, from cli.Source) (b store.Batch, err error) {
+	s, closer, err := from.Open(ctx)
+	if err != nil {
+		return b, err
+	}
+	b, err = readAll(ctx, s)
+	return b, errors.Join(err, closer.Close())
+}
+
+// readPod reads one Pod whole: of an open store, or of a source that must not be held
+// open.
+func readPod(ctx context.Context, s store.MetadataStore, from cli.Source, name string) (m *store.Metadata, err error) {
+	if s != nil {
+		return s.Read(ctx, name)
+	}
+	s, closer, err := from.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err = s.Read(ctx, name)
+	return m, errors.Join(err, closer.Close())
+}

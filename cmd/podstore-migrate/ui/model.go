@@ -1,0 +1,452 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"podstore/store"
+)
+
+// model is what is shown and where the operator is. It knows no terminal: keys, data
+// and time come in as calls, and screen is a function of it.
+type model struct {
+	place string // what the command line names, fit to be shown
+	live  bool   // changes arrive by themselves
+	pods  *pods
+	now   time.Time
+	read  time.Time // when data last arrived
+	err   error     // why none does
+
+	width, height int
+	folded        map[string]bool
+	filter        string
+	typing        bool // the filter is being typed
+	rows          []row
+	pages         []*page // the last is shown, the first is the tree
+	said          string  // an answer to the last key
+}
+
+type pageKind int
+
+const (
+	treePage pageKind = iota
+	detailPage
+	historyPage
+	documentPage
+	changesPage
+	helpPage
+)
+
+// page is something that is looked at, with a cursor on one of its lines.
+type page struct {
+	kind pageKind
+	pod  string
+	at   int // the line of the cursor
+	top  int // the first line that is seen
+
+	lines []line // but of the tree
+	whole *store.Metadata
+	err   error // why whole is missing
+	asked bool  // it is being read
+
+	// What whole alone decides of lines is kept: it may be long.
+	kept      []line
+	keptOf    *store.Metadata
+	keptKind  pageKind
+	keptWidth int
+}
+
+// line is one line of a page that is no tree.
+type line struct {
+	text   string
+	target string // the Pod that enter leads to
+	look   look
+}
+
+// look is how text is shown. Nothing is said by it alone.
+type look int
+
+const (
+	plain look = iota
+	strong
+	faint
+	good
+	bad
+	cursor look = 8 // added to one of these: the line on which the cursor is
+)
+
+// action is what a key asks of the program.
+type action int
+
+const (
+	nothing action = iota
+	quit
+	suspend
+	reload
+	repaint
+)
+
+func newModel(place string, live bool) *model {
+	return &model{place: place, live: live, pods: newPods(), width: 80, height: 24, folded: map[string]bool{}, pages: []*page{{}}}
+}
+
+func (m *model) page() *page { return m.pages[len(m.pages)-1] }
+
+// take takes what changed in the store.
+func (m *model) take(b store.Batch, now time.Time) {
+	m.now, m.read, m.err = now, now, nil
+	noted := m.pods.noted
+	m.pods.apply(b, now)
+	m.arrange()
+	for _, p := range m.pages {
+		if p.kind == changesPage && p.at > 0 { // the last is first, and the cursor stays on its line
+			p.at += m.pods.noted - noted
+			p.top += m.pods.noted - noted
+		}
+	}
+	for _, e := range b.Events {
+		for _, p := range m.pages {
+			p.asked = p.asked && p.pod != e.Pod
+			if p.pod == e.Pod && m.live {
+				p.err = nil
+				if p.whole != nil && (e.Metadata == nil || p.whole.Version.Revision != e.Metadata.Version.Revision || p.whole.Version.Revision.IsZero()) {
+					p.whole = nil // to be read again
+				}
+			}
+		}
+	}
+	if !m.live {
+		for _, p := range m.pages {
+			p.whole, p.err, p.asked = nil, nil, false
+		}
+	}
+	m.write()
+}
+
+// wanted is the Pod that is to be read whole for the page that is shown. It is given
+// once.
+func (m *model) wanted() (pod string, ok bool) {
+	p := m.page()
+	if p.pod == "" || p.whole != nil || p.err != nil || p.asked || m.pods.byName[p.pod] == nil {
+		return "", false
+	}
+	p.asked = true
+	return p.pod, true
+}
+
+// got takes a Pod that was wanted.
+func (m *model) got(pod string, whole *store.Metadata, err error) {
+	for _, p := range m.pages {
+		if p.pod == pod && p.asked {
+			p.whole, p.err, p.asked = whole, err, false
+		}
+	}
+	m.write()
+}
+
+// resize takes the terminal's size.
+func (m *model) resize(width, height int) {
+	m.width, m.height = max(width, 1), max(height, 1)
+	m.write()
+}
+
+// arrange makes the rows of the tree anew. The cursor stays on its Pod.
+func (m *model) arrange() {
+	p := m.pages[0]
+	was := m.selected()
+	m.rows = m.pods.rows(m.folded, m.filter)
+	same := -1
+	for i, r := range m.rows {
+		if r.name == was.name && (same < 0 || r.parent == was.parent) {
+			same = i
+			if r.parent == was.parent {
+				break
+			}
+		}
+	}
+	if same >= 0 {
+		p.top += same - p.at // it stays where it is on the screen
+		p.at = same
+	}
+	m.settle(p)
+}
+
+// write makes the lines of the pages anew.
+func (m *model) write() {
+	for _, p := range m.pages {
+		if p.kind != treePage {
+			p.lines = m.linesOf(p)
+		}
+		m.settle(p)
+	}
+}
+
+// selected is the row of the tree on which the cursor is.
+func (m *model) selected() row {
+	if at := m.pages[0].at; at < len(m.rows) {
+		return m.rows[at]
+	}
+	return row{}
+}
+
+// target is the Pod on which the cursor is, or "".
+func (m *model) target() string {
+	p := m.page()
+	switch {
+	case p.kind == treePage:
+		return m.selected().name
+	case p.at < len(p.lines):
+		return p.lines[p.at].target
+	}
+	return ""
+}
+
+func (m *model) length(p *page) int {
+	if p.kind == treePage {
+		return len(m.rows)
+	}
+	return len(p.lines)
+}
+
+// settle brings the cursor onto a line, and the line into sight.
+func (m *model) settle(p *page) {
+	n, h := m.length(p), m.bodyHeight()
+	p.at = min(max(p.at, 0), max(n-1, 0))
+	p.top = min(max(p.top, p.at-h+1, 0), p.at, max(n-h, 0))
+	p.top = max(p.top, p.at-h+1, 0)
+}
+
+func (m *model) move(by int) {
+	m.page().at += by
+	m.settle(m.page())
+}
+
+// key takes a key, by the name that bubbletea has for it. text is what it types.
+func (m *model) key(name, text string) action {
+	m.said = ""
+	if name == "ctrl+c" {
+		return quit
+	}
+	if m.typing {
+		m.typeFilter(name, text)
+		return nothing
+	}
+	switch name {
+	case "q":
+		return quit
+	case "ctrl+z":
+		return suspend
+	case "ctrl+l":
+		return repaint
+	case "r":
+		if m.live {
+			m.said = "changes arrive by themselves"
+			return nothing
+		}
+		m.said = "reading"
+		return reload
+	case "up", "k":
+		m.move(-1)
+	case "down", "j":
+		m.move(1)
+	case "pgup", "ctrl+b":
+		m.move(-m.bodyHeight())
+	case "pgdown", "ctrl+f":
+		m.move(m.bodyHeight())
+	case "ctrl+u":
+		m.move(-m.bodyHeight() / 2)
+	case "ctrl+d":
+		m.move(m.bodyHeight() / 2)
+	case "home", "g":
+		m.move(-m.page().at)
+	case "end", "G":
+		m.move(m.length(m.page()))
+	case "?":
+		if m.page().kind != helpPage {
+			m.open(helpPage, "")
+		}
+	case "c":
+		if m.page().kind != changesPage {
+			m.open(changesPage, "")
+		}
+	case "esc", "backspace":
+		m.back(name == "esc")
+	case "enter":
+		m.look(detailPage)
+	case "H":
+		m.look(historyPage)
+	case "y":
+		m.look(documentPage)
+	case "/":
+		m.pages, m.typing = m.pages[:1], true
+	default:
+		if m.page().kind == treePage {
+			m.fold(name)
+		}
+	}
+	return nothing
+}
+
+// paste takes text that was pasted.
+func (m *model) paste(text string) {
+	if m.typing {
+		m.setFilter(m.filter + text)
+	}
+}
+
+func (m *model) typeFilter(name, text string) {
+	switch name {
+	case "enter":
+		m.typing = false
+	case "esc":
+		m.typing = false
+		m.setFilter("")
+	case "backspace":
+		if m.filter == "" {
+			m.typing = false
+			break
+		}
+		_, size := utf8.DecodeLastRuneInString(m.filter)
+		m.setFilter(m.filter[:len(m.filter)-size])
+	case "ctrl+u":
+		m.setFilter("")
+	case "ctrl+w":
+		rest := strings.TrimRightFunc(m.filter, unicode.IsSpace)
+		m.setFilter(rest[:strings.LastIndexFunc(rest, unicode.IsSpace)+1])
+	case "up":
+		m.move(-1)
+	case "down":
+		m.move(1)
+	case "pgup":
+		m.move(-m.bodyHeight())
+	case "pgdown":
+		m.move(m.bodyHeight())
+	default:
+		m.setFilter(m.filter + text)
+	}
+}
+
+func (m *model) setFilter(s string) {
+	if len(s) > store.MaxNameLen {
+		return
+	}
+	m.filter = strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s), "")
+	m.arrange()
+}
+
+// back leaves a page, or takes the filter away.
+func (m *model) back(unfilter bool) {
+	switch {
+	case len(m.pages) > 1:
+		m.pages = m.pages[:len(m.pages)-1]
+		m.settle(m.page())
+	case unfilter && m.filter != "":
+		m.setFilter("")
+	}
+}
+
+// look opens a page about the Pod on which the cursor is, or which the page is about.
+func (m *model) look(kind pageKind) {
+	name, p := m.target(), m.page()
+	if name == "" && p.pod != "" && p.kind != kind {
+		name = p.pod
+	}
+	switch {
+	case name == "":
+	case m.pods.byName[name] == nil:
+		m.said = "there is no Pod " + quoted(name)
+	case p.pod == name && p.kind == kind:
+	case p.pod == name: // another page about the same takes its place
+		p.kind, p.at, p.top = kind, 0, 0
+		m.write()
+	default:
+		m.open(kind, name)
+	}
+}
+
+func (m *model) open(kind pageKind, pod string) {
+	p := &page{kind: kind, pod: pod}
+	if len(m.pages) > 100 { // of going round in circles
+		m.pages = append(m.pages[:1], m.pages[2:]...)
+	}
+	m.pages = append(m.pages, p)
+	m.write()
+}
+
+// fold takes the keys that open and close parts of the tree.
+func (m *model) fold(key string) {
+	r := m.selected()
+	switch key {
+	case "left", "h":
+		if r.open && m.filter == "" {
+			m.folded[r.name] = true
+			break
+		}
+		for i := m.page().at - 1; i >= 0; i-- {
+			if m.rows[i].depth < r.depth {
+				m.move(i - m.page().at)
+				break
+			}
+		}
+		return
+	case "right", "l":
+		if r.open {
+			m.move(1)
+			return
+		}
+		delete(m.folded, r.name)
+	case "space":
+		if !r.folds {
+			return
+		}
+		if m.folded[r.name] = !m.folded[r.name]; !m.folded[r.name] {
+			delete(m.folded, r.name)
+		}
+	case "-":
+		for _, p := range m.pods.byName {
+			if len(p.children) > 0 {
+				m.folded[p.name] = true
+			}
+		}
+	case "=", "+":
+		clear(m.folded)
+	default:
+		return
+	}
+	if m.filter != "" {
+		m.said = "a filter shows all that it finds; esc ends it"
+	}
+	m.arrange()
+}
+
+// state says of when the data is.
+func (m *model) state() string {
+	switch {
+	case m.err != nil && m.read.IsZero():
+		return "not connected"
+	case m.err != nil && m.live:
+		return "as of " + m.read.Format(time.TimeOnly) + ", not live"
+	case !m.pods.synced:
+		return "reading"
+	case m.live:
+		return "live"
+	}
+	return "as of " + m.read.Format(time.TimeOnly)
+}
+
+// total says how many Pods there are.
+func (m *model) total() string {
+	s := count(len(m.pods.byName), "Pod")
+	if m.pods.damaged > 0 {
+		s += fmt.Sprintf(", %d damaged", m.pods.damaged)
+	}
+	return s
+}
