@@ -32,7 +32,7 @@ var concurrencyTests = slices.Concat(concurrentVersions, concurrentConditions, [
 						return err
 					}
 					if !m.HasPeer(peer) {
-						return fmt.Errorf("AddPeer returned %q without %q", pod, peer)
+						return fmt.Errorf("the result of adding a peer is %q without %q", pod, peer)
 					}
 				}
 			}
@@ -163,7 +163,7 @@ var concurrencyTests = slices.Concat(concurrentVersions, concurrentConditions, [
 				}
 				names, err := s.List(background)
 				if err != nil || !slices.IsSorted(names) {
-					return fmt.Errorf("List while Pods are written: %q, %v", names, err)
+					return fmt.Errorf("the names while Pods are written: %q, %v", names, err)
 				}
 				for m, err := range store.All(background, s.MetadataStore, store.ReadOptions{}) {
 					if err == nil {

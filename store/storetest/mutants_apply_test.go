@@ -10,8 +10,6 @@ import (
 	"podstore/store"
 )
 
-type applyFunc = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error)
-
 // asked is a fault in what the store understands: it makes other changes than it
 // was asked for.
 func asked(change func(f *faultyStore, c *store.Change)) func(f *faultyStore) {
