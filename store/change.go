@@ -191,10 +191,11 @@ type ApplyOptions struct {
 	Metadata bool
 
 	// ID makes the changes once: where they were made under the same ID already, they
-	// are not made again, and the result has the revision that they made. It is
-	// chosen at random for each set of changes ([NewRequestID]). The same ID with
-	// other changes is [ErrInvalid]. The zero ID is none. A store that keeps no IDs
-	// refuses one with [errors.ErrUnsupported].
+	// are not made again, and the result has the revision that they made, of a Pod that
+	// has changed since perhaps its number alone and no metadata. It is chosen at random
+	// for each set of changes ([NewRequestID]). The same ID with other changes of one of
+	// the Pods is [ErrInvalid]. The zero ID is none. A store that keeps no IDs refuses
+	// one with [errors.ErrUnsupported].
 	ID RequestID
 	// Resent says that the same changes were sent before, with an unknown result, by
 	// a caller whose highest Revision.Number until then was Seen. Where the store can
