@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -127,9 +128,23 @@ func TestRefusesSessionsThatAreLinks(t *testing.T) {
 	}
 }
 
+// Modes are the same whatever the umask, and what root makes belongs to whom the
+// directory belongs to.
 func TestModes(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "a", "b")
-	defer unix.Umask(unix.Umask(0))
+	for _, umask := range []int{0, 0o377} {
+		modes(t, umask)
+	}
+}
+
+func modes(t *testing.T, umask int) {
+	above := t.TempDir()
+	owner := os.Getuid()
+	if owner == 0 {
+		owner = 4711
+		noError(t, os.Chown(above, owner, owner))
+	}
+	root := filepath.Join(above, "a", "b")
+	defer unix.Umask(unix.Umask(umask))
 	s := open(t, root, nil)
 	noError(t, s.Append(t.Context(), sessionA, segment1, raw(`{}`)))
 	noError(t, s.AppendTrace(t.Context(), sessionA, segment1, raw(`{}`)))
@@ -142,6 +157,9 @@ func TestModes(t *testing.T) {
 		noError(t, err)
 		if want := map[bool]fs.FileMode{true: fs.ModeDir | 0o700, false: 0o600}[d.IsDir()]; info.Mode() != want {
 			t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
+		}
+		if st := info.Sys().(*syscall.Stat_t); int(st.Uid) != owner {
+			t.Errorf("%s belongs to %d, want %d", path, st.Uid, owner)
 		}
 		n++
 		return nil

@@ -131,11 +131,20 @@ func (d Dir) open(name string, flags int) (int, error) {
 	return fd, err
 }
 
-// Create creates a file that does not exist, with mode 0600, for reading and
-// writing.
+// Create creates a file that does not exist, for reading and writing, with the owner
+// and the mode of [Dir.OwnerOfNew].
 func (d Dir) Create(name string) (*os.File, error) {
+	owner, err := d.OwnerOfNew()
+	if err != nil {
+		return nil, err
+	}
 	fd, err := d.create(name, unix.O_RDWR)
 	if err != nil {
+		return nil, err
+	}
+	if err := owner.set(fd); err != nil {
+		_ = d.Remove(name)
+		_ = unix.Close(fd)
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
