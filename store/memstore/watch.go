@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"podstore/store"
 )
@@ -20,7 +21,10 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 			}
 		}
 		given := map[string]state{}
-		for first := true; ; first = false {
+		quiet := time.NewTicker(store.WatchQuiet / 4)
+		defer quiet.Stop()
+		last, tell := uint64(0), true
+		for {
 			now := map[string]state{}
 			pods := map[string]*store.Metadata{}
 			var changed chan struct{}
@@ -43,7 +47,7 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 				yield(store.Batch{}, err)
 				return
 			}
-			batch := store.Batch{Synced: first, Number: number}
+			batch := store.Batch{Synced: true, Number: number}
 			for name, st := range now {
 				switch was, ok := given[name]; {
 				case ok && was == st:
@@ -60,11 +64,16 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 				}
 			}
 			given = now
-			if (first || len(batch.Events) > 0) && !yield(batch, nil) {
-				return
+			if tell || len(batch.Events) > 0 || number > last {
+				if last = number; !yield(batch, nil) {
+					return
+				}
 			}
+			tell = false
 			select {
 			case <-changed:
+			case <-quiet.C:
+				tell = true
 			case <-ctx.Done():
 			}
 		}
