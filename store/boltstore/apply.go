@@ -34,19 +34,28 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 	if err := a.seal(); err != nil {
 		return nil, err
 	}
-	for _, c := range a.changes {
-		var r *referrers
-		if _, ok := c.Op.(store.Remove); ok {
-			if r, err = s.findReferrers(c.Pod); err != nil {
+	removed := removedPods(a.changes)
+	for err = errPassed; err == errPassed; {
+		if len(removed) > 0 {
+			if a.referrers, err = s.findReferrers(removed); err != nil {
 				return nil, err
 			}
 		}
-		a.referrers = append(a.referrers, r)
+		err = s.submit(ctx, "apply", changes[0].Pod, a.run)
 	}
-	if err := s.submit(ctx, "apply", changes[0].Pod, a.run); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return a.results()
+}
+
+func removedPods(changes []store.Change) (names []string) {
+	for _, c := range changes {
+		if _, ok := c.Op.(store.Remove); ok {
+			names = append(names, c.Pod)
+		}
+	}
+	return names
 }
 
 // application is one Apply.
@@ -55,7 +64,7 @@ type application struct {
 	opts      *store.ApplyOptions
 	sum       uint32                     // checksum of the changes, where they have an ID
 	sealed    []*[store.NumFields][]byte // of each change, the values that it sets
-	referrers []*referrers               // of each change that is a Remove
+	referrers *referrers                 // to Pods that are removed
 	applied   []store.Applied
 	pods      []*rawPod // of each change, where metadata is asked for
 }
@@ -132,6 +141,12 @@ func changesSum(changes []store.Change) (uint32, error) {
 // run is the leader's part.
 func (a *application) run(g *txn, _ *request) error {
 	st := &staging{g: g}
+	if r := a.referrers; r != nil {
+		var ok bool
+		if r.since, ok = g.s.changes.since(r.place, func(string) bool { return true }); !ok {
+			return errPassed // so many changed since they were looked for: look again
+		}
+	}
 	for _, c := range a.changes {
 		if _, err := st.pod(c.Pod); err != nil {
 			return inOp(c.Op, err)
@@ -143,7 +158,7 @@ func (a *application) run(g *txn, _ *request) error {
 		}
 	}
 	for i, c := range a.changes {
-		if err := st.change(c, a.sealed[i], a.referrers[i]); err != nil {
+		if err := st.change(c, a.sealed[i], a.referrers); err != nil {
 			return inOp(c.Op, err)
 		}
 	}

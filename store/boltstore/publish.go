@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -15,21 +16,27 @@ import (
 // watchers whom it concerns. A watcher that is slower goes on from its own place in
 // the log; one that the log has passed lists its Pods again. So nobody's memory grows
 // with what others do.
+//
+// A place in the log is the number of a transaction, all of whose changes and those
+// before are behind it.
 
 const (
-	logEntries  = 1 << 14 // names that the log keeps
+	logNames    = 1 << 14 // names that the log keeps
 	batchEvents = 1 << 11 // changes beyond which watchers list again
 	batchBytes  = 8 << 20 // the same, of manifests
 
-	publishPause  = 3 * time.Millisecond // between two batches
-	bookmarkPause = 5 * time.Second
+	publishPause = 3 * time.Millisecond // between two batches
 )
+
+// bookmarkPause is how often watchers are told how far they are. Tests change it.
+var bookmarkPause = store.WatchQuiet / 4
 
 // changelog is what changed last, and who watches.
 type changelog struct {
-	mu      sync.Mutex
-	entries []logEntry // a ring: entry n is at n % logEntries
-	next    uint64     // how many entries there ever were
+	mu    sync.Mutex
+	order list.List                // of *logEntry, each name once, what changed last at the end
+	names map[string]*list.Element // the same
+	lost  int64                    // the highest place of an entry that was dropped
 
 	watchers  map[*watcher]struct{}
 	byName    map[string]map[*watcher]struct{} // those that watch some names
@@ -38,12 +45,11 @@ type changelog struct {
 	work      chan struct{}                    // has an element when there is something to publish
 	running   bool                             // the goroutine that publishes
 
-	place uint64     // in the log, up to which it published
-	tx    int64      // the transaction then
+	place int64      // up to which it published
 	batch *published // what it published last
 }
 
-// logEntry says that a transaction changed a Pod.
+// logEntry says which transaction was the last that changed a Pod.
 type logEntry struct {
 	tx   int64
 	name string
@@ -51,61 +57,63 @@ type logEntry struct {
 
 // published is what changed between two places in the log.
 type published struct {
-	from, to uint64
-	events   []store.Event // with manifests, if anyone wants them
+	from, to int64
+	names    []string      // that are watched
+	events   []store.Event // of them, with manifests if anyone wants those
 	bare     []store.Event // without
 	index    map[string]int
-	tooLarge bool // the watchers are to list again
+	lost     bool // the log does not reach back to from
+	tooLarge bool // watchers are to look for themselves
 }
 
 // note adds what a transaction changed.
 func (l *changelog) note(tx int64, names map[string]struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.entries == nil {
-		l.entries = make([]logEntry, logEntries)
+	if l.names == nil {
+		l.names = make(map[string]*list.Element)
 	}
 	for name := range names {
-		l.entries[l.next%logEntries] = logEntry{tx, name}
-		l.next++
+		if e := l.names[name]; e != nil {
+			e.Value.(*logEntry).tx = tx
+			l.order.MoveToBack(e)
+			continue
+		}
+		if l.order.Len() == logNames {
+			oldest := l.order.Remove(l.order.Front()).(*logEntry)
+			delete(l.names, oldest.name)
+			l.lost = oldest.tx
+		}
+		l.names[name] = l.order.PushBack(&logEntry{tx, name})
 	}
 	if l.running {
 		nudge(l.work)
 	}
 }
 
-// now is the place in the log where the next entry goes.
-func (l *changelog) now() uint64 {
+// since returns the names, of those that are wanted, that were changed behind a
+// place. Some may have been changed later than what the caller reads, and not before.
+// It reports false where the log does not reach back so far.
+func (l *changelog) since(place int64, want func(string) bool) (names []string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.next
-}
-
-// since returns the names that transactions up to tx changed, from a place on, each
-// once, and the place behind them. It reports false where the log does not reach back
-// so far, or where that are too many.
-func (l *changelog) since(place uint64, tx int64) (names []string, to uint64, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.next-place > logEntries {
-		return nil, l.next, false
+	if place < l.lost {
+		return nil, false
 	}
-	seen := make(map[string]bool)
-	for to = place; to < l.next && len(names) <= batchEvents; to++ {
-		e := l.entries[to%logEntries]
-		if e.tx > tx {
+	for e := l.order.Back(); e != nil; e = e.Prev() {
+		entry := e.Value.(*logEntry)
+		if entry.tx <= place {
 			break
 		}
-		if !seen[e.name] {
-			seen[e.name] = true
-			names = append(names, e.name)
+		if want(entry.name) {
+			names = append(names, entry.name)
 		}
 	}
-	if len(names) > batchEvents {
-		return nil, l.next, false
-	}
-	return names, to, true
+	return names, true
 }
+
+// watched tells whether somebody watches a name.
+func (l *changelog) watched(name string) bool { return l.all > 0 || len(l.byName[name]) > 0 }
 
 func nudge(c chan struct{}) {
 	select {
@@ -125,133 +133,130 @@ func (l *changelog) wake() {
 
 // publish runs while there are watchers.
 func (s *Store) publish() {
-	l := &s.changes
 	bookmark := time.NewTicker(bookmarkPause)
 	defer bookmark.Stop()
 	for {
 		all := false
 		select {
-		case <-l.work:
+		case <-s.changes.work:
 		case <-bookmark.C:
 			all = true
 		case <-s.gone:
 		}
-		if s.usable("watch", "") != nil || !s.publishOnce(all) {
-			l.end()
+		if !s.publishOnce(all) {
 			return
 		}
 		time.Sleep(publishPause)
 	}
 }
 
-// end wakes those who still watch. Each finds out for itself why.
-func (l *changelog) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running, l.batch = false, nil
-	for w := range l.watchers {
-		nudge(w.wake)
-	}
-}
-
 // publishOnce reads what changed and wakes whom it concerns, or all. It reports
-// whether to go on.
+// whether to go on: not without watchers, and not after an error, with which all
+// watches end.
 func (s *Store) publishOnce(all bool) bool {
 	l := &s.changes
 	l.mu.Lock()
+	p := &published{from: l.place, index: map[string]int{}}
 	if len(l.watchers) == 0 {
 		l.running, l.batch = false, nil
 		l.mu.Unlock()
 		return false
 	}
-	p := &published{from: l.place, to: l.place, index: map[string]int{}}
 	l.mu.Unlock()
-	var tx int64
-	err := s.view("watch", "", func(t *bolt.Tx) error {
-		tx = int64(t.ID())
-		names, to, ok := l.since(p.from, tx)
-		p.to, p.tooLarge = to, !ok
-		s.readFor(t, p, names)
-		return nil
-	})
-	if err != nil {
-		return false
-	}
+	err := s.view("watch", "", func(tx *bolt.Tx) error { s.readFor(tx, p); return nil })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.from < p.to {
-		l.batch = p
-	}
-	l.place, l.tx = p.to, tx
-	for w := range l.watchers {
-		if !w.idle {
+	if err != nil {
+		l.running, l.batch = false, nil
+		for w := range l.watchers {
+			w.err = err
 			nudge(w.wake)
 		}
+		return false
 	}
 	wake := func(w *watcher) {
 		if w.idle {
-			w.idle, w.place = false, p.from
+			w.idle, w.place = false, max(w.place, p.from)
 			nudge(w.wake)
 		}
 	}
-	if all || p.tooLarge {
-		for w := range l.watchers {
-			w.bookmark = w.bookmark || all
+	if p.from < p.to {
+		l.place, l.batch = p.to, p
+	}
+	if mutant == "nowake" && p.to%8 == 0 {
+		return true
+	}
+	for _, name := range p.names {
+		for w := range l.byName[name] {
 			wake(w)
 		}
 	}
-	if p.from < p.to && l.all > 0 {
+	if all || p.lost || l.all > 0 && len(p.names) > 0 {
 		for w := range l.watchers {
-			if w.opts.Pods == nil {
+			if all || p.lost || w.opts.Pods == nil {
+				w.bookmark = w.bookmark || all
 				wake(w)
 			}
 		}
-	}
-	if len(l.byName) > 0 {
-		for name := range p.index {
-			for w := range l.byName[name] {
-				wake(w)
-			}
-		}
-	}
-	if p.to < l.next {
-		nudge(l.work)
 	}
 	return true
 }
 
-// readFor reads those of the names that somebody watches.
-func (s *Store) readFor(tx *bolt.Tx, p *published, names []string) {
+// readFor reads what changed of the Pods that somebody watches. Whoever comes to
+// watch after that begins at a later place.
+func (s *Store) readFor(tx *bolt.Tx, p *published) {
 	l := &s.changes
 	l.mu.Lock()
 	opts := store.ReadOptions{OmitReclaimed: true, OmitManifest: l.manifests == 0}
-	watched := names
-	if l.all == 0 {
-		watched = nil
-		for _, name := range names {
-			if len(l.byName[name]) > 0 {
-				watched = append(watched, name)
-			}
-		}
-	}
 	l.mu.Unlock()
-	size := 0
-	for i, name := range watched {
-		e := s.event(tx, name, opts)
-		p.index[name] = i
-		p.events = append(p.events, e)
+	p.to = int64(tx.ID())
+	names, ok := l.since(p.from, l.watched)
+	if mutant == "halfbatch" && len(names) > 1 {
+		names = names[1:]
+	}
+	p.names, p.lost = names, !ok
+	events, ok := s.changed(tx, names, p.from, opts)
+	if p.tooLarge = p.lost || !ok; p.tooLarge {
+		return
+	}
+	for i, e := range events {
+		p.index[e.Pod] = i
 		if m := e.Metadata; m != nil && !opts.OmitManifest {
-			size += len(m.Manifest)
 			bare := *m
 			bare.Manifest, bare.Omitted.OmitManifest = nil, true
 			e.Metadata = &bare
 		}
 		p.bare = append(p.bare, e)
 	}
-	p.tooLarge = p.tooLarge || size > batchBytes
-	if opts.OmitManifest {
-		p.events = nil
+	if !opts.OmitManifest {
+		p.events = events
 	}
+}
+
+// changed reads those of the names that were changed behind a place. It reports false
+// where that is too much for one batch.
+func (s *Store) changed(tx *bolt.Tx, names []string, place int64, opts store.ReadOptions) (events []store.Event, ok bool) {
+	if len(names) > batchEvents {
+		return nil, false
+	}
+	size := 0
+	for _, name := range names {
+		e := s.event(tx, name, opts)
+		if mutant == "nodeletion" && e.Metadata == nil {
+			continue
+		}
+		if m := e.Metadata; m != nil {
+			if m.Version.Revision.Number <= s.numberOf(place) {
+				continue
+			}
+			size += len(m.Manifest)
+		}
+		events = append(events, e)
+		if size > batchBytes && len(events) > 1 {
+			return nil, false
+		}
+	}
+	return events, true
 }
 
 // numberOf is the highest revision number of a transaction.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -623,18 +622,17 @@ func (d *deletions) note(id codec.MadeID) {
 	}
 }
 
-// forget drops every reference to a Pod that is removed. found are those that there
-// were some time ago.
+// forget drops every reference to a Pod that is removed. Candidates are those that
+// were found before, and of what changed since, those that have its name in them.
 func (st *staging) forget(name string, found *referrers) error {
-	names := slices.AppendSeq(slices.Clone(found.names), maps.Keys(st.g.touched))
-	since, _, ok := st.g.s.changes.since(found.place, math.MaxInt64)
-	if names = append(names, since...); !ok {
-		var err error
-		if names, err = st.g.s.referrers(st.g.tx, name); err != nil {
-			return err
+	candidates, needle := found.names, [][]byte{[]byte(name)}
+	for _, other := range slices.AppendSeq(slices.Clip(found.since), maps.Keys(st.g.touched)) {
+		_, changed := st.g.touched[other]
+		if st.find(other) == nil && st.g.s.mayRefer(st.g.tx, []byte(other), changed, needle) {
+			candidates = append(slices.Clip(candidates), other)
 		}
 	}
-	for _, referrer := range names {
+	for _, referrer := range candidates {
 		if _, err := st.pod(referrer); err != nil {
 			return err
 		}
@@ -654,60 +652,60 @@ func (st *staging) forget(name string, found *referrers) error {
 	return nil
 }
 
-// referrers are the Pods that may refer to a name, as they were at a place in the
-// log.
+// referrers are the Pods that may refer to those that are removed, as they were at a
+// place in the log or later.
 type referrers struct {
 	names []string
-	place uint64
+	place int64
+	since []string // those that were changed behind it, as the leader knows
 }
+
+// referrerPods is how many Pods one transaction looks at: bbolt cannot let the file
+// grow while it is open.
+const referrerPods = 1 << 10
 
 // findReferrers looks for them before the leader has to, so that writers need not
 // wait for it.
-func (s *Store) findReferrers(name string) (*referrers, error) {
-	r := &referrers{place: s.changes.now()}
-	err := s.view("remove", name, func(tx *bolt.Tx) (err error) {
-		r.names, err = s.referrers(tx, name)
-		return err
-	})
-	return r, err
+func (s *Store) findReferrers(removed []string) (*referrers, error) {
+	needles := make([][]byte, len(removed))
+	for i, name := range removed {
+		needles[i] = []byte(name)
+	}
+	r := &referrers{place: s.durable.Load()}
+	for from := []byte{}; from != nil; {
+		err := s.view("remove", removed[0], func(tx *bolt.Tx) error {
+			c := tx.Cursor()
+			k, v := c.Seek(from)
+			for n := 0; k != nil && n < referrerPods; n++ {
+				if v == nil && string(k) != bookkeeping && s.mayRefer(tx, k, false, needles) {
+					r.names = append(r.names, string(k))
+				}
+				k, v = c.Next()
+			}
+			from = bytes.Clone(k)
+			return nil
+		})
+		if panicked(err) {
+			return nil, &store.Error{Pod: removed[0], Path: s.path, Kind: store.ErrCorrupt, Err: err}
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
-// referrers are the Pods of which children or peers have the bytes of a name.
-func (s *Store) referrers(tx *bolt.Tx, name string) (names []string, err error) {
-	needle := []byte(name)
-	err = guard(func() error {
-		c := tx.Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if v != nil || string(k) == bookkeeping || bytes.Equal(k, needle) || s.broken[string(k)] != nil {
-				continue
-			}
-			b := tx.Bucket(k)
-			refers := false
-			look := func(k, v []byte) {
-				sub := codec.SubKeyIndex(k)
-				refers = refers || (sub == codec.Children || sub == codec.Peers) && bytes.Contains(v, needle)
-			}
-			if err := checkPod(tx, b, func(l leaf) error {
-				for i := range l {
-					look(l[i].key(), l[i].value())
-				}
-				return nil
-			}); err != nil {
-				continue
-			}
-			if b.Root() == 0 || tx.Writable() {
-				for _, sub := range [...]int{codec.Children, codec.Peers} {
-					look(codec.SubKeyBytes(sub), b.Get(codec.SubKeyBytes(sub)))
-				}
-			}
-			if refers {
-				names = append(names, string(k))
-			}
+// mayRefer tells whether a Pod, which the transaction may have changed, has one of the
+// names in its children or peers. Of what is damaged nothing is told.
+func (s *Store) mayRefer(tx *bolt.Tx, pod []byte, changed bool, needles [][]byte) (refers bool) {
+	_ = guard(func() error {
+		var p stored
+		if err := s.loadChanged(tx, string(pod), &p, changed); err != nil {
+			return nil
+		}
+		for _, needle := range needles {
+			refers = refers || bytes.Contains(p.values[codec.Children], needle) || bytes.Contains(p.values[codec.Peers], needle)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, &store.Error{Pod: name, Path: s.path, Kind: store.ErrCorrupt, Err: err}
-	}
-	return names, nil
+	return refers
 }

@@ -14,20 +14,27 @@ import (
 
 // watcher is one loop over [Store.Watch].
 type watcher struct {
-	opts store.WatchOptions
-	wake chan struct{} // has an element when there is something to do
+	opts  store.WatchOptions
+	names map[string]bool // opts.Pods
+	wake  chan struct{}   // has an element when there is something to do
 
 	// What follows is guarded by changelog.mu.
 
-	// idle says that it waits, and was given all that was published.
-	idle     bool
-	place    uint64 // otherwise, how far it is in the log
-	bookmark bool   // it is to be told how far it is
+	place    int64 // how far it is in the log
+	idle     bool  // it waits, and nothing that was published since concerned it
+	bookmark bool  // it is to be told how far it is
+	err      error // why the watch is to end
+}
+
+// wants tells whether a name is watched.
+func (w *watcher) wants(name string) bool { return w.names == nil || w.names[name] }
+
+func (w *watcher) readOptions() store.ReadOptions {
+	return store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
 }
 
 // Watch yields every Pod, then what changes: see [store.Watcher]. What changes within
-// some milliseconds is in one batch. A batch without events comes every five seconds
-// at most.
+// some milliseconds is in one batch.
 func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		if err := s.watch(ctx, opts, func(b store.Batch) bool { return yield(b, nil) }); err != nil {
@@ -48,28 +55,27 @@ func (s *Store) watch(ctx context.Context, opts store.WatchOptions, yield func(s
 	}
 	w := &watcher{opts: opts, wake: make(chan struct{}, 1)}
 	w.opts.Pods = slices.Clone(opts.Pods)
-	s.addWatcher(w)
-	defer s.removeWatcher(w)
-	more := true
-	again := false
-	for list := true; more; {
-		if list {
-			var err error
-			if more, err = s.list(ctx, w, again, yield); err != nil {
-				return err
-			}
-			list, again = false, true
-			continue
-		}
-		b, ok, err := s.next(ctx, w)
-		if err != nil {
-			return err
-		}
-		if list = !ok; ok {
-			more = yield(b)
+	if opts.Pods != nil {
+		w.names = make(map[string]bool, len(opts.Pods))
+		for _, name := range opts.Pods {
+			w.names[name] = true
 		}
 	}
-	return nil
+	s.addWatcher(w)
+	defer s.removeWatcher(w)
+	more, err := s.list(ctx, w, false, yield)
+	for more && err == nil {
+		var b store.Batch
+		var ok bool
+		switch b, ok, err = s.next(ctx, w); {
+		case err != nil:
+		case ok:
+			more = yield(b)
+		default:
+			more, err = s.list(ctx, w, true, yield)
+		}
+	}
+	return err
 }
 
 func (s *Store) addWatcher(w *watcher) {
@@ -93,12 +99,10 @@ func (s *Store) addWatcher(w *watcher) {
 		}
 		l.byName[name][w] = struct{}{}
 	}
-	if l.running {
-		return
+	if !l.running {
+		l.running, l.batch, l.place = true, nil, s.durable.Load()
+		go s.publish()
 	}
-	l.running, l.batch = true, nil
-	l.place, l.tx = l.next, s.durable.Load()
-	go s.publish()
 }
 
 func (s *Store) removeWatcher(w *watcher) {
@@ -117,85 +121,112 @@ func (s *Store) removeWatcher(w *watcher) {
 			delete(l.byName, name)
 		}
 	}
-	nudge(l.work)
-}
-
-// list yields all that is watched, and then what changed meanwhile, which makes it
-// one moment.
-func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(store.Batch) bool) (more bool, err error) {
-	opts := store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
-	for {
-		place := s.changes.now()
-		names := w.opts.Pods
-		if names == nil {
-			if names, err = s.List(ctx); err != nil && !errors.Is(err, store.ErrCorrupt) {
-				return false, err
-			}
-		}
-		for len(names) > 0 || resync {
-			if err := ctx.Err(); err != nil {
-				return false, err
-			}
-			b := store.Batch{Resync: resync}
-			err := s.view("watch", "", func(tx *bolt.Tx) error {
-				size := 0
-				for len(names) > 0 && len(b.Events) < listPods && size < listBytes {
-					if e := s.event(tx, names[0], opts); e.Metadata != nil || e.Err != nil {
-						b.Events = append(b.Events, e)
-						if e.Metadata != nil {
-							size += len(e.Metadata.Manifest)
-						}
-					}
-					names = names[1:]
-				}
-				return nil
-			})
-			if err != nil {
-				return false, err
-			}
-			if (len(b.Events) > 0 || resync) && !yield(b) {
-				return false, nil
-			}
-			resync = false
-		}
-		b, ok, err := s.changedSince(w, place)
-		if err != nil {
-			return false, err
-		}
-		if ok {
-			b.Synced = true
-			return yield(b), nil
-		}
-		resync = true // more changed meanwhile than the log keeps
+	if len(l.watchers) == 0 {
+		nudge(l.work)
 	}
 }
 
-// changedSince is what changed since a place in the log, as at one moment, to which it
-// moves the watcher. It reports false where that is too much.
-func (s *Store) changedSince(w *watcher, place uint64) (b store.Batch, ok bool, err error) {
-	opts := store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
-	err = s.view("watch", "", func(tx *bolt.Tx) error {
-		var names []string
-		names, place, ok = s.changes.since(place, int64(tx.ID()))
-		size := 0
-		for _, name := range names {
-			if w.opts.Pods != nil && !slices.Contains(w.opts.Pods, name) {
-				continue
+// errPassed says that the log no longer knows all that changed behind a place.
+var errPassed = errors.New("the log has passed the watcher")
+
+// list yields all that is watched, in pieces, then what changed meanwhile, in pieces
+// as long as that is much, and at last what makes it one moment.
+func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(store.Batch) bool) (more bool, err error) {
+	for {
+		place := s.durable.Load()
+		names, lost, err := s.watchedNames(ctx, w)
+		if err != nil {
+			return false, err
+		}
+		for known := false; ; known = true {
+			for len(names) > 0 || resync {
+				var b store.Batch
+				if b, names, err = s.piece(ctx, w, names, known); err != nil {
+					return false, err
+				}
+				b.Resync, resync = resync, false
+				if (len(b.Events) > 0 || b.Resync) && !yield(b) {
+					return false, nil
+				}
 			}
-			e := s.event(tx, name, opts)
+			var b store.Batch
+			if b, names, err = s.changedSince(w, place); err == errPassed {
+				break
+			} else if err != nil {
+				return false, err
+			}
+			if len(names) == 0 {
+				b.Synced = true
+				if lost != nil {
+					b.Events = append(b.Events, store.Event{Err: lost})
+				}
+				return yield(b), nil
+			}
+			s.changes.mu.Lock()
+			place = w.place
+			s.changes.mu.Unlock()
+		}
+		resync = true
+	}
+}
+
+// watchedNames are the names to list, and the error for Pods that have vanished from
+// the file.
+func (s *Store) watchedNames(ctx context.Context, w *watcher) (names []string, lost, err error) {
+	if w.opts.Pods != nil {
+		if s.recordErr != nil {
+			lost = &store.Error{Op: "watch", Path: s.path, Kind: store.ErrCorrupt, Err: s.recordErr}
+		}
+		return w.opts.Pods, lost, nil
+	}
+	names, err = s.List(ctx)
+	if errors.Is(err, store.ErrCorrupt) {
+		return names, err, nil
+	}
+	return names, nil, err
+}
+
+// piece reads some of the names, and returns the others. A Pod that does not exist is
+// left out, unless the watcher may have been given it.
+func (s *Store) piece(ctx context.Context, w *watcher, names []string, known bool) (b store.Batch, rest []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return b, nil, err
+	}
+	err = s.view("watch", "", func(tx *bolt.Tx) error {
+		size := 0
+		for len(names) > 0 && len(b.Events) < listPods && size < listBytes {
+			e := s.event(tx, names[0], w.readOptions())
+			if names = names[1:]; known || e.Metadata != nil || e.Err != nil {
+				b.Events = append(b.Events, e)
+			}
 			if e.Metadata != nil {
 				size += len(e.Metadata.Manifest)
 			}
-			b.Events = append(b.Events, e)
 		}
-		ok = ok && size <= batchBytes
-		b.Number = s.numberOf(int64(tx.ID()))
 		return nil
 	})
+	return b, names, err
+}
+
+// changedSince is what changed behind a place, as at one moment, to which it moves the
+// watcher; where that is too much for one batch, the names instead.
+func (s *Store) changedSince(w *watcher, place int64) (b store.Batch, names []string, err error) {
+	err = s.view("watch", "", func(tx *bolt.Tx) error {
+		var ok bool
+		if names, ok = s.changes.since(place, w.wants); !ok {
+			return errPassed
+		}
+		if b.Events, ok = s.changed(tx, names, place, w.readOptions()); ok {
+			names = nil
+		}
+		place = int64(tx.ID())
+		return nil
+	})
+	b.Number = s.numberOf(place)
 	s.changes.mu.Lock()
-	w.idle, w.place = false, place
+	w.place = place
 	s.changes.mu.Unlock()
-	return b, ok, err
+	return b, names, err
 }
 
 // next waits for what changes. It reports false where the watcher is to list again.
@@ -203,45 +234,43 @@ func (s *Store) next(ctx context.Context, w *watcher) (b store.Batch, ok bool, e
 	l := &s.changes
 	for {
 		l.mu.Lock()
-		p := l.batch
-		take := !w.idle && p != nil && w.place == p.from
-		behind := !w.idle && !take && w.place < l.place
-		place := w.place
-		b = store.Batch{Number: s.numberOf(l.tx)}
-		bookmark := false
+		p, place, bookmark, err := l.batch, w.place, false, w.err
+		take := p != nil && p.from == place && !p.tooLarge
+		behind := !take && place < l.place
 		switch {
 		case take:
 			w.place = p.to
-		case !behind && !w.idle && w.place == l.place:
+		case !behind && w.bookmark:
+			w.bookmark, bookmark = false, true
+		case !behind:
 			w.idle = true
-			fallthrough
-		case w.idle:
-			bookmark, w.bookmark = w.bookmark, false
 		}
 		l.mu.Unlock()
 		switch {
-		case take && p.tooLarge:
-			return b, false, nil
-		case take:
-			if b.Events = p.eventsFor(w); len(b.Events) > 0 {
-				return b, true, nil
-			}
-			continue
-		case behind:
-			if b, ok, err = s.changedSince(w, place); err != nil || !ok || len(b.Events) > 0 {
-				return b, ok, err
-			}
-			continue
-		case bookmark:
-			return b, true, nil
-		}
-		if err := s.usable("watch", ""); err != nil {
+		case err != nil:
 			return b, false, err
+		case take:
+			b = store.Batch{Events: p.eventsFor(w), Synced: true, Number: s.numberOf(p.to)}
+		case behind:
+			var names []string
+			if b, names, err = s.changedSince(w, place); err == errPassed || len(names) > 0 {
+				return b, false, nil
+			} else if err != nil {
+				return b, false, err
+			}
+			b.Synced = true
+		case bookmark:
+			return store.Batch{Synced: true, Number: s.numberOf(place)}, true, nil
+		default:
+			select {
+			case <-w.wake:
+			case <-ctx.Done():
+				return b, false, ctx.Err()
+			}
+			continue
 		}
-		select {
-		case <-w.wake:
-		case <-ctx.Done():
-			return b, false, ctx.Err()
+		if len(b.Events) > 0 {
+			return b, true, nil
 		}
 	}
 }
@@ -252,7 +281,7 @@ func (p *published) eventsFor(w *watcher) []store.Event {
 	if w.opts.OmitManifest {
 		events = p.bare
 	}
-	if w.opts.Pods == nil {
+	if w.names == nil {
 		return slices.Clone(events)
 	}
 	var some []store.Event
@@ -267,11 +296,13 @@ func (p *published) eventsFor(w *watcher) []store.Event {
 // event is a Pod as a transaction has it.
 func (s *Store) event(tx *bolt.Tx, name string, opts store.ReadOptions) store.Event {
 	e := store.Event{Pod: name}
-	var p stored
-	err := s.load(tx, name, &p)
-	if err == nil {
-		e.Metadata, err = p.metadata(tx, name, opts)
-	}
+	err := guard(func() (err error) {
+		var p stored
+		if err = s.load(tx, name, &p); err == nil {
+			e.Metadata, err = p.metadata(tx, name, opts)
+		}
+		return err
+	})
 	if err != nil && !errors.Is(err, errMissing) {
 		e.Metadata, e.Err = nil, s.readErr("watch", name, err)
 	}

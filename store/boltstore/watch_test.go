@@ -4,15 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
 )
 
 // follow keeps a copy of what is watched until the context ends.
-func follow(t *testing.T, ctx context.Context, s *Store, opts store.WatchOptions, each func(pods map[string]store.Event, b store.Batch) bool) {
+func follow(t *testing.T, ctx context.Context, s *Store, opts store.WatchOptions, each func(pods map[string]store.Event, b store.Batch) bool, every ...func(b store.Batch)) {
 	t.Helper()
 	pods := map[string]store.Event{}
 	list := true
@@ -23,6 +29,9 @@ func follow(t *testing.T, ctx context.Context, s *Store, opts store.WatchOptions
 				t.Error(err)
 			}
 			return
+		}
+		for _, f := range every {
+			f(b)
 		}
 		if b.Resync {
 			list, named = true, map[string]bool{}
@@ -99,46 +108,64 @@ func TestWatchSeesMoments(t *testing.T) {
 	watchers.Wait()
 }
 
-// A watcher that the log passes lists again, and has the last state.
+// A watcher that falls behind by more than a batch, or that the log passes, lists
+// again and has the last state; one of a few names goes on. Where no more Pods change
+// than a batch takes, no number of changes makes anyone list again.
 func TestWatchFallsBehind(t *testing.T) {
-	s := openNew(t)
-	ctx := t.Context()
-	const pods = 300
-	resyncs := 0
-	n := 0
-	want := map[string]store.Revision{}
-	follow(t, ctx, s, store.WatchOptions{}, func(got map[string]store.Event, b store.Batch) bool {
-		if n++; n == 1 {
-			for len(want) < pods || s.changes.now() < 2*logEntries {
-				changes := make([]store.Change, 100)
-				for i := range changes {
-					changes[i] = store.Change{Pod: fmt.Sprint(rand.IntN(pods)), Op: store.SetField{Field: "n", Value: fmt.Appendf(nil, "%d", rand.Uint32())}}
-				}
-				applied, err := s.Apply(ctx, changes, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, a := range applied {
-					want[a.Pod] = a.Version.Revision
-				}
+	for _, c := range []struct {
+		name          string
+		pods, changes int
+		all, some     bool // list again
+	}{
+		{"few Pods", 300, logNames, false, false},
+		{"more than a batch", batchEvents + 100, batchEvents + 100, true, false},
+		{"more than the log", logNames + 100, logNames + 100, true, true},
+	} {
+		for _, watched := range [][]string{nil, {"1", "2"}} {
+			if watched == nil && c.all && c.some {
+				continue // that is the case before
 			}
-			return true
+			t.Run(fmt.Sprint(c.name, watched), func(t *testing.T) {
+				s := openNew(t)
+				want := map[string]store.Revision{}
+				overtake := func() {
+					for done := 0; done < c.changes; {
+						changes := make([]store.Change, min(c.pods, 4000))
+						for i := range changes {
+							changes[i] = store.Change{Pod: fmt.Sprint(done % c.pods), Op: store.SetField{Field: "n", Value: fmt.Append(nil, done)}}
+							done++
+						}
+						applied, err := s.Apply(t.Context(), changes, nil)
+						if err != nil {
+							t.Fatal(err)
+						}
+						for _, a := range applied {
+							want[a.Pod] = a.Version.Revision
+						}
+					}
+				}
+				n, again := 0, false
+				follow(t, t.Context(), s, store.WatchOptions{Pods: watched}, func(got map[string]store.Event, b store.Batch) bool {
+					if n++; n == 1 {
+						overtake()
+						return true
+					}
+					names := watched
+					if names == nil {
+						names = slices.Collect(maps.Keys(want))
+					}
+					for _, name := range names {
+						if m := got[name].Metadata; m == nil || m.Version.Revision != want[name] {
+							return true
+						}
+					}
+					return false
+				}, func(b store.Batch) { again = again || b.Resync })
+				if expected := map[bool]bool{true: c.all, false: c.some}[watched == nil]; again != expected {
+					t.Errorf("it listed again: %v, expected %v", again, expected)
+				}
+			})
 		}
-		if b.Resync || n == 2 {
-			resyncs++
-		}
-		if len(got) < len(want) {
-			return true
-		}
-		for name, r := range want {
-			if got[name].Metadata.Version.Revision != r {
-				return true
-			}
-		}
-		return false
-	})
-	if resyncs == 0 {
-		t.Error("the watcher never listed again")
 	}
 }
 
@@ -171,4 +198,157 @@ func TestWatchEnds(t *testing.T) {
 	if !errors.Is(last, store.ErrClosed) {
 		t.Error(last)
 	}
+}
+
+// A damaged Pod is an event, and so is that Pods have vanished.
+func TestWatchOfADamagedFile(t *testing.T) {
+	s := open(t, spoiled(t, func(tx *bolt.Tx) error {
+		return errors.Join(tx.DeleteBucket([]byte("b")), flip("a", "peers")(tx))
+	}), nil)
+	for _, pods := range [][]string{nil, {"a", "b", "c"}} {
+		follow(t, t.Context(), s, store.WatchOptions{Pods: pods}, func(got map[string]store.Event, b store.Batch) bool {
+			if err := got["a"].Err; !errors.Is(err, store.ErrCorrupt) {
+				t.Errorf("a is %v", err)
+			}
+			if got["c"].Metadata == nil {
+				t.Error("c is not given")
+			}
+			if err := got[""].Err; !errors.Is(err, store.ErrCorrupt) {
+				t.Errorf("nothing says that a Pod has vanished, but %v", err)
+			}
+			return false
+		})
+	}
+}
+
+// A commit that fails ends the watches, and is not shown.
+func TestWatchOfAFailedCommit(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	for b, err := range s.Watch(ctx, store.WatchOptions{}) {
+		last = err
+		for _, e := range b.Events {
+			if e.Metadata != nil && e.Metadata.HasPeer("x") {
+				t.Error("a change that failed is shown")
+			}
+		}
+		if b.Synced {
+			s.file.Close() // every write of bbolt now fails
+			if err := store.Do(ctx, s, "a", store.AddPeer{PodName: "x"}); !errors.Is(err, store.ErrUnusable) {
+				t.Error(err)
+			}
+		}
+	}
+	if !errors.Is(last, store.ErrUnusable) {
+		t.Errorf("the watch ended with %v", last)
+	}
+	closes(t, s)
+}
+
+// Watches begin and end while others write. Each is told of each change, without the
+// help of a bookmark; and when all have ended, nothing of them is left.
+func TestWatchesComeAndGo(t *testing.T) {
+	defer func(pause time.Duration) { bookmarkPause = pause }(bookmarkPause)
+	bookmarkPause = time.Hour
+	const watchers = 2
+	rounds := 50
+	if os.Getenv("PODSTORE_LONG") != "" {
+		rounds = 10_000 / watchers
+	}
+	s := openNew(t)
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	var all sync.WaitGroup
+	for i := range watchers {
+		all.Go(func() {
+			pod := fmt.Sprint("pod-", i)
+			opts := store.WatchOptions{OmitManifest: i%2 == 0}
+			if i%3 > 0 {
+				opts.Pods = []string{pod}
+			}
+			for n := range rounds {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				var wrote store.Revision
+				follow(t, ctx, s, opts, func(pods map[string]store.Event, _ store.Batch) bool {
+					if wrote.IsZero() {
+						applied, err := s.Apply(ctx, []store.Change{{Pod: pod, Op: store.SetField{Field: "n", Value: fmt.Append(nil, n)}}}, nil)
+						if err != nil {
+							t.Error(err)
+							return false
+						}
+						wrote = applied[0].Version.Revision
+						return true
+					}
+					m := pods[pod].Metadata
+					return m == nil || m.Version.Revision != wrote
+				})
+				if ctx.Err() != nil {
+					t.Error("a watcher is not woken")
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	l := &s.changes
+	left := func() string {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if n := runtime.NumGoroutine(); n > goroutines || l.running || l.batch != nil || len(l.watchers)+len(l.byName)+l.all+l.manifests > 0 {
+			return fmt.Sprintf("%d goroutines instead of %d, that of the publisher %v, a batch %v, %d watchers, %d names, %d of all, %d with manifests",
+				n, goroutines, l.running, l.batch, len(l.watchers), len(l.byName), l.all, l.manifests)
+		}
+		return ""
+	}
+	for deadline := time.Now().Add(10 * time.Second); left() != ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("left are", left())
+		}
+	}
+	if n := openFiles(); n > files {
+		t.Errorf("%d descriptors are open, before there were %d", n, files)
+	}
+}
+
+// openFiles is how many descriptors the process has, 0 where the system does not tell.
+func openFiles() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
+
+// A watcher that sleeps costs its own goroutine and little else.
+func TestSleepingWatchers(t *testing.T) {
+	s := openNew(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	used := func() uint64 {
+		var memory runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&memory)
+		return memory.HeapAlloc + memory.StackInuse
+	}
+	before := used()
+	const n = 1000
+	var asleep, all sync.WaitGroup
+	asleep.Add(n)
+	for i := range n {
+		opts := store.WatchOptions{}
+		if i%2 == 0 {
+			for k := range 10 {
+				opts.Pods = append(opts.Pods, fmt.Sprint("pod-", i+k))
+			}
+		}
+		all.Go(func() {
+			woken := sync.OnceFunc(asleep.Done)
+			follow(t, ctx, s, opts, func(map[string]store.Event, store.Batch) bool { woken(); return true })
+		})
+	}
+	asleep.Wait()
+	after := used()
+	t.Logf("%d sleeping watchers, half of them of 10 Pods: %d bytes each, their goroutines included", n, (after-before)/n)
+	cancel()
+	all.Wait()
 }
