@@ -23,6 +23,7 @@ type faultyStore struct {
 	updatePods func(ctx context.Context, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error)
 	writeBatch func(ctx context.Context, puts []store.Put) []error
 	all        func(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error]
+	watch      func(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error]
 	snapshot   func(ctx context.Context) (store.MetadataStore, io.Closer, error)
 	reopened   func() // what is lost when the data is opened again
 	root       string
@@ -162,6 +163,13 @@ func (f *faultyStore) All(ctx context.Context, opts store.ReadOptions) iter.Seq2
 		return f.all(ctx, opts)
 	}
 	return f.ableStore.All(ctx, opts)
+}
+
+func (f *faultyStore) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
+	if f.watch != nil {
+		return f.watch(ctx, opts)
+	}
+	return f.ableStore.Watch(ctx, opts)
 }
 
 func (f *faultyStore) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {

@@ -32,10 +32,11 @@ type bareStore struct {
 	made    map[store.RequestID]request
 	number  uint64
 	written int
+	changed chan struct{} // closed by the next change
 }
 
 func newBareStore() *bareStore {
-	return &bareStore{mu: make(chan struct{}, 1), pods: map[string]*store.Metadata{}, damaged: map[string]error{}, made: map[store.RequestID]request{}}
+	return &bareStore{mu: make(chan struct{}, 1), pods: map[string]*store.Metadata{}, damaged: map[string]error{}, made: map[store.RequestID]request{}, changed: make(chan struct{})}
 }
 
 var errStuck = errors.New("the lock is never released")
@@ -152,6 +153,12 @@ func (b *bareStore) apply(changes []store.Change, metadata bool) ([]store.Applie
 		return nil, err
 	}
 	number, written := b.number+1, b.written+1
+	defer func() {
+		if b.written == written {
+			close(b.changed)
+			b.changed = make(chan struct{})
+		}
+	}()
 	gone := map[string]bool{}
 	for name, m := range after {
 		was := b.pods[name]
@@ -291,6 +298,54 @@ func (a ableStore) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*s
 			return
 		}
 		store.All(ctx, snap, opts)(yield)
+	}
+}
+
+func (a ableStore) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
+	return func(yield func(store.Batch, error) bool) {
+		if len(opts.Pods) > 0 {
+			if err := store.ValidateNames("watch", opts.Pods); err != nil {
+				yield(store.Batch{}, err)
+				return
+			}
+		}
+		given := map[string]*store.Metadata{}
+		for {
+			b := store.Batch{Synced: true}
+			var changed chan struct{}
+			err := a.locked(ctx, func() error {
+				b.Number, changed = a.number, a.changed
+				for name, m := range a.pods {
+					switch {
+					case given[name] == m || opts.Pods != nil && !slices.Contains(opts.Pods, name):
+					case a.damaged[name] != nil:
+						b.Events = append(b.Events, store.Event{Pod: name, Err: a.damaged[name]})
+						given[name] = minimal(name)
+					default:
+						part := store.ReadOptions{OmitManifest: opts.OmitManifest, OmitReclaimed: true}.Part(m)
+						b.Events = append(b.Events, store.Event{Pod: name, Metadata: part})
+						given[name] = m
+					}
+				}
+				for name := range given {
+					if a.pods[name] == nil {
+						b.Events = append(b.Events, store.Event{Pod: name})
+						delete(given, name)
+					}
+				}
+				return nil
+			})
+			if !yield(b, err) || err != nil {
+				return
+			}
+			quiet := time.NewTimer(store.WatchQuiet / 20)
+			select {
+			case <-changed:
+			case <-quiet.C:
+			case <-ctx.Done():
+			}
+			quiet.Stop()
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ func Metadata(t *testing.T, b Backend) {
 		{"WriteBatch", writeBatchTests},
 		{"RootDir", rootDirTests},
 		{"Snapshot", snapshotTests},
+		{"Watch", watchTests},
 		{"Reopen", reopenTests},
 		{"Damage", damageTests},
 		{"Concurrency", concurrencyTests},

@@ -87,7 +87,7 @@ func TestSuiteCatchesMutants(t *testing.T) {
 // mutants lists the faults, new on each call.
 func mutants() []mutant {
 	var list []mutant
-	for _, part := range [][]mutant{writeMutants, readMutants, updateMutants, abilityMutants, damageMutants, applyMutants, conditionMutants, versionMutants, requestMutants, removeMutants} {
+	for _, part := range [][]mutant{writeMutants, readMutants, updateMutants, abilityMutants, damageMutants, applyMutants, conditionMutants, versionMutants, requestMutants, removeMutants, watchMutants} {
 		list = append(list, part...)
 	}
 	return list

@@ -3,12 +3,14 @@ package storetest
 import (
 	"flag"
 	"math/rand/v2"
+	"os"
 	"testing"
 )
 
 var (
-	seedFlag  = flag.Uint64("storetest.seed", 0, "seed of the random operations of store/storetest; 0 picks one")
-	stepsFlag = flag.Int("storetest.steps", 2000, "how many random operations store/storetest makes")
+	seedFlag      = flag.Uint64("storetest.seed", 0, "seed of the random operations of store/storetest; 0 picks one")
+	historiesFlag = flag.Int("storetest.histories", 0, "how many random histories store/storetest watches; 0: 3, or 2000 where PODSTORE_LONG is set")
+	stepsFlag     = flag.Int("storetest.steps", 2000, "how many random operations store/storetest makes")
 )
 
 // newRandom returns a source of random numbers, and says how to get the same one
@@ -21,4 +23,15 @@ func newRandom(t *testing.T) *rand.Rand {
 	}
 	t.Logf("to repeat: -run '^%s$' -storetest.seed=%d -storetest.steps=%d", t.Name(), seed, *stepsFlag)
 	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// histories is how many are watched.
+func histories() int {
+	switch {
+	case *historiesFlag > 0:
+		return *historiesFlag
+	case os.Getenv("PODSTORE_LONG") != "":
+		return 2000
+	}
+	return 3
 }
