@@ -1,0 +1,142 @@
+package mirror
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"podstore/store"
+)
+
+// Parents are the Pods that have a Pod of this name among their spawned children,
+// whether it exists or not, sorted by name.
+func (m *Mirror) Parents(name string) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Clone(m.parents[name])
+}
+
+// Children are the names of a Pod's spawned children, whether those exist or not, sorted
+// and each once.
+func (m *Mirror) Children(name string) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return childrenOf(m.have[name].Metadata)
+}
+
+// Peers are the Pods to which a Pod is linked on both sides, sorted by name.
+func (m *Mirror) Peers(name string) (linked []string) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, to := range peersOf(m.have[name].Metadata) {
+		if other := m.have[to].Metadata; other != nil && other.HasPeer(name) {
+			linked = append(linked, to)
+		}
+	}
+	return linked
+}
+
+// OneSidedPeers are the links that have one side only, sorted by the Pod that has it and
+// then by the one that does not, or does not exist. Nothing is said of links to Pods that
+// cannot be read or are not mirrored.
+func (m *Mirror) OneSidedPeers() (links []store.Reference) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for name, e := range m.have {
+		for _, to := range peersOf(e.Metadata) {
+			other, exists := m.have[to]
+			switch {
+			case m.opts.Pods != nil && !slices.Contains(m.opts.Pods, to):
+			case exists && (other.Err != nil || other.Metadata.HasPeer(name)):
+			default:
+				links = append(links, store.Reference{Pod: name, To: to, Missing: !exists})
+			}
+		}
+	}
+	slices.SortFunc(links, func(a, b store.Reference) int {
+		if c := strings.Compare(a.Pod, b.Pod); c != 0 {
+			return c
+		}
+		return strings.Compare(a.To, b.To)
+	})
+	return links
+}
+
+// BySession are the Pods whose active pointer is into a session, sorted by name.
+func (m *Mirror) BySession(id store.SessionID) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Clone(m.sessions[id])
+}
+
+// ChangedBefore are the Pods that have not changed since a time, those that have not for
+// longest first. A Pod of which that is unknown is not among them.
+func (m *Mirror) ChangedBefore(t time.Time) (names []string) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for name, e := range m.have {
+		if c := changedAt(e); !c.IsZero() && c.Before(t) {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if c := changedAt(m.have[a]).Compare(changedAt(m.have[b])); c != 0 {
+			return c
+		}
+		return strings.Compare(a, b)
+	})
+	return names
+}
+
+func changedAt(e store.Event) time.Time {
+	if e.Metadata == nil {
+		return time.Time{}
+	}
+	return e.Metadata.Version.Changed
+}
+
+func childrenOf(m *store.Metadata) []string {
+	if m == nil {
+		return nil
+	}
+	return names(m.Children, func(c store.SpawnedChild) string { return c.PodName })
+}
+
+func peersOf(m *store.Metadata) []string {
+	if m == nil {
+		return nil
+	}
+	return names(m.Peers, func(p store.Peer) string { return p.PodName })
+}
+
+// names are those in a list, sorted and each once.
+func names[T any](list []T, name func(T) string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	all := make([]string, len(list))
+	for i, e := range list {
+		all[i] = name(e)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// insert puts a name into a sorted list.
+func insert[K comparable](index map[K][]string, key K, name string) {
+	list := index[key]
+	if i, found := slices.BinarySearch(list, name); !found {
+		index[key] = slices.Insert(list, i, name)
+	}
+}
+
+// remove takes a name out of a sorted list.
+func remove[K comparable](index map[K][]string, key K, name string) {
+	list := index[key]
+	if i, found := slices.BinarySearch(list, name); found {
+		list = slices.Delete(list, i, i+1)
+	}
+	if index[key] = list; len(list) == 0 {
+		delete(index, key)
+	}
+}
