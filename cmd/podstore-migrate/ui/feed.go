@@ -29,6 +29,7 @@ type inbox struct {
 	mu     sync.Mutex
 	resync bool
 	synced bool
+	polls  bool // of what cannot be watched
 	events map[string]store.Event
 	err    error
 }
@@ -57,13 +58,13 @@ func (i *inbox) put(b store.Batch, err error) {
 }
 
 // take empties the inbox.
-func (i *inbox) take() (store.Batch, error) {
+func (i *inbox) take() (b store.Batch, polls bool, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	b := store.Batch{Resync: i.resync, Synced: i.synced, Events: slices.Collect(maps.Values(i.events))}
+	b = store.Batch{Resync: i.resync, Synced: i.synced, Events: slices.Collect(maps.Values(i.events))}
 	i.resync, i.synced = false, false
 	clear(i.events)
-	return b, i.err
+	return b, i.polls, i.err
 }
 
 // follow fills the inbox with what a store holds and what changes, until the context
@@ -92,6 +93,9 @@ func (i *inbox) follow(ctx context.Context, s store.MetadataStore) {
 
 // poll is follow for a store that cannot be watched.
 func (i *inbox) poll(ctx context.Context, s store.MetadataStore) {
+	i.mu.Lock()
+	i.polls = true
+	i.mu.Unlock()
 	for ctx.Err() == nil {
 		began := time.Now()
 		b, err := readAll(ctx, s)

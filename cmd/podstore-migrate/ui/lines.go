@@ -237,40 +237,47 @@ func (m *model) writeChanges(t *text) {
 }
 
 func (m *model) writeHelp(t *text) {
-	for _, l := range helpText {
-		if strings.HasPrefix(l, " ") {
-			t.addf(plain, "%s", l)
-		} else {
-			t.addf(strong, "%s", l)
+	for _, h := range help {
+		switch {
+		case h.text == "":
+			t.addf(strong, "%s", h.keys)
+		case t.width < 60:
+			t.addf(plain, "  %s", h.keys)
+			t.addf(plain, "      %s", h.text)
+		default:
+			t.addf(plain, "  %s%s", pad(h.keys, 26), h.text)
 		}
 	}
 }
 
-var helpText = strings.Split(`Moving
-  up k, down j        one line
-  pgup ctrl-b, pgdn ctrl-f, ctrl-u, ctrl-d
-                      a screen, half a screen
-  g, G                the first line, the last
-  left h              close what is below, or go to the parent
-  right l             open it, or go to the first child
-  space               open or close
-  -  =                close all, open all
-Looking
-  enter               the Pod on the line: parents, children, peers
-  y                   the Pod as JSON
-  H                   its history: what it reclaimed
-  c                   what changed since this began
-  /                   show only Pods whose name or session has this text
-  /!                  show only Pods that have not
-  r                   read a file again
-  esc                 go back; at the tree, end the filter
-  q, ctrl-c           quit; ctrl-z suspends
-The tree
-  -, +                open, closed
-  changed             how long ago; peer +1: seen to change just now
-  (see above)         it has several parents, and stands below another
-  (no such Pod)       only its parent knows of it
-Nothing is changed here: ui reads only.`, "\n")
+// help has titles, and what keys do.
+var help = []struct{ keys, text string }{
+	{"Moving", ""},
+	{"up k, down j", "one line"},
+	{"pgup ctrl-b, pgdn ctrl-f", "a screen"},
+	{"ctrl-u, ctrl-d", "half a screen"},
+	{"home g, end G", "the first line, the last"},
+	{"left h", "close what is below, or go to the parent"},
+	{"right l", "open it, or go to the first child"},
+	{"space", "open or close"},
+	{"- =", "close all, open all"},
+	{"Looking", ""},
+	{"enter", "the Pod on the line: parents, children, peers"},
+	{"y", "the Pod as JSON"},
+	{"H", "its history: what it reclaimed"},
+	{"c", "what changed since this began"},
+	{"/", "only Pods whose name or session has this text"},
+	{"/!", "only Pods whose name and sessions have it not"},
+	{"r", "read a file again"},
+	{"esc", "go back; at the tree, end the filter"},
+	{"q, ctrl-c", "quit; ctrl-z suspends"},
+	{"The tree", ""},
+	{"-, +", "what is below is open, closed"},
+	{"peer +1, new, *, +", "seen to change just now"},
+	{"(see above)", "it has several parents, and stands below another"},
+	{"(no such Pod)", "only its parent knows of it"},
+	{"Ui reads only. It changes nothing.", ""},
+}
 
 // writeJSON writes a JSON value on lines.
 func writeJSON(t *text, value []byte, indent string) {

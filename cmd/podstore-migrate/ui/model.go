@@ -15,6 +15,7 @@ import (
 type model struct {
 	place string // what the command line names, fit to be shown
 	live  bool   // changes arrive by themselves
+	polls bool   // because all is read again and again
 	pods  *pods
 	now   time.Time
 	read  time.Time // when data last arrived
@@ -26,6 +27,7 @@ type model struct {
 	typing        bool // the filter is being typed
 	rows          []row
 	pages         []*page // the last is shown, the first is the tree
+	asked         int     // the number of the last question for a whole Pod
 	said          string  // an answer to the last key
 }
 
@@ -50,7 +52,7 @@ type page struct {
 	lines []line // but of the tree
 	whole *store.Metadata
 	err   error // why whole is missing
-	asked bool  // it is being read
+	ask   int   // it is being read: the number of the question
 
 	// What whole alone decides of lines is kept: it may be long.
 	kept      []line
@@ -107,41 +109,32 @@ func (m *model) take(b store.Batch, now time.Time) {
 			p.top += m.pods.noted - noted
 		}
 	}
-	for _, e := range b.Events {
-		for _, p := range m.pages {
-			p.asked = p.asked && p.pod != e.Pod
-			if p.pod == e.Pod && m.live {
-				p.err = nil
-				if p.whole != nil && (e.Metadata == nil || p.whole.Version.Revision != e.Metadata.Version.Revision || p.whole.Version.Revision.IsZero()) {
-					p.whole = nil // to be read again
-				}
-			}
-		}
-	}
-	if !m.live {
-		for _, p := range m.pages {
-			p.whole, p.err, p.asked = nil, nil, false
+	for _, p := range m.pages {
+		is := m.pods.byName[p.pod]
+		if !m.live || p.pod != "" && (is == nil || is.seen.Equal(now)) {
+			p.whole, p.err, p.ask = nil, nil, 0 // to be read again
 		}
 	}
 	m.write()
 }
 
-// wanted is the Pod that is to be read whole for the page that is shown. It is given
-// once.
-func (m *model) wanted() (pod string, ok bool) {
+// wanted is the Pod that is to be read whole for the page that is shown, and a number
+// for the answer. It is asked for once.
+func (m *model) wanted() (pod string, ask int) {
 	p := m.page()
-	if p.pod == "" || p.whole != nil || p.err != nil || p.asked || m.pods.byName[p.pod] == nil {
-		return "", false
+	if p.pod == "" || p.whole != nil || p.err != nil || p.ask != 0 || m.pods.byName[p.pod] == nil {
+		return "", 0
 	}
-	p.asked = true
-	return p.pod, true
+	m.asked++
+	p.ask = m.asked
+	return p.pod, p.ask
 }
 
-// got takes a Pod that was wanted.
-func (m *model) got(pod string, whole *store.Metadata, err error) {
+// got takes the answer for a Pod that was wanted. One that is late is ignored.
+func (m *model) got(ask int, whole *store.Metadata, err error) {
 	for _, p := range m.pages {
-		if p.pod == pod && p.asked {
-			p.whole, p.err, p.asked = whole, err, false
+		if p.ask == ask {
+			p.whole, p.err, p.ask = whole, err, 0
 		}
 	}
 	m.write()
@@ -340,6 +333,15 @@ func (m *model) setFilter(s string) {
 		return r
 	}, s), "")
 	m.arrange()
+	if m.selected().context { // what only leads to what was found
+		for i, r := range m.rows {
+			if !r.context {
+				m.pages[0].at = i
+				break
+			}
+		}
+		m.settle(m.pages[0])
+	}
 }
 
 // back leaves a page, or takes the filter away.
@@ -436,7 +438,7 @@ func (m *model) state() string {
 		return "as of " + m.read.Format(time.TimeOnly) + ", not live"
 	case !m.pods.synced:
 		return "reading"
-	case m.live:
+	case m.live && !m.polls:
 		return "live"
 	}
 	return "as of " + m.read.Format(time.TimeOnly)

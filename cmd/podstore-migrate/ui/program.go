@@ -94,7 +94,7 @@ type (
 		err   error
 	}
 	podRead struct {
-		pod  string
+		ask  int
 		meta *store.Metadata
 		err  error
 	}
@@ -133,7 +133,8 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tick:
 		p.now, then = time.Time(msg), everySecond()
 	case arrived:
-		b, err := p.inbox.take()
+		b, polls, err := p.inbox.take()
+		p.polls = polls
 		if err == nil || len(b.Events) > 0 {
 			p.take(b, time.Now())
 		}
@@ -144,7 +145,7 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		p.err = msg.err
 	case podRead:
-		p.got(msg.pod, msg.meta, msg.err)
+		p.got(msg.ask, msg.meta, msg.err)
 	case broken:
 		panic(fmt.Sprintf("while watching: %v", msg.cause))
 	case tea.WindowSizeMsg:
@@ -154,10 +155,10 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.KeyPressMsg:
 		then = p.do(p.key(msg.String(), msg.Key().Text))
 	}
-	if pod, ok := p.wanted(); ok {
+	if pod, ask := p.wanted(); ask != 0 {
 		then = tea.Batch(then, func() tea.Msg {
 			m, err := readPod(p.ctx, p.store, p.from, pod)
-			return podRead{pod, m, err}
+			return podRead{ask, m, err}
 		})
 	}
 	return p, then

@@ -140,13 +140,20 @@ func padLeft(s string, to int) string {
 	return strings.Repeat(" ", max(0, to-width(s))) + s
 }
 
-// wrap breaks text into lines of so many columns.
+// wrap breaks text into lines of so many columns, after a space where that leaves a
+// line half full or a word whole.
 func wrap(s string, columns int) (lines []string) {
 	columns = max(columns, 8)
 	for {
 		head, rest := split(s, columns)
+		if i := strings.LastIndexByte(head, ' ') + 1; rest != "" && strings.TrimSpace(head[:i]) != "" {
+			word, _, _ := strings.Cut(s[i:], " ")
+			if width(head[:i]) > columns/2 || width(word) <= columns {
+				head, rest = s[:i], s[i:]
+			}
+		}
 		if head == "" { // a unit wider than all: it cannot be shown
-			head, rest = "", ""
+			rest = ""
 		}
 		lines = append(lines, head)
 		if s = rest; s == "" {

@@ -169,7 +169,7 @@ func (m *model) treeLine(r row) line {
 	// A deep row says how deep, in place of leaving no room for its name.
 	room := m.width - 2 - width(left)
 	indent := strings.Repeat("  ", r.depth)
-	if len(indent) > room/3 {
+	if len(indent) > room/2 {
 		indent = fmt.Sprintf("%d: ", r.depth)
 	}
 	label := quoted(r.name)
@@ -196,7 +196,7 @@ func (m *model) status() line {
 			return line{text: c.at.Format(time.TimeOnly) + "  " + quoted(c.pod) + ": " + c.what, look: plain}
 		}
 	}
-	if m.filter != "" {
+	if m.filter != "" && m.page().kind == treePage {
 		return line{text: "filter: " + escaped(m.filter, 0), look: plain}
 	}
 	return line{}
