@@ -27,7 +27,7 @@ func (d Dir) OwnerOfNew() (Owner, error) {
 	if os.Geteuid() != 0 {
 		return Owner{0o600, asCreated, asCreated}, nil
 	}
-	st, err := File{d.fd}.Stat()
+	st, err := File(d).Stat()
 	return Owner{0o600, st.UID, st.GID}, err
 }
 
