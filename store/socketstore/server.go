@@ -202,7 +202,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 // route answers a request, or returns the error to answer with.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, c *conn) error {
-	method, handle := http.MethodGet, func(http.ResponseWriter, *http.Request, *conn) error { return nil }
+	method := http.MethodGet
+	var handle func(http.ResponseWriter, *http.Request, *conn) error
 	switch path := r.URL.Path; {
 	case path == changesPath:
 		method, handle = http.MethodPost, s.changes
