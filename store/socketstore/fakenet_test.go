@@ -251,5 +251,9 @@ func (n *fakeNet) client(opts *Options) *Client {
 
 // fake runs a test in a bubble of time with a network.
 func fake(t *testing.T, f func(t *testing.T, n *fakeNet)) {
-	synctest.Test(t, func(t *testing.T) { f(t, &fakeNet{t: t}) })
+	synctest.Test(t, func(t *testing.T) {
+		// net/http waits half a second before it closes some connections.
+		t.Cleanup(func() { time.Sleep(time.Second) })
+		f(t, &fakeNet{t: t})
+	})
 }

@@ -88,16 +88,18 @@ func TestAnswerLost(t *testing.T) {
 		}
 		for i, f := range [][]fate{{lost}, {swallowed}, {halved}, {lost, lost, lost}, {lost, swallowed, lost}, {swallowed, halved, lost, halved}} {
 			fates = f
-			if i%2 == 1 {
-				server.stop(t)
+			again := make(chan *fakeServer, 1)
+			if again <- server; i%2 == 1 {
+				(<-again).stop(t)
 				go func() {
 					time.Sleep(3 * time.Second)
-					server = n.serve(pods, nil)
+					again <- n.serve(pods, nil)
 				}()
 			}
 			if err := reclaim(i); err != nil {
 				t.Errorf("%v: %v", f, err)
 			}
+			server = <-again
 			if m, err := pods.Read(t.Context(), "a"); err != nil || len(m.Reclaimed) != i+1 {
 				t.Errorf("%v: it is made %d times, %v", f, len(m.Reclaimed)-i, err)
 			}
@@ -114,13 +116,16 @@ func TestAnswerLost(t *testing.T) {
 
 		// Where the server does not come back, nobody can tell.
 		fates = []fate{lost}
+		ended := make(chan struct{})
 		go func() {
+			defer close(ended)
 			time.Sleep(time.Millisecond)
 			server.stop(t)
 		}()
 		if err := reclaim(100); err != nil && !errors.Is(err, store.ErrUnknown) {
 			t.Error(err)
 		}
+		<-ended
 		if err := reclaim(101); !errors.Is(err, store.ErrUnavailable) {
 			t.Error(err)
 		}
