@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -274,6 +275,19 @@ func SyncDir(path string) error {
 	return d.Sync()
 }
 
+// above is the directory in which the system looks for a path's last component.
+// filepath.Dir would shorten "link/../d" to "d", which lies elsewhere.
+func above(path string) string {
+	trimmed := strings.TrimRight(path, "/")
+	if trimmed == "" { // the root
+		return path
+	}
+	if dir, _ := filepath.Split(trimmed); dir != "" {
+		return dir
+	}
+	return "."
+}
+
 // MkdirAll creates a directory and what leads to it, each with mode 0700. With
 // durable set, each is on the disk before anything is created in it. What is there
 // already, whatever it is, is left alone.
@@ -281,7 +295,7 @@ func MkdirAll(path string, durable bool) error {
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	parent := filepath.Dir(path)
+	parent := above(path)
 	if parent != path {
 		if err := MkdirAll(parent, durable); err != nil {
 			return err

@@ -212,6 +212,18 @@ func TestMkdirAll(t *testing.T) {
 			}
 		}
 	}
+	// The system goes through a link before it goes up.
+	noError(t, os.Symlink("durable/a", path+"/link"))
+	noError(t, MkdirAll(path+"/link/../c/./d//", true))
+	if _, err := os.Stat(path + "/durable/c/d"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path + "/c"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("beside the link there is something: %v", err)
+	}
+	t.Chdir(path)
+	noError(t, MkdirAll("e/f", true))
+	noError(t, MkdirAll("/", true))
 	lay(t, path+"/file", "")
 	if err := MkdirAll(path+"/file/a", true); !IsNotDir(err) {
 		t.Errorf("below a file: %v", err)
