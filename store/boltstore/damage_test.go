@@ -448,3 +448,9 @@ func remove(names []string, name string) (out []string) {
 	}
 	return out
 }
+
+// isCorrupt tells whether an error says that a Pod is damaged.
+func isCorrupt(err error, pod string) bool {
+	var e *store.Error
+	return errors.Is(err, store.ErrCorrupt) && errors.As(err, &e) && e.Pod == pod
+}

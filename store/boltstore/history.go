@@ -135,7 +135,7 @@ func (h *historyPlan) replace(list []store.ReclaimedChild) {
 }
 
 // change drops the oldest entries and adds others behind the last chunk, which takes
-// as many as it has room for.
+// as many as it has room for, where it keeps all of its own.
 func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) error {
 	b := h.p.bucket.Bucket(historyKey)
 	if b == nil {
@@ -144,31 +144,39 @@ func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) 
 	if err := checkHistory(tx, b, drop == 0); err != nil {
 		return fmt.Errorf("its history: %w", err)
 	}
-	if uint64(drop) >= h.count && len(add) == 0 {
-		h.replace(nil)
+	if uint64(drop) >= h.count {
+		h.replace(add)
 		return nil
 	}
 	c := b.Cursor()
-	k, v := c.Last()
-	if k == nil {
+	lastKey, v := c.Last()
+	if lastKey == nil {
 		return errors.New("its history is empty, and its stamp counts entries")
 	}
-	last, err := openChunk(nil, h.p.nameSum, k, v)
+	last, err := openChunk(nil, h.p.nameSum, lastKey, v)
 	if err != nil {
 		return err
 	}
-	next := binary.BigEndian.Uint64(k) + 1
-	if room := chunkEntries - len(last); drop == 0 && room > 0 && len(v) < chunkBytes {
+	kept := uint64(drop+len(last)) <= h.count
+	next := binary.BigEndian.Uint64(lastKey) + 1
+	if room := chunkEntries - len(last); kept && room > 0 && len(v) < chunkBytes && len(add) > 0 {
 		n := min(room, len(add))
-		h.forget(k, v, len(last))
-		h.put(bytes.Clone(k), append(last, add[:n]...))
+		h.forget(lastKey, v, len(last))
+		h.put(bytes.Clone(lastKey), append(last, add[:n]...))
 		add = add[n:]
 	}
-	if drop == 0 { // then only the way to the last chunk was looked at
-		h.fill(next, add)
-		return nil
+	if drop > 0 {
+		if err := h.drop(c, drop, kept, lastKey); err != nil {
+			return err
+		}
 	}
-	for k, v := c.First(); k != nil && drop > 0; k, v = c.Next() {
+	h.fill(next, add)
+	return nil
+}
+
+// drop drops the oldest entries. The last chunk may be among them, unless it is kept.
+func (h *historyPlan) drop(c *bolt.Cursor, drop int, kept bool, last []byte) error {
+	for k, v := c.First(); k != nil && !(kept && bytes.Equal(k, last)); k, v = c.Next() {
 		entries, err := openChunk(nil, h.p.nameSum, k, v)
 		if err != nil {
 			return err
@@ -176,13 +184,14 @@ func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) 
 		h.forget(k, v, len(entries))
 		if drop < len(entries) {
 			h.put(bytes.Clone(k), entries[drop:])
-			break
+			return nil
 		}
 		h.deletes = append(h.deletes, bytes.Clone(k))
-		drop -= len(entries)
+		if drop -= len(entries); drop == 0 {
+			return nil
+		}
 	}
-	h.fill(next, add)
-	return nil
+	return errors.New("its history has fewer entries than its stamp counts: a chunk was lost")
 }
 
 // carryOut makes the changes. An error is fatal to the transaction.

@@ -301,8 +301,9 @@ func (p *staged) planHistory(g *txn) error {
 	if p.chunks && p.damage == nil {
 		was, err := p.stored.history(g.tx)
 		switch {
-		case err != nil:
+		case err != nil && p.dirty != store.AllFields:
 			return damaged("", string(p.key), err)
+		case err != nil: // the Pod is replaced, and so healed
 		case len(was) == len(list) && beginsWith(list, was):
 			return nil
 		case len(was) > 0 && beginsWith(list, was):

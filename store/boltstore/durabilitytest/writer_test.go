@@ -63,6 +63,10 @@ func runWriter(job writerJob) {
 			die("setrlimit: %v", err)
 		}
 	}
+	time.AfterFunc(2*time.Minute, func() {
+		say(sayWrong + " it hangs")
+		os.Exit(0)
+	})
 	// With one goroutine everything is on one thread, and strace counts the calls
 	// of each thread.
 	runtime.LockOSThread()
