@@ -47,7 +47,7 @@ fmt:
 
 # The contract must not know its backends, a client of a socket needs no database,
 # and a user of a backend must not download the command's libraries.
-CONTRACT = ./store ./store/memstore ./store/jsonvalue ./store/podjson ./store/jsonexport ./store/jsonlstore ./store/socketstore ./store/storetest
+CONTRACT = ./store ./store/memstore ./store/jsonvalue ./store/podjson ./store/jsonexport ./store/jsonlstore ./store/mirror ./store/socketstore ./store/storetest
 .PHONY: layers
 layers:
 	@! $(GO) list -deps $(CONTRACT) | grep -E 'bbolt|boltstore|msgpack|cobra|progressbar' \

@@ -164,7 +164,7 @@ func (a *application) run(g *txn, _ *request) error {
 			return inOp(c.Op, err)
 		}
 	}
-	if err := st.commit(a.changes, codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
+	if err := st.commit(codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
 		return err
 	}
 	a.take(st)

@@ -66,6 +66,7 @@ type staged struct {
 	isSealed store.FieldSet          // for which sealed is known
 	drop     int                     // of a history in chunks, the oldest entries
 	add      []store.ReclaimedChild  // to a history in chunks
+	puts     []store.Change          // those that were made, which may tell times
 
 	// How it is to be afterwards. Before plan, as it is.
 	next      [codec.NumSubKeys][]byte
@@ -180,6 +181,7 @@ func (p *staged) do(op store.Op, sealed *[store.NumFields][]byte) error {
 	fields := op.Touches()
 	switch op := op.(type) {
 	case store.Put:
+		p.puts = append(p.puts, store.Change{Pod: string(p.key), Op: op})
 		p.m = op.Metadata
 		p.replace(fields)
 		p.add, p.drop = nil, 0
@@ -347,7 +349,7 @@ func (p *staged) whole(tx *bolt.Tx) error {
 
 // commit puts everything into the transaction. An error concerns this request
 // alone, but for errFatal, which says that the transaction is lost.
-func (st *staging) commit(changes []store.Change, id codec.MadeID) error {
+func (st *staging) commit(id codec.MadeID) error {
 	var todo []*staged
 	var err error
 	names := false
@@ -372,7 +374,7 @@ func (st *staging) commit(changes []store.Change, id codec.MadeID) error {
 	id.Number = st.g.number()
 	now := time.Now()
 	for _, p := range todo {
-		p.stampNext(st.g, changes, id, now)
+		p.stampNext(st.g, id, now)
 	}
 	err = guard(func() error {
 		if len(todo) > 0 {
@@ -438,7 +440,7 @@ func asDamage(name string, err error) error {
 }
 
 // stampNext makes the Pod's new stamp.
-func (p *staged) stampNext(g *txn, changes []store.Change, id codec.MadeID, now time.Time) {
+func (p *staged) stampNext(g *txn, id codec.MadeID, now time.Time) {
 	if !p.exists {
 		p.version = store.Version{Revision: store.Revision{Number: id.Number}}
 		return
@@ -460,7 +462,7 @@ func (p *staged) stampNext(g *txn, changes []store.Change, id codec.MadeID, now 
 	}
 	s := &p.nextStamp
 	s.Number = id.Number
-	s.SetTimes(store.NextVersion(was, changes, string(p.key), now))
+	s.SetTimes(store.NextVersion(was, p.puts, string(p.key), now))
 	s.HistoryCount, s.HistorySum = p.history.count, p.history.sum
 	if id.ID != (store.RequestID{}) {
 		s.IDs = codec.AddID(s.IDs, &s.Floor, id, codec.MaxIDs)

@@ -189,6 +189,12 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 	number := s.number + 1
 	now := time.Now()
 	gone := map[string]bool{}
+	puts := map[string][]store.Change{} // which may tell times
+	for _, c := range changes {
+		if _, ok := c.Op.(store.Put); ok {
+			puts[c.Pod] = append(puts[c.Pod], c)
+		}
+	}
 	for name, m := range after {
 		was := s.pods[name]
 		switch {
@@ -196,7 +202,7 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 			delete(s.pods, name)
 			gone[name] = true
 		case m != nil && (was == nil || s.damaged[name] != nil || m != was && !m.Equal(was)):
-			m.Version = store.NextVersion(was, changes, name, now)
+			m.Version = store.NextVersion(was, puts[name], name, now)
 			m.Version.Revision = store.Revision{Number: number, Digest: rand.Uint64()}
 			s.pods[name] = m
 		default:

@@ -3,6 +3,8 @@ package mirror
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"podstore/store"
@@ -107,8 +109,8 @@ func (m *Mirror) take(b store.Batch, list map[string]store.Event) {
 				changed = m.set(store.Event{Pod: name}) || changed
 			}
 		}
-		for _, e := range list {
-			changed = m.set(e) || changed
+		for _, name := range slices.Sorted(maps.Keys(list)) { // which is quick where they are new
+			changed = m.set(list[name]) || changed
 		}
 	}
 	m.number, m.current, m.heard, m.err = b.Number, true, time.Now(), nil
@@ -131,11 +133,17 @@ func (m *Mirror) set(e store.Event) bool {
 	if !had && !exists || was.Metadata != nil && e.Metadata != nil && was.Metadata.Version.Revision == e.Metadata.Version.Revision {
 		return false
 	}
-	m.index(was, remove, remove)
-	if m.index(e, insert, insert); exists {
-		m.have[e.Pod] = e
-	} else {
+	m.index(was, removeFrom, removeFrom)
+	m.index(e, insertInto, insertInto)
+	switch {
+	case !exists:
 		delete(m.have, e.Pod)
+		m.names = remove(m.names, e.Pod)
+	case had:
+		m.have[e.Pod] = e
+	default:
+		m.have[e.Pod] = e
+		m.names = insert(m.names, e.Pod)
 	}
 	return true
 }

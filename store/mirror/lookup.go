@@ -123,20 +123,27 @@ func names[T any](list []T, name func(T) string) []string {
 }
 
 // insert puts a name into a sorted list.
-func insert[K comparable](index map[K][]string, key K, name string) {
-	list := index[key]
+func insert(list []string, name string) []string {
 	if i, found := slices.BinarySearch(list, name); !found {
-		index[key] = slices.Insert(list, i, name)
+		return slices.Insert(list, i, name)
 	}
+	return list
 }
 
 // remove takes a name out of a sorted list.
-func remove[K comparable](index map[K][]string, key K, name string) {
-	list := index[key]
+func remove(list []string, name string) []string {
 	if i, found := slices.BinarySearch(list, name); found {
-		list = slices.Delete(list, i, i+1)
+		return slices.Delete(list, i, i+1)
 	}
-	if index[key] = list; len(list) == 0 {
+	return list
+}
+
+func insertInto[K comparable](index map[K][]string, key K, name string) {
+	index[key] = insert(index[key], name)
+}
+
+func removeFrom[K comparable](index map[K][]string, key K, name string) {
+	if index[key] = remove(index[key], name); len(index[key]) == 0 {
 		delete(index, key)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +43,7 @@ type Mirror struct {
 
 	mu       sync.RWMutex
 	have     map[string]store.Event
+	names    []string            // those in have, sorted
 	lost     error               // some Pods have vanished from the store
 	parents  map[string][]string // by child: the Pods that have it among their children, sorted
 	sessions map[store.SessionID][]string
@@ -194,7 +194,7 @@ func (m *Mirror) Read(name string) (*store.Metadata, error) {
 func (m *Mirror) List() []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return slices.Sorted(maps.Keys(m.have))
+	return slices.Clone(m.names)
 }
 
 // All yields every Pod, as [Mirror.Read] gives it, in the order of List and as all were
@@ -203,10 +203,14 @@ func (m *Mirror) List() []string {
 func (m *Mirror) All() iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		m.mu.RLock()
-		have, lost := maps.Clone(m.have), m.lost
+		lost := m.lost
+		events := make([]store.Event, len(m.names))
+		for i, name := range m.names {
+			events[i] = m.have[name]
+		}
 		m.mu.RUnlock()
-		for _, name := range slices.Sorted(maps.Keys(have)) {
-			if !yield(have[name].Metadata, have[name].Err) {
+		for _, e := range events {
+			if !yield(e.Metadata, e.Err) {
 				return
 			}
 		}

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
+	"testing"
 
 	"podstore/store"
 )
@@ -123,32 +126,92 @@ var concurrentRemoves = test{"no link or child under a condition outlives a Pod 
 	if !s.removes() {
 		s.Skip("the store removes no references")
 	}
-	for i := range 5 {
-		s.put(minimal("hub"))
-		s.inParallel(writers, func(w int) error {
-			if w == 0 {
-				return store.Do(background, s, "hub", store.Remove{})
+	RaceRemoves(s.T, s.MetadataStore, 500)
+}}
+
+// RaceRemoves removes Pods while others make links to them and take them as children,
+// under the condition that they exist, at least as many times as it is told, and fails
+// the test where a reference to a Pod that is gone is left, or half a link.
+func RaceRemoves(t *testing.T, s store.MetadataStore, races int) {
+	t.Helper()
+	const hubs, others = 8, 4 // of each hub
+	made := map[bool]int{}    // by whether the reference was made
+	for done := 0; done < races; done += hubs * others {
+		var changes []store.Change
+		for hub := range hubs {
+			changes = append(changes, store.Change{Pod: fmt.Sprint("hub-", hub), Op: peer(fmt.Sprint("round-", done))})
+			for i := range others {
+				changes = append(changes, store.Change{Pod: fmt.Sprintf("pod-%d-%d", hub, i), Op: store.SetField{Field: "round", Value: fmt.Append(nil, done)}})
 			}
-			pod := fmt.Sprint("pod-", w)
-			if err := store.Do(background, s, pod, peer(fmt.Sprint("round-", i))); err != nil {
-				return err
+		}
+		if _, err := s.Apply(background, changes, nil); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		for h := range hubs {
+			hub := fmt.Sprint("hub-", h)
+			all.Go(func() {
+				if err := store.Do(background, s, hub, store.Remove{}); err != nil {
+					t.Errorf("Remove: %v", err)
+				}
+			})
+			for i := range others {
+				all.Go(func() {
+					err := refer(s, fmt.Sprintf("pod-%d-%d", h, i), hub, (i+h+done)%others)
+					if err != nil && !errors.Is(err, store.ErrNotFound) {
+						t.Errorf("a reference to a Pod that is removed: %v", err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					made[err == nil]++
+				})
 			}
-			err := store.LinkPeers(background, s, pod, "hub")
-			if w%2 == 0 {
-				_, err = s.Apply(background, []store.Change{
-					{Pod: pod, Op: store.AddChild{Child: store.SpawnedChild{PodName: "hub"}}}, {Pod: "hub", If: store.Exists},
-				}, nil)
+		}
+		all.Wait()
+		for ref, err := range store.BrokenReferences(background, s) {
+			if err != nil {
+				t.Fatal(err)
 			}
-			if errors.Is(err, store.ErrNotFound) {
-				return nil
+			if !strings.HasPrefix(ref.To, "round-") { // a bare add peer may dangle
+				t.Fatalf("after %d races there is left: %+v", done, ref)
 			}
-			return err
-		})
-		s.absent("hub")
-		for name, m := range s.state() {
-			if m.RefersTo("hub") {
-				s.Fatalf("%q refers to a Pod that was removed: %s", name, show(m, ""))
+		}
+		names, err := s.List(background)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasPrefix(name, "hub-") {
+				t.Fatalf("%q was removed and is there", name)
 			}
 		}
 	}
-}}
+	t.Logf("of %d references %d were made before the Pod was removed", made[true]+made[false], made[true])
+}
+
+// refer makes a reference to a Pod only if that exists, in one of four ways.
+func refer(s store.MetadataStore, pod, to string, way int) error {
+	child := store.AddChild{Child: store.SpawnedChild{PodName: to}}
+	var err error
+	switch way {
+	case 0:
+		return store.LinkPeers(background, s, to, pod)
+	case 1:
+		_, err = s.Apply(background, []store.Change{{Pod: pod, Op: child}, {Pod: to, If: store.Exists}}, nil)
+	case 2:
+		_, err = s.Apply(background, []store.Change{{Pod: to, Op: store.SetField{Field: "parent", Value: []byte(`1`)}, If: store.Exists}, {Pod: pod, Op: child}}, nil)
+	default:
+		_, err = store.UpdatePods(background, s, []string{pod, to}, func(pods []*store.Metadata) error {
+			if pods[1] == nil {
+				return store.ErrNotFound
+			}
+			pods[0].Peers, pods[1].Peers = append(pods[0].Peers, peers(to)...), append(pods[1].Peers, peers(pod)...)
+			return nil
+		})
+		if errors.Is(err, errors.ErrUnsupported) {
+			return store.LinkPeers(background, s, pod, to)
+		}
+	}
+	return err
+}
