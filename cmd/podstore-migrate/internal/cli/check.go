@@ -186,6 +186,7 @@ func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
 			c.note(exitDamage)
+		case podErr != nil && podOf(podErr) != "": // it was told as unreadable
 		case podErr != nil:
 			return podErr
 		case r.Child:
@@ -298,6 +299,7 @@ func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, l
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
 			c.note(exitDamage)
+		case podErr != nil && podOf(podErr) != "" && transient(podErr): // it was told as unreadable
 		case podErr != nil:
 			err = errors.Join(err, podErr)
 		default:
@@ -350,4 +352,13 @@ type unreferencedItem struct {
 	head
 	Session  store.SessionID `json:"session_id"`
 	Modified time.Time       `json:"modified"`
+}
+
+// podOf is the Pod that an error concerns, or "".
+func podOf(err error) string {
+	var e *store.Error
+	if errors.As(err, &e) {
+		return e.Pod
+	}
+	return ""
 }
