@@ -17,7 +17,8 @@
 //
 // Abilities that not every backend has are small interfaces of their own: [Lister],
 // [PartReader], [PodUpdater], [Watcher], [Snapshotter], [BatchWriter], [Rooted]. A
-// function for each, such as [ReadPart] and [Watch], takes any store.
+// function for each, such as [ReadPart] and [Watch], takes any store. [Watch] tells
+// what changes; store/mirror keeps all Pods in memory by it.
 //
 // [SessionLog] is the other half of a supervisor's state: session logs, to
 // which metadata points but which it neither owns nor replays. [Combined]
