@@ -7,6 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 # platform means compiling etcd anew: one of each system.
 ETCD_MODULES = store/etcdstore cmd/podstore-migrate/etcd
 ETCD_PLATFORMS = linux/amd64 darwin/arm64
+UI_MODULE = cmd/podstore-migrate/ui
 
 .PHONY: help
 help: ## list the targets
@@ -24,6 +25,14 @@ build-etcd: ## build bin/podstore-migrate-etcd, which knows etcd too
 test-etcd: ## run the tests of what uses etcd, with real servers
 	@for m in $(ETCD_MODULES); do (cd $$m && $(GO) test ./...) || exit 1; done
 
+.PHONY: build-ui
+build-ui: ## build bin/podstore-migrate-ui, which has the live view too
+	cd $(UI_MODULE) && CGO_ENABLED=0 $(GO) build -o ../../../bin/podstore-migrate-ui .
+
+.PHONY: test-ui
+test-ui: ## run the tests of the live view, in pseudo-terminals
+	cd $(UI_MODULE) && $(GO) test ./...
+
 .PHONY: test
 test: ## run all tests
 	$(GO) test ./...
@@ -39,7 +48,7 @@ long: ## run the durability tests with their full counts
 .PHONY: lint
 lint: fmt layers cross ## gofmt, layering, vet on every platform, staticcheck
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
-	@for m in $(ETCD_MODULES); do (cd $$m && $(GO) tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
+	@for m in $(ETCD_MODULES) $(UI_MODULE); do (cd $$m && $(GO) tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
 
 .PHONY: fmt
 fmt:
@@ -58,7 +67,7 @@ layers:
 .PHONY: cross
 cross:
 	@for p in $(PLATFORMS); do echo "vet $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
-	@for m in $(ETCD_MODULES); do for p in $(ETCD_PLATFORMS); do echo "vet $$p $$m"; \
+	@for m in $(ETCD_MODULES) $(UI_MODULE); do for p in $(ETCD_PLATFORMS); do echo "vet $$p $$m"; \
 		(cd $$m && GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./...) || exit 1; done; done
 
 .PHONY: vuln

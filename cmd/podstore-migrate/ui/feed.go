@@ -38,7 +38,7 @@ func newInbox() *inbox {
 	return &inbox{wake: make(chan struct{}, 1), events: map[string]store.Event{}}
 }
 
-// put adds a batch, and what is wrong with it, if anything is.
+// put adds a batch, or why there is none.
 func (i *inbox) put(b store.Batch, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -114,25 +114,21 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// readAll reads every Pod. Where not all names could be read, it says so and gives what
-// there is of a damaged store, and nothing of one that cannot be reached.
+// readAll reads every Pod, as a batch of [store.Watch] has them.
 func readAll(ctx context.Context, s store.MetadataStore) (store.Batch, error) {
 	b := store.Batch{Resync: true, Synced: true}
-	var wrong error
 	for m, err := range store.All(ctx, s, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}) {
 		var e *store.Error
 		switch {
 		case err == nil:
 			b.Events = append(b.Events, store.Event{Pod: m.PodName, Metadata: m})
-		case errors.As(err, &e) && e.Pod != "" && errors.Is(err, store.ErrCorrupt):
-			b.Events = append(b.Events, store.Event{Pod: e.Pod, Err: err})
-		case errors.Is(err, store.ErrCorrupt):
-			wrong = err
-		default:
+		case errors.Is(err, store.ErrCorrupt) && errors.As(err, &e):
+			b.Events = append(b.Events, store.Event{Pod: e.Pod, Err: err}) // "" where Pods have vanished
+		default: // without the Pods that are left they would look deleted
 			return store.Batch{}, err
 		}
 	}
-	return b, wrong
+	return b, nil
 }
 
 // readFile reads every Pod of a source that must not be held open.

@@ -429,12 +429,16 @@ func (m *model) fold(key string) {
 	m.arrange()
 }
 
+// lateness is how much longer than it promises a store may say nothing before what is
+// shown counts as old.
+const lateness = 5 * time.Second
+
 // state says of when the data is.
 func (m *model) state() string {
 	switch {
 	case m.err != nil && m.read.IsZero():
 		return "not connected"
-	case m.err != nil && m.live:
+	case m.live && (m.err != nil || !m.polls && m.now.Sub(m.read) > store.WatchQuiet+lateness):
 		return "as of " + m.read.Format(time.TimeOnly) + ", not live"
 	case !m.pods.synced:
 		return "reading"
@@ -449,6 +453,9 @@ func (m *model) total() string {
 	s := count(len(m.pods.byName), "Pod")
 	if m.pods.damaged > 0 {
 		s += fmt.Sprintf(", %d damaged", m.pods.damaged)
+	}
+	if m.pods.lost != nil {
+		s += ", some lost"
 	}
 	return s
 }

@@ -18,6 +18,7 @@ type pods struct {
 	names   []string            // of byName, sorted
 	parents map[string][]string // of each name that is a child, whether it exists: who lists it, sorted
 	damaged int
+	lost    error // Pods have vanished from a damaged store
 
 	synced  bool // a list has been complete
 	listing bool // one is not: who is not named until it is, is gone
@@ -54,7 +55,7 @@ func newPods() *pods {
 // apply takes a batch that was received at a time.
 func (ps *pods) apply(b store.Batch, now time.Time) {
 	if b.Resync || !ps.synced && !ps.listing {
-		ps.listing = true
+		ps.listing, ps.lost = true, nil
 		for _, p := range ps.byName {
 			p.listed = false
 		}
@@ -63,6 +64,10 @@ func (ps *pods) apply(b store.Batch, now time.Time) {
 	fresh := false
 	for _, e := range b.Events {
 		was := ps.byName[e.Pod]
+		if e.Pod == "" {
+			ps.lost = e.Err
+			continue
+		}
 		if e.Metadata == nil && e.Err == nil {
 			ps.remove(e.Pod, now)
 			continue

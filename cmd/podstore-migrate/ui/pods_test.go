@@ -197,6 +197,51 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// TestLost has a damaged store from which Pods have vanished.
+func TestLost(t *testing.T) {
+	m := newModel("x", true)
+	m.take(store.Batch{Resync: true, Synced: true, Events: append(events("a"), store.Event{Err: errors.New("the record\x1b of names has 2 more")})}, noon)
+	if got := screenText(m); m.total() != "1 Pod, some lost" || !strings.Contains(got, `the record\x1b of names has 2 more`) {
+		t.Errorf("%s in\n%s", m.total(), got)
+	}
+	m.take(store.Batch{Resync: true, Synced: true, Events: events("a")}, noon)
+	if m.total() != "1 Pod" {
+		t.Error(m.total())
+	}
+}
+
+// TestState has what the title says of how old the data is.
+func TestState(t *testing.T) {
+	m := newModel("x", true)
+	if got := m.state(); got != "reading" {
+		t.Error(got)
+	}
+	m.take(store.Batch{Synced: true, Events: events("a")}, noon)
+	if got := m.state(); got != "live" {
+		t.Error(got)
+	}
+	m.now = noon.Add(store.WatchQuiet + time.Second)
+	if got := m.state(); got != "live" {
+		t.Errorf("after a quiet time: %s", got)
+	}
+	m.now = noon.Add(time.Minute)
+	if got := m.state(); got != "as of 12:00:00, not live" {
+		t.Errorf("when nothing is heard any more: %s", got)
+	}
+	m.take(store.Batch{Synced: true}, noon.Add(time.Minute))
+	if got := m.state(); got != "live" {
+		t.Errorf("when it is heard again: %s", got)
+	}
+	m.err = errors.New("lost")
+	if got := m.state(); got != "as of 12:01:00, not live" {
+		t.Error(got)
+	}
+	m.err, m.polls = nil, true
+	if got := m.state(); got != "as of 12:01:00" {
+		t.Error(got)
+	}
+}
+
 // TestParentsAgree compares what is kept up with what a new list gives.
 func TestParentsAgree(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))

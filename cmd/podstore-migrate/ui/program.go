@@ -51,11 +51,10 @@ func view(ctx context.Context, from cli.Source) (err error) {
 	} else {
 		defer cancel()
 		b, err := readFile(ctx, from)
-		if err != nil && len(b.Events) == 0 {
+		if err != nil {
 			return err
 		}
 		p.take(b, time.Now())
-		p.err = err
 	}
 	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler()}
 	// What the library makes of these is less than what they say: no-color.org.
@@ -135,15 +134,14 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case arrived:
 		b, polls, err := p.inbox.take()
 		p.polls = polls
-		if err == nil || len(b.Events) > 0 {
+		if err == nil || len(b.Events) > 0 { // what arrived before the error
 			p.take(b, time.Now())
 		}
 		p.err, then = err, p.await()
 	case loaded:
-		if p.said = ""; msg.err == nil || len(msg.batch.Events) > 0 {
+		if p.said, p.err = "", msg.err; msg.err == nil {
 			p.take(msg.batch, time.Now())
 		}
-		p.err = msg.err
 	case podRead:
 		p.got(msg.ask, msg.meta, msg.err)
 	case broken:

@@ -190,6 +190,8 @@ func (m *model) status() line {
 		return line{text: m.said, look: strong}
 	case m.err != nil:
 		return line{text: visible(m.err.Error()), look: bad}
+	case m.pods.lost != nil:
+		return line{text: visible(m.pods.lost.Error()), look: bad}
 	}
 	if n := len(m.pods.changes); n > 0 {
 		if c := m.pods.changes[n-1]; m.now.Sub(c.at) < justNow {
