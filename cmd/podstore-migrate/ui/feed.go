@@ -103,7 +103,11 @@ func (i *inbox) poll(ctx context.Context, s store.MetadataStore) {
 			return
 		}
 		i.put(b, err)
-		pause(ctx, max(pollPause, restShare*time.Since(began)))
+		rest := max(pollPause, restShare*time.Since(began))
+		if err != nil { // a store that is not there has no work to be spared
+			rest = retryPause
+		}
+		pause(ctx, rest)
 	}
 }
 

@@ -103,7 +103,6 @@ type terminal struct {
 
 	mu     sync.Mutex
 	output bytes.Buffer
-	seen   int // how much of it was looked at
 	rows   uint16
 }
 
