@@ -27,7 +27,7 @@ func (h *history) resend(job writerJob, acked acks) (err error) {
 		if i >= job.Workload.Ops || !job.Workload.canBeSentAgain(g, i) {
 			continue
 		}
-		once := &onceStore{backend: s, resent: true, seen: slices.Max(append(numbers, 0))}
+		once := &onceStore{backend: s, g: g, resent: true, seen: slices.Max(append(numbers, 0))}
 		if once.id = job.Workload.id(g, i); job.Unsafe == "new-id" {
 			once.id, once.resent = store.NewRequestID(), false
 		}

@@ -153,7 +153,6 @@ type onceStore struct {
 }
 
 func (s *onceStore) begin(id store.RequestID, twice bool) {
-	s.seen = max(s.seen, s.number)
 	s.id, s.twice, s.number = id, twice, 0
 }
 
@@ -162,15 +161,18 @@ func (s *onceStore) Apply(ctx context.Context, changes []store.Change, _ *store.
 	if err != nil {
 		return nil, err
 	}
-	s.number = highest(applied)
-	if s.twice && s.made(applied) {
-		again, err := s.backend.Apply(ctx, changes, &store.ApplyOptions{ID: s.id, Resent: true, Seen: s.seen})
+	seen := s.seen
+	number, made := s.made(applied)
+	s.number = number
+	s.seen = max(s.seen, highest(applied))
+	if s.twice && made {
+		again, err := s.backend.Apply(ctx, changes, &store.ApplyOptions{ID: s.id, Resent: true, Seen: seen})
 		switch {
 		case errors.Is(err, store.ErrUnknown): // others have written much meanwhile
 		case err != nil:
 			return nil, err
-		case highest(again) != s.number:
-			s.wrong = fmt.Sprintf("it was made as revision %d, and sent again it is %d", s.number, highest(again))
+		case !slices.ContainsFunc(again, func(a store.Applied) bool { return a.Version.Revision.Number == number }):
+			s.wrong = fmt.Sprintf("it was made as revision %d, and sent again it is %v", number, again)
 		}
 	}
 	return applied, nil
@@ -183,18 +185,27 @@ func (s *onceStore) UpdatePods(ctx context.Context, names []string, edit func([]
 			s.number = max(s.number, m.Version.Revision.Number)
 		}
 	}
+	s.seen = max(s.seen, s.number)
 	return pods, err
 }
 
-// made tells whether a result is one of changes that were made: what others changed
-// meanwhile has a new revision too.
-func (s *onceStore) made(applied []store.Applied) bool {
-	return slices.ContainsFunc(applied, func(a store.Applied) bool {
-		return strings.HasPrefix(a.Pod, prefix(s.g)) && a.Version.Revision.Number > s.seen
-	})
+// made is the number of the revision that changes made, and whether it is known to be
+// theirs. Nobody else changes the goroutine's own Pods. A Pod that all share may have
+// a newer revision, which another goroutine made while these changes left it alone.
+func (s *onceStore) made(applied []store.Applied) (uint64, bool) {
+	var own uint64
+	for _, a := range applied {
+		if strings.HasPrefix(a.Pod, prefix(s.g)) {
+			own = max(own, a.Version.Revision.Number)
+		}
+	}
+	if own > s.seen {
+		return own, true
+	}
+	return highest(applied), false
 }
 
-// highest is the number of the revision that was made, if one was.
+// highest is the highest revision number among results.
 func highest(applied []store.Applied) (n uint64) {
 	for _, a := range applied {
 		n = max(n, a.Version.Revision.Number)
