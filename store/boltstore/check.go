@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,8 @@ func (s Space) Reclaimable() int64 {
 // neither panics nor hangs, and needs memory for one Pod.
 //
 // Findings are no error. It fails with the errors of [Open] where the file cannot
-// be read at all, store.ErrFormat included, and with the context's.
+// be read at all, with store.ErrFormat, after all findings, where a newer version wrote
+// a Pod, and with the context's.
 func Check(ctx context.Context, path string, opts *Options, report func(Finding)) (Summary, error) {
 	c := &checker{ctx: ctx, report: report}
 	c.read, c.total = opts.progress()
@@ -123,7 +125,8 @@ type checker struct {
 	ctx     context.Context
 	report  func(Finding)
 	summary Summary
-	whole   int // Pods whose digest shows that podstore wrote them
+	whole   int   // Pods whose digest shows that podstore wrote them
+	newer   error // there is a Pod that a newer version wrote
 
 	read  func() // tells progress
 	total *int
@@ -159,6 +162,10 @@ func (c *checker) walk(bf *boltfile.File) error {
 			return nil
 		}
 		_, err := wholePod(b)
+		if errors.Is(err, store.ErrFormat) {
+			c.newer = cmp.Or(c.newer, newer(name, err))
+			return nil
+		}
 		for _, in := range b.Inner {
 			if !bytes.Equal(in.Name, historyKey) {
 				err = errors.Join(err, fmt.Errorf("there is a bucket %.32q inside the Pod's bucket", in.Name))
@@ -187,6 +194,9 @@ func (c *checker) walk(bf *boltfile.File) error {
 	record, err := readBooks(books)
 	if errors.Is(err, store.ErrFormat) && (books != nil || c.whole == 0) {
 		return err // a newer version, or no database of ours
+	}
+	if c.newer != nil {
+		return c.newer
 	}
 	if err == nil {
 		err = record.compare(found)
@@ -236,24 +246,31 @@ func wholePod(b *boltfile.Bucket) (*rawPod, error) {
 	return p, err
 }
 
-// readBooks reads the bookkeeping bucket.
+// readBooks reads the record of names, and makes sure that all of the bookkeeping is
+// whole.
 func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 	if b == nil {
 		return nil, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database, or its bookkeeping is lost")}
 	}
-	var format, names []byte
+	values := make(map[string][]byte)
 	for _, kv := range b.Values {
-		switch string(kv.Key) {
-		case keyFormat:
-			format = kv.Value
-		case keyNames:
-			names = kv.Value
-		}
+		values[string(kv.Key)] = kv.Value
 	}
-	if _, err := parseFormat(format); err != nil {
+	if _, err := parseFormat(values[keyFormat]); err != nil {
 		return nil, err
 	}
-	return parseRecord(names)
+	for key, value := range values {
+		if err := knownRecord(key, value); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := readBase(values[keyBase]); err != nil {
+		return nil, err
+	}
+	if _, err := parseDeletions(values[keyDeletions]); err != nil {
+		return nil, err
+	}
+	return parseRecord(values[keyNames])
 }
 
 // recorded is how many Pods the bookkeeping bucket says there are, or 0.
