@@ -345,11 +345,13 @@ func TestTooLargeAsStored(t *testing.T) {
 	ctx := context.Background()
 	s := open(t, spoiled(t, flip("b", "peers")), nil)
 	large := []store.ReclaimedChild{{PodName: "x", ScopeDelegated: []store.ScopeRule{{Target: strings.Repeat("t", codec.MaxPayload)}}}}
+	do(t, s, "long", store.Reclaim{Reclaimed: past(0, 40)})
 	before := s.txid(t)
 	for what, err := range map[string]error{
 		"write":                store.Write(ctx, s, &store.Metadata{PodName: "a", Reclaimed: large}),
 		"write over a damaged": store.Write(ctx, s, &store.Metadata{PodName: "b", Reclaimed: large}),
 		"update":               second(s.Update(ctx, "c", func(m *store.Metadata) error { m.Reclaimed = large; return nil })),
+		"append to a history":  store.Do(ctx, s, "long", store.Reclaim{Reclaimed: large}),
 		"update that creates":  second(s.Update(ctx, "d", func(m *store.Metadata) error { m.Reclaimed = large; return nil })),
 	} {
 		if !errors.Is(err, store.ErrInvalid) {

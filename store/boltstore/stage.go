@@ -291,6 +291,10 @@ func (p *staged) plan(g *txn) (bool, error) {
 	if err := p.planHistory(g); err != nil {
 		return false, err
 	}
+	if p.history.tooLarge {
+		return false, &store.Error{Pod: string(p.key), Kind: store.ErrInvalid,
+			Err: fmt.Errorf("an entry of the history has more bytes as stored than the limit, %d", codec.MaxPayload)}
+	}
 	return changed || !p.history.nothing() || !bytes.Equal(p.next[codec.Reclaimed], p.values[codec.Reclaimed]), nil
 }
 
