@@ -128,6 +128,11 @@ type checker struct {
 	whole   int   // Pods whose digest shows that podstore wrote them
 	newer   error // there is a Pod that a newer version wrote
 
+	// Findings wait until it is known that the file has a format of ours: those of
+	// another one would be none.
+	waiting []Finding
+	judged  bool
+
 	read  func() // tells progress
 	total *int
 }
@@ -136,7 +141,19 @@ func (c *checker) file(reason string) { c.add(Finding{Reason: reason, Advice: ad
 
 func (c *checker) add(f Finding) {
 	c.summary.Findings++
-	c.report(f)
+	if c.judged {
+		c.report(f)
+	} else {
+		c.waiting = append(c.waiting, f)
+	}
+}
+
+func (c *checker) judge() {
+	c.judged = true
+	for _, f := range c.waiting {
+		c.report(f)
+	}
+	c.waiting = nil
 }
 
 func (c *checker) walk(bf *boltfile.File) error {
@@ -150,6 +167,10 @@ func (c *checker) walk(bf *boltfile.File) error {
 		if name == bookkeeping {
 			books = b
 			*c.total = recorded(b)
+			if _, err := readBooks(b); errors.Is(err, store.ErrFormat) {
+				return err
+			}
+			c.judge()
 			return nil
 		}
 		found.add(b.Name)
@@ -186,15 +207,17 @@ func (c *checker) walk(bf *boltfile.File) error {
 	if err != nil {
 		return err
 	}
+	if books == nil && c.whole == 0 {
+		_, err := readBooks(nil)
+		return err // no database of ours
+	}
+	c.judge()
 	for i := range rep.Problems {
 		if rep.Problems[i].Bucket == nil {
 			c.file(rep.Problems[i].Error())
 		}
 	}
 	record, err := readBooks(books)
-	if errors.Is(err, store.ErrFormat) && (books != nil || c.whole == 0) {
-		return err // a newer version, or no database of ours
-	}
 	if c.newer != nil {
 		return c.newer
 	}

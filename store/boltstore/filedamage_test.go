@@ -280,10 +280,13 @@ func TestValueOfTheWrongShape(t *testing.T) {
 	checks(t, s)
 }
 
-// A file of a newer version is nothing to find faults with, nor to salvage.
+// A file of a newer version is nothing to find faults with, nor to salvage, whatever
+// its Pods look like.
 func TestNewerVersionIsLeftAlone(t *testing.T) {
 	path := spoiled(t, func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion+1)))
+		b, err := tx.CreateBucket([]byte("!before the bookkeeping"))
+		return errors.Join(err, b.SetSequence(1), tx.Bucket([]byte("a")).SetSequence(1),
+			tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion+1))))
 	})
 	dst := filepath.Join(t.TempDir(), "new.db")
 	_, checkErr := Check(context.Background(), path, nil, func(f Finding) { t.Errorf("%+v", f) })
