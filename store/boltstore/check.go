@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,8 @@ func (s Space) Reclaimable() int64 {
 // neither panics nor hangs, and needs memory for one Pod.
 //
 // Findings are no error. It fails with the errors of [Open] where the file cannot
-// be read at all, store.ErrFormat included, and with the context's.
+// be read at all, with store.ErrFormat, after all findings, where a newer version wrote
+// a Pod, and with the context's.
 func Check(ctx context.Context, path string, opts *Options, report func(Finding)) (Summary, error) {
 	c := &checker{ctx: ctx, report: report}
 	c.read, c.total = opts.progress()
@@ -123,7 +125,13 @@ type checker struct {
 	ctx     context.Context
 	report  func(Finding)
 	summary Summary
-	whole   int // Pods whose digest shows that podstore wrote them
+	whole   int   // Pods whose digest shows that podstore wrote them
+	newer   error // there is a Pod that a newer version wrote
+
+	// Findings wait until it is known that the file has a format of ours: those of
+	// another one would be none.
+	waiting []Finding
+	judged  bool
 
 	read  func() // tells progress
 	total *int
@@ -133,7 +141,19 @@ func (c *checker) file(reason string) { c.add(Finding{Reason: reason, Advice: ad
 
 func (c *checker) add(f Finding) {
 	c.summary.Findings++
-	c.report(f)
+	if c.judged {
+		c.report(f)
+	} else {
+		c.waiting = append(c.waiting, f)
+	}
+}
+
+func (c *checker) judge() {
+	c.judged = true
+	for _, f := range c.waiting {
+		c.report(f)
+	}
+	c.waiting = nil
 }
 
 func (c *checker) walk(bf *boltfile.File) error {
@@ -147,6 +167,10 @@ func (c *checker) walk(bf *boltfile.File) error {
 		if name == bookkeeping {
 			books = b
 			*c.total = recorded(b)
+			if _, err := readBooks(b); errors.Is(err, store.ErrFormat) {
+				return err
+			}
+			c.judge()
 			return nil
 		}
 		found.add(b.Name)
@@ -159,6 +183,10 @@ func (c *checker) walk(bf *boltfile.File) error {
 			return nil
 		}
 		_, err := wholePod(b)
+		if errors.Is(err, store.ErrFormat) {
+			c.newer = cmp.Or(c.newer, newer(name, err))
+			return nil
+		}
 		for _, in := range b.Inner {
 			if !bytes.Equal(in.Name, historyKey) {
 				err = errors.Join(err, fmt.Errorf("there is a bucket %.32q inside the Pod's bucket", in.Name))
@@ -179,14 +207,19 @@ func (c *checker) walk(bf *boltfile.File) error {
 	if err != nil {
 		return err
 	}
+	if books == nil && c.whole == 0 {
+		_, err := readBooks(nil)
+		return err // no database of ours
+	}
+	c.judge()
 	for i := range rep.Problems {
 		if rep.Problems[i].Bucket == nil {
 			c.file(rep.Problems[i].Error())
 		}
 	}
 	record, err := readBooks(books)
-	if errors.Is(err, store.ErrFormat) && (books != nil || c.whole == 0) {
-		return err // a newer version, or no database of ours
+	if c.newer != nil {
+		return c.newer
 	}
 	if err == nil {
 		err = record.compare(found)
@@ -236,24 +269,31 @@ func wholePod(b *boltfile.Bucket) (*rawPod, error) {
 	return p, err
 }
 
-// readBooks reads the bookkeeping bucket.
+// readBooks reads the record of names, and makes sure that all of the bookkeeping is
+// whole.
 func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 	if b == nil {
 		return nil, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database, or its bookkeeping is lost")}
 	}
-	var format, names []byte
+	values := make(map[string][]byte)
 	for _, kv := range b.Values {
-		switch string(kv.Key) {
-		case keyFormat:
-			format = kv.Value
-		case keyNames:
-			names = kv.Value
-		}
+		values[string(kv.Key)] = kv.Value
 	}
-	if _, err := parseFormat(format); err != nil {
+	if _, err := parseFormat(values[keyFormat]); err != nil {
 		return nil, err
 	}
-	return parseRecord(names)
+	for key, value := range values {
+		if err := knownRecord(key, value); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := readBase(values[keyBase]); err != nil {
+		return nil, err
+	}
+	if _, err := parseDeletions(values[keyDeletions]); err != nil {
+		return nil, err
+	}
+	return parseRecord(values[keyNames])
 }
 
 // recorded is how many Pods the bookkeeping bucket says there are, or 0.

@@ -101,27 +101,39 @@ func initialize(path string) error {
 
 // carriedBooks is what a copy of a database carries over besides its Pods.
 type carriedBooks struct {
-	base      uint64 // above every revision number of the source
-	deletions []byte // the sealed record, nil where there is none
+	base      uint64     // above every revision number of the source
+	deletions *deletions // nil where they cannot be read
 }
 
 // passed notes a revision number that the source may have used.
 func (c *carriedBooks) passed(number uint64) { c.base = max(c.base, number) }
 
-// take takes what it can from a bookkeeping bucket, which may be damaged.
-func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64) {
+// passedBy notes those that it may have used up to a transaction.
+func (c *carriedBooks) passedBy(base, txid uint64) { c.passed(base + (txid+1)<<placeBits) }
+
+// take takes what it can from a bookkeeping bucket, which may be damaged. What an
+// older one says of deletions is not enough.
+func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64, older bool) {
+	values := make(map[string][]byte)
 	for _, kv := range b.Values {
-		switch string(kv.Key) {
-		case keyBase:
-			if base, err := readBase(kv.Value); err == nil {
-				c.passed(base + (txid+2)<<placeBits)
-			}
-		case keyDeletions:
-			if _, ok := unsealBook(keyDeletions, kv.Value); ok {
-				c.deletions = kv.Value
-			}
-		}
+		values[string(kv.Key)] = kv.Value
 	}
+	if base, err := readBase(values[keyBase]); err == nil {
+		c.passedBy(base, txid)
+	}
+	if d, err := parseDeletions(values[keyDeletions]); err == nil && !older {
+		c.passed(d.last)
+		c.deletions = d
+	}
+}
+
+// missing notes that there may have been Pods that were not found: whether a change of
+// them was made cannot be told from there being none.
+func (c *carriedBooks) missing() {
+	if c.deletions == nil {
+		c.deletions = &deletions{floor: c.base}
+	}
+	c.deletions.last = c.base
 }
 
 // Of a copy, one transaction takes as many Pods as this.
@@ -193,8 +205,8 @@ func (c *copyWriter) end(books *carriedBooks) error {
 		if err := b.Put([]byte(keyNames), sealBook(keyNames, e.Uints(c.record.count, c.record.sum))); err != nil {
 			return err
 		}
-		if books.deletions != nil {
-			if err := b.Put([]byte(keyDeletions), books.deletions); err != nil {
+		if d := books.deletions; d.last > 0 {
+			if err := b.Put([]byte(keyDeletions), sealBook(keyDeletions, e.Deletions(d.last, d.floor, d.ids))); err != nil {
 				return err
 			}
 		}

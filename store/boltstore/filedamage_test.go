@@ -280,10 +280,13 @@ func TestValueOfTheWrongShape(t *testing.T) {
 	checks(t, s)
 }
 
-// A file of a newer version is nothing to find faults with, nor to salvage.
+// A file of a newer version is nothing to find faults with, nor to salvage, whatever
+// its Pods look like.
 func TestNewerVersionIsLeftAlone(t *testing.T) {
 	path := spoiled(t, func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion+1)))
+		b, err := tx.CreateBucket([]byte("!before the bookkeeping"))
+		return errors.Join(err, b.SetSequence(1), tx.Bucket([]byte("a")).SetSequence(1),
+			tx.Bucket([]byte(bookkeeping)).Put([]byte(keyFormat), sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion+1))))
 	})
 	dst := filepath.Join(t.TempDir(), "new.db")
 	_, checkErr := Check(context.Background(), path, nil, func(f Finding) { t.Errorf("%+v", f) })
@@ -345,11 +348,13 @@ func TestTooLargeAsStored(t *testing.T) {
 	ctx := context.Background()
 	s := open(t, spoiled(t, flip("b", "peers")), nil)
 	large := []store.ReclaimedChild{{PodName: "x", ScopeDelegated: []store.ScopeRule{{Target: strings.Repeat("t", codec.MaxPayload)}}}}
+	do(t, s, "long", store.Reclaim{Reclaimed: past(0, 40)})
 	before := s.txid(t)
 	for what, err := range map[string]error{
 		"write":                store.Write(ctx, s, &store.Metadata{PodName: "a", Reclaimed: large}),
 		"write over a damaged": store.Write(ctx, s, &store.Metadata{PodName: "b", Reclaimed: large}),
 		"update":               second(s.Update(ctx, "c", func(m *store.Metadata) error { m.Reclaimed = large; return nil })),
+		"append to a history":  store.Do(ctx, s, "long", store.Reclaim{Reclaimed: large}),
 		"update that creates":  second(s.Update(ctx, "d", func(m *store.Metadata) error { m.Reclaimed = large; return nil })),
 	} {
 		if !errors.Is(err, store.ErrInvalid) {

@@ -93,6 +93,8 @@ type historyPlan struct {
 	enc        *codec.Encoder
 	count, sum uint64 // the stamp's, afterwards
 
+	tooLarge bool // an entry is, for any chunk
+
 	remove  bool // the bucket, before anything else
 	create  bool // the bucket
 	deletes [][]byte
@@ -106,7 +108,9 @@ func (h *historyPlan) nothing() bool {
 }
 
 func (h *historyPlan) put(k []byte, entries []store.ReclaimedChild) {
-	v := codec.SealChunk(h.p.nameSum, k, h.enc.Chunk(entries))
+	payload := h.enc.Chunk(entries)
+	h.tooLarge = h.tooLarge || len(payload) > codec.MaxPayload
+	v := codec.SealChunk(h.p.nameSum, k, payload)
 	h.count += uint64(len(entries))
 	h.sum += codec.ChunkSum(k, v)
 	h.puts = append(h.puts, chunk{k, v})

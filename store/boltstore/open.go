@@ -318,13 +318,31 @@ func (s *Store) checkOwners(bf *boltfile.File) error {
 	return inUse
 }
 
-// checkFormat reads the format version.
+// checkFormat reads the format version, and refuses what this version does not know.
 func checkFormat(tx *bolt.Tx) (int64, error) {
 	b := tx.Bucket([]byte(bookkeeping))
 	if b == nil {
 		return 0, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
 	}
-	return parseFormat(b.Get([]byte(keyFormat)))
+	version, err := parseFormat(b.Get([]byte(keyFormat)))
+	if err != nil {
+		return 0, err
+	}
+	return version, b.ForEach(func(k, v []byte) error { return knownRecord(string(k), v) })
+}
+
+// knownRecord is an error for a record of the bookkeeping that this version does not
+// know: one whose checksum is right was written by a newer version, the other may have
+// been one that is missed.
+func knownRecord(key string, value []byte) error {
+	switch key {
+	case keyBase, keyDeletions, keyFormat, keyNames:
+		return nil
+	}
+	if _, ok := unsealBook(key, value); ok {
+		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has a record %.32q, which was written by a newer version; use a newer podstore", key)}
+	}
+	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
 }
 
 // parseFormat reads the format version, and fails where this version cannot read

@@ -181,7 +181,20 @@ func (p *stored) fields(m *store.Metadata, opts store.ReadOptions) error {
 			return errSum(i)
 		}
 	}
-	return codec.Decode(m, &payloads)
+	err := codec.Decode(m, &payloads, p.has)
+	// They may also come from the unknown fields.
+	if opts.OmitManifest {
+		m.Manifest = nil
+	}
+	if opts.OmitReclaimed {
+		m.Reclaimed = nil
+	}
+	return err
+}
+
+// has tells whether a field is stored as itself.
+func (p *stored) has(sub int) bool {
+	return p.values[sub] != nil || sub == codec.Reclaimed && p.chunks
 }
 
 // field decodes one field that is kept as a value into m.

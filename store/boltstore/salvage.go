@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -79,6 +78,7 @@ func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 			if errors.As(err, new(*boltfile.Problem)) {
 				err = nil // there is no older state
 			}
+			v.books.missing()
 		}
 		if err != nil {
 			yield(nil, err)
@@ -103,7 +103,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		}
 		return false, fileError(err)
 	}
-	v.books.passed(bf.Meta().TxID + 2<<placeBits)
+	v.books.passedBy(0, bf.Meta().TxID+1) // of the state before, one more may have been lost
 	var found nameRecord
 	var books *boltfile.Bucket
 	rep, err := bf.Walk(func(b *boltfile.Bucket) error {
@@ -115,7 +115,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		case name == bookkeeping:
 			books = b
 			*v.total = recorded(b)
-			v.books.take(b, bf.Meta().TxID)
+			v.books.take(b, bf.Meta().TxID+1, older)
 			return nil
 		case v.saved[name] || store.ValidateName(name) != nil:
 			return nil
@@ -189,8 +189,10 @@ func Compact(ctx context.Context, src, dst string, opts *Options) error {
 		if err == nil {
 			*total = int(min(record.count, math.MaxInt32))
 		}
-		books.deletions = bytes.Clone(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)))
-		books.passed(s.base + (uint64(tx.ID())+1)<<placeBits)
+		if err == nil {
+			books.deletions, err = readDeletions(tx)
+		}
+		books.passedBy(s.base, uint64(tx.ID()))
 		return err
 	})
 	if err == nil {

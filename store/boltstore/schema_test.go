@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -92,33 +91,6 @@ func TestFormatIsAsDrawn(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("the file is\n%s\nexpected\n%s", got, want)
-	}
-}
-
-// A file of every released format version is read for ever. It is copied first:
-// opening one for reading must leave it as it is, which is tested as well.
-func TestReadsReleasedFormats(t *testing.T) {
-	frozen := filepath.Join("testdata", "format-1.db")
-	before, err := os.ReadFile(frozen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "pods.db")
-	if err := os.WriteFile(path, before, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := open(t, path, &Options{ReadOnly: true, FullCheck: true})
-	m, err := s.Read(context.Background(), "agent")
-	if err != nil || m.Diff(sample()) != "" {
-		t.Errorf("agent: %+v %v", m, err)
-	}
-	if names, err := s.List(context.Background()); err != nil || fmt.Sprint(names) != "[agent empty]" {
-		t.Errorf("%q %v", names, err)
-	}
-	s.Close()
-	after, err := os.ReadFile(path)
-	if err != nil || sha256.Sum256(before) != sha256.Sum256(after) {
-		t.Errorf("reading changed the file (%v)", err)
 	}
 }
 

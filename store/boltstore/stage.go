@@ -62,6 +62,7 @@ type staged struct {
 	m        *store.Metadata
 	have     store.FieldSet          // fields of m that are known
 	dirty    store.FieldSet          // fields that the changes touched
+	promoted store.FieldSet          // fields that are written with the first that is changed
 	sealed   [store.NumFields][]byte // values of dirty fields
 	isSealed store.FieldSet          // for which sealed is known
 	drop     int                     // of a history in chunks, the oldest entries
@@ -232,7 +233,7 @@ func (p *staged) edit(op store.Op, fields store.FieldSet) error {
 }
 
 // promote takes the fields that this version knows out of the unknown ones.
-func (p *staged) promote() error {
+func (p *staged) promote() (err error) {
 	v := p.values[codec.Extra]
 	if v == nil || !codec.Promotes(v) {
 		return nil
@@ -241,8 +242,8 @@ func (p *staged) promote() error {
 	if !ok {
 		return errSum(codec.Extra)
 	}
-	fields, err := codec.DecodeExtra(p.m, payload, func(sub int) bool { return p.values[sub] != nil || sub == codec.Reclaimed && p.chunks })
-	p.replace(fields)
+	p.promoted, err = codec.DecodeExtra(p.m, payload, p.has)
+	p.have |= p.promoted
 	return err
 }
 
@@ -261,6 +262,9 @@ func (p *staged) know(fields store.FieldSet) error {
 
 // plan finds what differs from what is stored, and reports whether anything does.
 func (p *staged) plan(g *txn) (bool, error) {
+	if p.dirty != 0 || p.drop > 0 || len(p.add) > 0 {
+		p.dirty |= p.promoted
+	}
 	p.history = historyPlan{p: &p.stored, enc: g.s.enc, count: p.stamp.HistoryCount, sum: p.stamp.HistorySum}
 	if p.damage != nil {
 		p.history.count, p.history.sum = 0, 0
@@ -286,6 +290,10 @@ func (p *staged) plan(g *txn) (bool, error) {
 	}
 	if err := p.planHistory(g); err != nil {
 		return false, err
+	}
+	if p.history.tooLarge {
+		return false, &store.Error{Pod: string(p.key), Kind: store.ErrInvalid,
+			Err: fmt.Errorf("an entry of the history has more bytes as stored than the limit, %d", codec.MaxPayload)}
 	}
 	return changed || !p.history.nothing() || !bytes.Equal(p.next[codec.Reclaimed], p.values[codec.Reclaimed]), nil
 }
@@ -713,7 +721,8 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 	return r, nil
 }
 
-// mayRefer tells whether a Pod has one of the names in its children or peers. Of what
+// mayRefer tells whether a Pod has one of the names in its children or peers, or may
+// have children or peers among its unknown fields. Of what
 // is damaged nothing is told.
 func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte) (refers bool) {
 	_ = guard(func() error {
@@ -721,6 +730,7 @@ func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte
 		if err := s.loadChanged(tx, pod, &p, changed); err != nil {
 			return nil
 		}
+		refers = p.values[codec.Extra] != nil && codec.Promotes(p.values[codec.Extra])
 		for _, needle := range needles {
 			refers = refers || bytes.Contains(p.values[codec.Children], needle) || bytes.Contains(p.values[codec.Peers], needle)
 		}

@@ -253,20 +253,34 @@ const maxDeletionIDs = 64
 
 // deleted are the deletions, which the transaction may change.
 func (g *txn) deleted() (*deletions, error) {
-	if g.deletions != nil {
-		return g.deletions, nil
-	}
-	d := &deletions{}
-	if value := g.tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)); value != nil {
-		payload, ok := unsealBook(keyDeletions, value)
-		err := errors.New("its checksum does not match")
-		if ok {
-			d.last, d.floor, d.ids, err = codec.DecodeDeletions(payload)
-		}
+	if g.deletions == nil {
+		d, err := readDeletions(g.tx)
 		if err != nil {
-			return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of deletions is damaged: %w; %s", err, adviceSalvage)}
+			return nil, err
 		}
+		g.deletions = d
 	}
-	g.deletions = d
+	return g.deletions, nil
+}
+
+func readDeletions(tx *bolt.Tx) (*deletions, error) {
+	return parseDeletions(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)))
+}
+
+// parseDeletions reads the value of the record of deletions, nil where there were
+// none.
+func parseDeletions(value []byte) (*deletions, error) {
+	d := &deletions{}
+	if value == nil {
+		return d, nil
+	}
+	payload, ok := unsealBook(keyDeletions, value)
+	err := errors.New("its checksum does not match")
+	if ok {
+		d.last, d.floor, d.ids, err = codec.DecodeDeletions(payload)
+	}
+	if err != nil {
+		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of deletions is damaged: %w; %s", err, adviceSalvage)}
+	}
 	return d, nil
 }

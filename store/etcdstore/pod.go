@@ -110,7 +110,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 		}
 	}
 	m := &store.Metadata{PodName: p.name}
-	if err := codec.Decode(m, &payloads); err != nil {
+	if err := codec.Decode(m, &payloads, func(sub int) bool { return p.values[sub] != nil }); err != nil {
 		return nil, nil, err
 	}
 	m.Version, m.Omitted = r.stamp.Version(digest(recordSum(p.record), p.nameSum)), p.omitted

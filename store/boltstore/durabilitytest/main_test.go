@@ -23,6 +23,7 @@ const (
 var roles = map[string]func(job []byte){
 	"writer":   func(b []byte) { runWriter(decodeJob[writerJob](b)) },
 	"count":    func(b []byte) { runCount(decodeJob[countJob](b)) },
+	"upgrade":  func(b []byte) { runUpgrade(decodeJob[upgradeJob](b)) },
 	"copy":     func(b []byte) { runCopy(decodeJob[copyJob](b)) },
 	"import":   func(b []byte) { runImport(decodeJob[importJob](b)) },
 	"examiner": func(b []byte) { runExaminer(decodeJob[examinerJob](b)) },

@@ -33,7 +33,7 @@ func sample() *store.Metadata {
 func decodeOne(m *store.Metadata, sub int, payload []byte) error {
 	var payloads [store.NumFields][]byte
 	payloads[sub] = payload
-	return Decode(m, &payloads)
+	return Decode(m, &payloads, func(sub int) bool { return payloads[sub] != nil })
 }
 
 func TestCodecRoundTrip(t *testing.T) {

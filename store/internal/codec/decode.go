@@ -71,8 +71,9 @@ var errShape = errors.New("value does not have the shape of its sub-key")
 // Decode reads the msgpack of the fields that are not nil into m. The result
 // shares no memory with the payloads. They may be anything: the error says which is
 // not what Encoder writes, and the memory used is a small multiple of their size.
-// Unknown fields that this version has come to know are promoted to what they are.
-func Decode(m *store.Metadata, payloads *[store.NumFields][]byte) error {
+// Unknown fields that this version has come to know are promoted to what they are,
+// unless has says that such a field is stored as itself, though it is not given here.
+func Decode(m *store.Metadata, payloads *[store.NumFields][]byte, has func(sub int) bool) error {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	// One allocation for the strings of all lists.
@@ -103,7 +104,7 @@ func Decode(m *store.Metadata, payloads *[store.NumFields][]byte) error {
 		}
 	}
 	if payloads[Extra] != nil && Promotes(payloads[Extra]) {
-		_, err := promote(m, func(sub int) bool { return payloads[sub] != nil })
+		_, err := promote(m, has)
 		return err
 	}
 	return nil

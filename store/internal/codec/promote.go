@@ -2,8 +2,8 @@ package codec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"slices"
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
@@ -17,44 +17,55 @@ import (
 // Promotes reports whether the msgpack of the unknown fields may have one that this
 // version knows.
 func Promotes(payload []byte) bool {
-	for _, name := range store.FieldNames() {
-		if i := bytes.Index(payload, []byte(name)); i > 0 && payload[i-1] == '"' {
+	for _, name := range quotedNames {
+		if bytes.Contains(payload, name) {
 			return true
 		}
 	}
 	return false
 }
 
+// quotedNames are the names of known fields as canonical JSON has them.
+var quotedNames = func() (names [][]byte) {
+	for _, name := range store.FieldNames() {
+		names = append(names, jsonvalue.AppendString(nil, name))
+	}
+	return names
+}()
+
 // promote moves the fields that this version knows out of m.Extra, and returns which
-// they are. Where the field is stored as itself, as has tells, that counts.
+// they are. Where the field is stored as itself, as has tells, that counts. An error
+// names the field, and leaves it where it is.
 func promote(m *store.Metadata, has func(sub int) bool) (promoted store.FieldSet, err error) {
-	document := []byte(`{"pod_name":""`)
-	for name, value := range m.Extra {
-		if slices.Contains(store.FieldNames(), name) {
-			document = append(jsonvalue.AppendString(append(document, ','), name), ':')
-			document = append(document, value...)
-			delete(m.Extra, name)
-			promoted |= store.Fields(store.FieldExtra)
+	e := NewEncoder()
+	for _, name := range store.FieldNames() {
+		value, ok := m.Extra[name]
+		if !ok {
+			continue
+		}
+		document := jsonvalue.AppendString([]byte(`{"pod_name":"",`), name)
+		document = append(append(append(document, ':'), value...), '}')
+		found, err := podjson.Decode(document)
+		var bad *store.Error
+		if errors.As(err, &bad) {
+			err = errors.New(bad.Reason()) // it is none of the caller's
+		}
+		if err != nil {
+			return 0, fmt.Errorf("an older version stored an unknown field %q, which is not what this version knows by that name: %w", name, err)
+		}
+		delete(m.Extra, name)
+		promoted |= store.Fields(store.FieldExtra)
+		for f := range store.Field(store.NumFields) {
+			if payload := e.Encode(found, int(f)); payload != nil && !has(int(f)) {
+				if err := DecodeField(m, int(f), payload); err != nil {
+					return 0, err
+				}
+				promoted |= store.Fields(f)
+			}
 		}
 	}
 	if len(m.Extra) == 0 {
 		m.Extra = nil
-	}
-	if promoted == 0 {
-		return 0, nil
-	}
-	found, err := podjson.Decode(append(document, '}'))
-	if err != nil {
-		return 0, fmt.Errorf("an older version stored among the unknown fields what is none of this one: %w", err)
-	}
-	e := NewEncoder()
-	for f := range store.Field(store.NumFields) {
-		if payload := e.Encode(found, int(f)); payload != nil && !has(int(f)) {
-			if err := DecodeField(m, int(f), payload); err != nil {
-				return 0, err
-			}
-			promoted |= store.Fields(f)
-		}
 	}
 	return promoted, nil
 }
