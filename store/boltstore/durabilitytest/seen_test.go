@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -40,6 +41,8 @@ func runCount(job countJob) {
 	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
+	watch, _ := iter.Pull2(s.Watch(ctx, store.WatchOptions{}))
+	watched := &store.Metadata{}
 	// Every way of reading.
 	for _, read := range []func() (*store.Metadata, error){
 		func() (*store.Metadata, error) { return s.Read(ctx, countedPod) },
@@ -50,6 +53,21 @@ func runCount(job countJob) {
 			for m, err = range s.All(ctx, store.ReadOptions{}) {
 			}
 			return m, err
+		},
+		func() (*store.Metadata, error) {
+			b, err, _ := watch() // one without events comes too, so the reader ends
+			for _, e := range b.Events {
+				watched = e.Metadata
+			}
+			return watched, err
+		},
+		func() (*store.Metadata, error) {
+			for b, err := range s.Watch(ctx, store.WatchOptions{Pods: []string{countedPod}}) {
+				if err != nil || len(b.Events) > 0 {
+					return b.Events[0].Metadata, err
+				}
+			}
+			return nil, nil
 		},
 	} {
 		wg.Go(func() {
