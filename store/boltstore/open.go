@@ -205,9 +205,6 @@ func (s *Store) openBolt(o *Options) error {
 	if err != nil {
 		return err
 	}
-	if !o.ReadOnly {
-		s.early = writeEarly(s.db, s.file)
-	}
 	err = guard(func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
 			version, err := checkFormat(tx)

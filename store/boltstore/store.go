@@ -40,7 +40,6 @@ type Store struct {
 	file     *os.File // bbolt's own descriptor
 	identity fs.FileInfo
 	db       *bolt.DB
-	early    *earlyWriter // what bbolt writes by, or nil
 	readOnly bool
 	log      *slog.Logger
 	stats    counters

@@ -148,7 +148,6 @@ func (g *txn) end() {
 func (g *txn) commit() {
 	s, id := g.s, int64(g.tx.ID())
 	start := time.Now()
-	s.early.commits(g.tx)
 	if err := guard(g.tx.Commit); err != nil && mutant != "noerror" {
 		g.fail(err)
 		g.poisoned = true

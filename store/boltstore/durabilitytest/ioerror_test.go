@@ -94,32 +94,6 @@ func countBadFailures(t *testing.T, p program, w workload) (points int, bad []er
 	return points, bad
 }
 
-// To begin writing early is a wish, which a kernel or a sandbox may refuse: nobody
-// is told, and nothing is lost.
-func TestEarlyWritesRefused(t *testing.T) {
-	needStrace(t)
-	w := workload{Seed: 15, Goroutines: 16, Ops: 30, Large: 4}
-	h := w.history()
-	for _, err := range []string{"ENOSYS", "EPERM", "EIO"} {
-		job := writerJob{Workload: w, Path: filepath.Join(tempDir(t), "pods.db")}
-		trace := filepath.Join(tempDir(t), "trace")
-		o := finish(t, self(t).command(t, "writer", job, "strace", "-f", "-qq", "-o", trace,
-			"-e", "trace=sync_file_range", "-e", "inject=sync_file_range:error="+err), w.Goroutines)
-		if o.failed || o.acked.sum() != w.Goroutines*w.Ops {
-			t.Errorf("%s: %d operations were acknowledged, failed %v", err, o.acked.sum(), o.failed)
-		}
-		if err := h.verifyLeft(job, o); err != nil {
-			t.Error(err)
-		}
-		calls, _ := os.ReadFile(trace)
-		if n := strings.Count(string(calls), err+" ("); n == 0 {
-			t.Errorf("%s: no call was refused", err)
-		} else {
-			t.Logf("%s: %d calls refused", err, n)
-		}
-	}
-}
-
 // verifyFailed checks a writer that met an error, if it did.
 func (h *history) verifyFailed(job writerJob, o outcome, full bool) error {
 	if o.failed && full && !o.full {

@@ -11,7 +11,7 @@ import (
 )
 
 // killed are the system calls by which a store changes a disk.
-var killed = []string{"pwrite64", "sync_file_range", "fdatasync", "fsync", "ftruncate", "renameat2", "unlinkat"}
+var killed = []string{"pwrite64", "fdatasync", "fsync", "ftruncate", "renameat2", "unlinkat"}
 
 // A writer is killed at every system call that changes the disk, from the first
 // one, before there is a file, to the last. What it had acknowledged is there
