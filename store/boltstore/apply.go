@@ -2,10 +2,8 @@ package boltstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"strings"
 	"sync"
 
@@ -95,9 +93,7 @@ func (a *application) seal() error {
 		a.sealed[i] = values
 	}
 	if a.opts.ID != (store.RequestID{}) {
-		var err error
-		a.sum, err = changesSum(a.changes)
-		return err
+		a.sum = codec.ChangesSum(a.changes)
 	}
 	return nil
 }
@@ -119,23 +115,6 @@ func sealFields(e *codec.Encoder, m *store.Metadata, pod string, fields store.Fi
 		}
 	}
 	return nil
-}
-
-// changesSum tells changes apart that are sent under one ID.
-func changesSum(changes []store.Change) (uint32, error) {
-	var sum uint32
-	for _, c := range changes {
-		name := ""
-		if c.Op != nil {
-			name = c.Op.Name()
-		}
-		b, err := json.Marshal([]any{c.Pod, name, c.Op, c.If.String()})
-		if err != nil {
-			return 0, &store.Error{Op: "apply", Pod: c.Pod, Kind: store.ErrInvalid, Err: err}
-		}
-		sum = crc32.Update(sum, castagnoli, b)
-	}
-	return sum, nil
 }
 
 // run is the leader's part.

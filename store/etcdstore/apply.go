@@ -2,10 +2,8 @@ package etcdstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
 	"time"
 
@@ -85,24 +83,8 @@ func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions)
 		a.id.ID = store.NewRequestID()
 		return a, nil
 	}
-	a.id.Changes, err = changesSum(a.changes)
-	return a, err
-}
-
-// changesSum tells changes apart that are sent under one ID.
-func changesSum(changes []store.Change) (sum uint32, err error) {
-	for _, c := range changes {
-		name := ""
-		if c.Op != nil {
-			name = c.Op.Name()
-		}
-		b, err := json.Marshal([]any{c.Pod, name, c.Op, c.If.String()})
-		if err != nil {
-			return 0, &store.Error{Op: opApply, Pod: c.Pod, Kind: store.ErrInvalid, Err: err}
-		}
-		sum = crc32.Update(sum, crc32.IEEETable, b)
-	}
-	return sum, nil
+	a.id.Changes = codec.ChangesSum(a.changes)
+	return a, nil
 }
 
 // run makes the changes as one transaction: again after a conflict, after a refusal

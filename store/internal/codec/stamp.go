@@ -2,9 +2,11 @@ package codec
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"time"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // Stamp is what an engine keeps of a Pod besides its fields, under the sub-key
@@ -61,6 +63,18 @@ func millis(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixMilli()
+}
+
+// ChangesSum tells changes apart that are sent under one ID. It is of their JSON, which
+// stays the same when a later version knows more fields: a change may be sent again
+// by it.
+func ChangesSum(changes []store.Change) (sum uint32) {
+	var line []byte
+	for _, c := range changes {
+		line = append(podjson.AppendChange(line[:0], c), '\n')
+		sum = crc32.Update(sum, castagnoli, line)
+	}
+	return sum
 }
 
 // AddID notes an ID, and drops the oldest beyond max.
