@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/podjson"
 )
 
 // Between two tries to watch.
@@ -152,6 +153,11 @@ func (m *Mirror) set(e store.Event) bool {
 func (m *Mirror) index(e store.Event, names func(map[string][]string, string, string), sessions func(map[store.SessionID][]string, store.SessionID, string)) {
 	for _, child := range childrenOf(e.Metadata) {
 		names(m.parents, child, e.Pod)
+	}
+	if md := e.Metadata; md != nil {
+		if root, ok := podjson.Workspace(md); ok {
+			names(m.places, root, e.Pod)
+		}
 	}
 	if md := e.Metadata; md != nil && md.Active != nil {
 		sessions(m.sessions, md.Active.SessionID, e.Pod)

@@ -69,6 +69,14 @@ func (m *Mirror) BySession(id store.SessionID) []string {
 	return slices.Clone(m.sessions[id])
 }
 
+// InWorkspace are the Pods that work in a directory, as their unknown field
+// workspace_root has it, sorted by name.
+func (m *Mirror) InWorkspace(root string) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Clone(m.places[root])
+}
+
 // ChangedBefore are the Pods that have not changed since a time, those that have not for
 // longest first. A Pod of which that is unknown is not among them.
 func (m *Mirror) ChangedBefore(t time.Time) (names []string) {

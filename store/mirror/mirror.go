@@ -47,6 +47,7 @@ type Mirror struct {
 	lost     error               // some Pods have vanished from the store
 	parents  map[string][]string // by child: the Pods that have it among their children, sorted
 	sessions map[store.SessionID][]string
+	places   map[string][]string // by workspace
 	number   uint64
 	current  bool      // no list is under way, and the watch goes on
 	heard    time.Time // when it was last known to be current
@@ -72,6 +73,7 @@ func New(ctx context.Context, s store.MetadataStore, opts *Options) (*Mirror, er
 		have:     map[string]store.Event{},
 		parents:  map[string][]string{},
 		sessions: map[store.SessionID][]string{},
+		places:   map[string][]string{},
 		changed:  make(chan struct{}),
 		advanced: make(chan struct{}),
 	}

@@ -20,6 +20,7 @@ import (
 	"podstore/store/boltstore"
 	"podstore/store/memstore"
 	"podstore/store/mirror"
+	"podstore/store/podjson"
 )
 
 func open(t testing.TB, s store.MetadataStore, opts *mirror.Options) *mirror.Mirror {
@@ -91,6 +92,8 @@ func TestLookupsAreWhatAScanGives(t *testing.T) {
 	}
 }
 
+var workspaces = []string{"/src/a", "/src/b"}
+
 var pods = []string{"a", "b", "c", "d", "e"}
 
 // randomChange is one that always changes something, so it has a revision.
@@ -99,7 +102,7 @@ func randomChange(r *rand.Rand) []store.Change {
 	changes := []store.Change{{Pod: "clock", Op: store.SetField{Field: "n", Value: fmt.Append(nil, r.Uint64())}}}
 	for range 1 + r.IntN(3) {
 		var op store.Op
-		switch r.IntN(9) {
+		switch r.IntN(11) {
 		case 0:
 			op = store.Delete{}
 		case 1:
@@ -115,6 +118,10 @@ func randomChange(r *rand.Rand) []store.Change {
 		case 7:
 			op = store.SetActive{Active: store.PendingSegment(store.SessionID{byte(r.IntN(3))}), Manifest: []byte(`{"n":1}`)}
 		case 8:
+			op = store.SetField{Field: podjson.WorkspaceRoot, Value: fmt.Appendf(nil, "%q", workspaces[r.IntN(2)])}
+		case 9:
+			op = store.ClearField{Field: podjson.WorkspaceRoot}
+		case 10:
 			op = store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: one()}}}
 		}
 		changes = append(changes, store.Change{Pod: one(), Op: op})
@@ -205,6 +212,17 @@ func compare(t *testing.T, s store.MetadataStore, m *mirror.Mirror, opts *mirror
 		}
 		if got := m.BySession(id); !slices.Equal(got, in) {
 			return fmt.Sprintf("BySession %d: %q, want %q", session, got, in)
+		}
+	}
+	for _, root := range workspaces {
+		var in []string
+		for _, name := range names {
+			if got, ok := podjson.Workspace(want[name]); ok && got == root {
+				in = append(in, name)
+			}
+		}
+		if got := m.InWorkspace(root); !slices.Equal(got, in) {
+			return fmt.Sprintf("InWorkspace %q: %q, want %q", root, got, in)
 		}
 	}
 	limit := time.Now().Add(time.Hour)
