@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,6 +16,7 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
 	"podstore/store/internal/codec"
+	"podstore/store/internal/osfs"
 )
 
 // create makes an empty database at path: a temporary file beside it, synced and
@@ -41,10 +41,7 @@ func (s *Store) create(o *Options) (created bool, err error) {
 	if err := initialize(tmp); err != nil {
 		return false, err
 	}
-	if err := private(tmp, dir, 0o600); err != nil {
-		return false, err
-	}
-	f, err := openNoFollow(tmp, false)
+	f, err := openRegular(tmp, false)
 	if err != nil {
 		return false, err
 	}
@@ -53,7 +50,7 @@ func (s *Store) create(o *Options) (created bool, err error) {
 		err = lock(f, true, time.Now())
 	}
 	if err == nil {
-		err = renameNoReplace(tmp, path)
+		err = osfs.RenameNew(tmp, path)
 	}
 	if err != nil {
 		if errors.Is(err, fs.ErrExist) {
@@ -78,9 +75,7 @@ func initialize(path string) error {
 		PageSize: pageSize,
 		Timeout:  time.Second,
 		NoSync:   mutant == "nosync",
-		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			return os.OpenFile(path, flag|os.O_EXCL, mode)
-		},
+		OpenFile: func(path string, _ int, _ os.FileMode) (*os.File, error) { return osfs.CreateFile(path) },
 	})
 	if err != nil {
 		return err
@@ -148,9 +143,6 @@ const (
 func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], books *carriedBooks) error {
 	return publish(dst, func(tmp string) error {
 		if err := initialize(tmp); err != nil {
-			return err
-		}
-		if err := private(tmp, filepath.Dir(tmp), 0o600); err != nil {
 			return err
 		}
 		db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, InitialMmapSize: initialMapping})
@@ -270,39 +262,4 @@ func (p *rawPod) put(tx *bolt.Tx) error {
 		}
 	}
 	return b.SetSequence(p.digest)
-}
-
-// makeDir creates dir and what is missing above it, durably.
-func makeDir(dir string) error {
-	_, err := os.Stat(dir)
-	parent := filepath.Dir(dir)
-	switch {
-	case err == nil:
-		return syncNames(parent) // whoever created dir may have been killed before this
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := makeDir(parent); err != nil {
-		return err
-	}
-	err = os.Mkdir(dir, 0o700)
-	if err == nil {
-		err = private(dir, parent, 0o700)
-	} else if errors.Is(err, fs.ErrExist) {
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(parent)
-}
-
-// syncNames is syncDir for a directory that others made: one that cannot be opened
-// for reading, or not be synced, is left to them.
-func syncNames(dir string) error {
-	err := syncDir(dir)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
 }

@@ -111,33 +111,6 @@ func named(t *testing.T, err, kind error, path string) {
 	}
 }
 
-// A rename for which the name is taken leaves both files as they are, with the
-// system's own call and with the two that other systems need.
-func TestRenameDoesNotReplace(t *testing.T) {
-	for what, rename := range map[string]func(from, to string) error{"renameNoReplace": renameNoReplace, "linkAndRemove": linkAndRemove} {
-		dir := t.TempDir()
-		in := func(name string) string { return filepath.Join(dir, name) }
-		if err := errors.Join(os.WriteFile(in("a"), []byte("a"), 0o600), os.WriteFile(in("b"), []byte("b"), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		if err := rename(in("a"), in("b")); !errors.Is(err, os.ErrExist) {
-			t.Errorf("%s onto a file: %v", what, err)
-		}
-		if err := rename(in("c"), in("d")); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s of nothing: %v", what, err)
-		}
-		if err := rename(in("a"), in("c")); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		b, errB := os.ReadFile(in("b"))
-		c, errC := os.ReadFile(in("c"))
-		_, errA := os.Lstat(in("a"))
-		if string(b)+string(c) != "ba" || !errors.Is(errA, os.ErrNotExist) {
-			t.Errorf("%s: b has %q (%v), c %q (%v), a: %v", what, b, errB, c, errC, errA)
-		}
-	}
-}
-
 // What a disk refuses while a copy is written is the caller's error, and the store
 // goes on.
 func TestCopyIsRefused(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
 	"podstore/store/internal/codec"
+	"podstore/store/internal/osfs"
 )
 
 // DefaultLockTimeout is how long Open waits for a locked file.
@@ -123,7 +124,7 @@ func (s *Store) open(o *Options) (err error) {
 	if !o.ReadOnly {
 		// Whoever created or renamed the file, or committed to it, may have been killed
 		// before this: what is read from now on must not be lost with the power.
-		if err := errors.Join(s.file.Sync(), syncNames(filepath.Dir(s.path))); err != nil {
+		if err := errors.Join(s.file.Sync(), osfs.SyncNames(filepath.Dir(s.path))); err != nil {
 			if created {
 				s.removeCreated()
 			}
@@ -136,7 +137,7 @@ func (s *Store) open(o *Options) (err error) {
 		if created {
 			s.removeCreated()
 		}
-		_ = unlock(s.file)
+		_ = osfs.Unlock(s.file)
 		_ = s.file.Close()
 		return err
 	}
@@ -151,7 +152,7 @@ func (s *Store) open(o *Options) (err error) {
 func (s *Store) openFile(o *Options) error {
 	deadline := time.Now().Add(o.LockTimeout)
 	for {
-		f, err := openNoFollow(s.path, o.ReadOnly)
+		f, err := openRegular(s.path, o.ReadOnly)
 		if err != nil {
 			return err
 		}
@@ -165,7 +166,7 @@ func (s *Store) openFile(o *Options) error {
 		if err != nil {
 			return errors.Join(err, f.Close())
 		}
-		now, err := lookAt(s.path)
+		now, err := osfs.LookAt(s.path)
 		if err == nil && os.SameFile(info, now) {
 			s.file, s.identity = f, info
 			return nil

@@ -15,6 +15,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
+	"podstore/store/internal/osfs"
 )
 
 // Salvaged is what became of one Pod in [Salvage].
@@ -250,7 +251,7 @@ func publish(dst string, make func(tmp string) error) error {
 		}
 		return renamed(err, tmp, dst)
 	}
-	if err := renameNoReplace(tmp, dst); errors.Is(err, os.ErrExist) {
+	if err := osfs.RenameNew(tmp, dst); errors.Is(err, os.ErrExist) {
 		return exists
 	} else if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // WriteTo writes the database file as it is at one moment: a database that can be
@@ -43,14 +43,11 @@ func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
 func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
 	var sum Summary
 	err := publish(dst, func(tmp string) error {
-		f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		f, err := osfs.CreateFile(tmp)
 		if err != nil {
 			return err
 		}
-		err = private(tmp, filepath.Dir(tmp), 0o600)
-		if err == nil {
-			_, err = s.WriteTo(f)
-		}
+		_, err = s.WriteTo(f)
 		if err == nil {
 			err = f.Sync()
 		}
@@ -161,7 +158,7 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}
-	frozen, err := openCopy(f.path, s.path, &Options{ReadOnly: true})
+	frozen, err := openCopy(f.Path, s.path, &Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("snapshot: %w", err), f.Close())
 	}
@@ -170,10 +167,10 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 
 // newCopy creates the file for a copy of the store: beside it, where there is room for
 // it if anywhere, or where that directory is not to be written, in the system's.
-func (s *Store) newCopy() (*tempFile, error) {
-	f, err := newTempFile(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
+func (s *Store) newCopy() (*osfs.TempFile, error) {
+	f, err := osfs.NewTempFile(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		f, err = newTempFile("", "podstore-snapshot-*.db")
+		f, err = osfs.NewTempFile("", "podstore-snapshot-*.db")
 	}
 	if err != nil {
 		return nil, &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
@@ -189,7 +186,7 @@ func (s *Store) newCopy() (*tempFile, error) {
 //
 // Errors: those of fetch, and store.ErrCorrupt when what it wrote is damaged.
 func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
-	f, err := newTempFile(tempDir, "podstore-live-*.db")
+	f, err := osfs.NewTempFile(tempDir, "podstore-live-*.db")
 	if err != nil {
 		// The missing directory is not the store that was to be opened.
 		var kind error
@@ -201,7 +198,7 @@ func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Close
 	err = fetch(f.File)
 	var s *Store
 	if err == nil {
-		s, err = openCopy(f.path, of, &Options{ReadOnly: true, FullCheck: true})
+		s, err = openCopy(f.Path, of, &Options{ReadOnly: true, FullCheck: true})
 	}
 	if err != nil {
 		return nil, nil, opError("open", of, errors.Join(err, f.Close()))
@@ -223,7 +220,7 @@ func openCopy(path, of string, opts *Options) (*Store, error) {
 // gave.
 func renamed(err error, tmp, path string) error {
 	isTmp := func(p string) bool {
-		return p == tmp || strings.Contains(filepath.Base(p), filepath.Base(tmp)) && !isDescriptor(tmp)
+		return p == tmp || strings.HasPrefix(filepath.Base(tmp), ".") && strings.Contains(filepath.Base(p), filepath.Base(tmp))
 	}
 	if e, ok := errors.AsType[*store.Error](err); ok && isTmp(e.Path) {
 		e.Path = path
@@ -237,40 +234,7 @@ func renamed(err error, tmp, path string) error {
 // snapshotFile closes a snapshot and removes its file.
 type snapshotFile struct {
 	s *Store
-	f *tempFile
+	f *osfs.TempFile
 }
 
 func (f *snapshotFile) Close() error { return errors.Join(f.s.Close(), f.f.Close()) }
-
-// tempFile is a file that goes with the process, as far as the system allows: where an
-// open file can be named, it has no name of its own.
-type tempFile struct {
-	*os.File
-	path  string // by which it can be opened
-	named bool   // path is its name
-}
-
-// newTempFile creates one in dir, "" for the system's directory of temporary files.
-func newTempFile(dir, pattern string) (*tempFile, error) {
-	f, err := os.CreateTemp(dir, pattern)
-	if err != nil {
-		return nil, err
-	}
-	t := &tempFile{f, f.Name(), true}
-	if err := f.Chmod(0o600); err != nil { // the umask may have taken of it
-		return nil, errors.Join(err, t.Close())
-	}
-	if path := descriptorPath(f); path != "" && os.Remove(f.Name()) == nil {
-		t.path, t.named = path, false
-	}
-	return t, nil
-}
-
-// Close closes and removes it.
-func (t *tempFile) Close() error {
-	err := t.File.Close()
-	if t.named {
-		err = errors.Join(err, os.Remove(t.path))
-	}
-	return err
-}

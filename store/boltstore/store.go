@@ -15,6 +15,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/internal/codec"
+	"podstore/store/internal/osfs"
 )
 
 // Store is Pod metadata in one bbolt file. It implements [store.MetadataStore]
@@ -110,7 +111,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	if s.abandoned.Load() {
-		return errors.Join(unlock(s.file), s.file.Close())
+		return errors.Join(osfs.Unlock(s.file), s.file.Close())
 	}
 	if err := guard(s.db.Close); err != nil {
 		return &store.Error{Op: "close", Path: s.path, Kind: kindOf(err), Err: err}

@@ -10,6 +10,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/internal/codec"
+	"podstore/store/internal/osfs"
 )
 
 // txn is one bbolt transaction and the requests that share it. It is used by one
@@ -166,7 +167,7 @@ func (g *txn) commit() {
 // that was removed or replaced would be lost with the handle. It also sets the
 // step by which this commit may make the file grow.
 func (s *Store) inPlace() error {
-	size, same, err := sizeInPlace(s.absPath, s.identity)
+	size, same, err := osfs.SizeAt(s.absPath, s.identity)
 	if err == nil && same {
 		s.db.AllocSize = int(min(size, allocSize))
 		return nil

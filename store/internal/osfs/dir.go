@@ -139,6 +139,10 @@ func (d Dir) Create(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.createOwned(name, owner)
+}
+
+func (d Dir) createOwned(name string, owner Owner) (*os.File, error) {
 	fd, err := d.create(name, unix.O_RDWR)
 	if err != nil {
 		return nil, err
@@ -149,6 +153,15 @@ func (d Dir) Create(name string) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// CreateFile is [Dir.Create] at a path.
+func CreateFile(path string) (*os.File, error) {
+	owner, err := Dir{unix.AT_FDCWD}.ownerOfNew(above(path))
+	if err != nil {
+		return nil, err
+	}
+	return Dir{unix.AT_FDCWD}.createOwned(path, owner)
 }
 
 func (d Dir) create(name string, flags int) (fd int, err error) {
@@ -288,14 +301,29 @@ func above(path string) string {
 	return "."
 }
 
-// MkdirAll creates a directory and what leads to it, each with mode 0700. With
-// durable set, each is on the disk before anything is created in it. What is there
-// already, whatever it is, is left alone.
+// SyncNames is [SyncDir] for a directory that others made: one that cannot be opened for
+// reading, or not be synced, is left to them.
+func SyncNames(path string) error {
+	err := SyncDir(path)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// MkdirAll creates a directory and what leads to it, each with mode 0700, and where root
+// creates it, the owner of what is above. With durable set, each is on the disk before
+// anything is created in it, also one that is there already: whoever created it may have
+// been killed before that. What is there is otherwise left alone, whatever it is.
 func MkdirAll(path string, durable bool) error {
-	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	parent := above(path)
+	_, err := os.Stat(path)
+	switch {
+	case err == nil && durable:
+		return SyncNames(parent)
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	parent := above(path)
 	if parent != path {
 		if err := MkdirAll(parent, durable); err != nil {
 			return err

@@ -11,6 +11,7 @@ package osfs
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -143,4 +144,13 @@ func IsAt(path string, file ID) (bool, error) {
 		return false, nil
 	}
 	return err == nil && now.ID == file, err
+}
+
+// lsizeAt is SizeAt by the means of all systems.
+func lsizeAt(path string, identity fs.FileInfo) (size int64, same bool, err error) {
+	now, err := os.Lstat(path)
+	if err != nil {
+		return 0, false, err
+	}
+	return now.Size(), os.SameFile(now, identity), nil
 }

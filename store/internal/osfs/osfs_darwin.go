@@ -1,6 +1,11 @@
 package osfs
 
-import "golang.org/x/sys/unix"
+import (
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // fsync flushes the drive's cache too, which fsync(2) does not do here.
 func fsync(fd int) error {
@@ -24,3 +29,19 @@ func (d Dir) CanSyncAll() bool { return false }
 
 // SyncAll makes the entries of d durable, and nothing else.
 func (d Dir) SyncAll() error { return d.Sync() }
+
+// FileSystem knows none here.
+func FileSystem(*os.File) (shared, unknown string) { return "", "" }
+
+// Holder says who has the lock on a file, as far as the kernel tells.
+func Holder(*os.File) string { return "another process" }
+
+// SizeAt returns the size of the file at path, and whether it is still the one that
+// identity is of.
+func SizeAt(path string, identity fs.FileInfo) (size int64, same bool, err error) {
+	return lsizeAt(path, identity)
+}
+
+func descriptorPath(*os.File) string { return "" }
+
+func isDescriptor(string) bool { return false }

@@ -23,12 +23,15 @@ func (o Owner) Given() bool { return o.UID != asCreated && (o.UID != 0 || o.GID 
 
 // OwnerOfNew is what files in d get that are new: mode 0600 whatever the umask, and
 // where root creates them, the owner of d.
-func (d Dir) OwnerOfNew() (Owner, error) {
+func (d Dir) OwnerOfNew() (Owner, error) { return d.ownerOfNew(".") }
+
+func (d Dir) ownerOfNew(dir string) (Owner, error) {
 	if os.Geteuid() != 0 {
 		return Owner{0o600, asCreated, asCreated}, nil
 	}
-	st, err := File(d).Stat()
-	return Owner{0o600, st.UID, st.GID}, err
+	var st unix.Stat_t
+	err := uninterrupted(func() error { return unix.Fstatat(d.fd, dir, &st, 0) })
+	return Owner{0o600, st.Uid, st.Gid}, err
 }
 
 // set gives an open file or directory its owner and mode, where it has not. Whose

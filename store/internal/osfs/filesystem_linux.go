@@ -1,4 +1,4 @@
-package boltstore
+package osfs
 
 import (
 	"bufio"
@@ -38,10 +38,10 @@ var localFUSE = []string{
 	"fuse.zfs", "fuse.gocryptfs", "fuse.encfs", "fuse.cryfs", "fuse.securefs",
 }
 
-// fileSystem says on what kind of file system a file or directory is. shared is its name
+// FileSystem says on what kind of file system a file or directory is. shared is its name
 // if several machines may have it, and unknown says what it is if nobody knows whether
-// they do.
-func fileSystem(f *os.File) (shared, unknown string) {
+// they do. Both are "" for a file system of this machine.
+func FileSystem(f *os.File) (shared, unknown string) {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(f.Fd()), &st) != nil {
 		return "", ""

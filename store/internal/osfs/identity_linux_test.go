@@ -1,4 +1,4 @@
-package boltstore
+package osfs
 
 import (
 	"io/fs"
@@ -10,11 +10,11 @@ import (
 )
 
 var looks = map[string]func(string, fs.FileInfo) (int64, bool, error){
-	"sizeInPlace": sizeInPlace, "lsizeInPlace": lsizeInPlace,
+	"SizeAt": SizeAt, "lsizeAt": lsizeAt,
 }
 
 // Both ways to look at the file say the same of whatever is at the path.
-func TestSizeInPlace(t *testing.T) {
+func TestSizeAt(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pods.db")
 	write := func(name, text string) {
@@ -67,8 +67,8 @@ func TestSizeInPlace(t *testing.T) {
 	}
 }
 
-// BenchmarkSizeInPlace is what the look at the file costs the two syncs after it.
-func BenchmarkSizeInPlace(b *testing.B) {
+// BenchmarkSizeAt is what the look at the file costs the two syncs after it.
+func BenchmarkSizeAt(b *testing.B) {
 	for name, look := range looks {
 		b.Run(name, func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "pods.db")
@@ -81,6 +81,7 @@ func BenchmarkSizeInPlace(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			const pageSize = 8192
 			page := make([]byte, pageSize)
 			for b.Loop() {
 				if _, same, err := look(path, identity); err != nil || !same {

@@ -1,4 +1,4 @@
-package boltstore
+package osfs
 
 import (
 	"strings"

@@ -1,0 +1,58 @@
+package osfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// TempFile is a file that goes with the process, as far as the system allows: where an
+// open file can be named, it has no name of its own.
+type TempFile struct {
+	*os.File
+	Path  string // by which this process can open it again
+	named bool   // Path is its name
+}
+
+// NewTempFile creates one in dir, with mode 0600; dir is "" for the system's directory of
+// temporary files. pattern is that of [os.CreateTemp].
+func NewTempFile(dir, pattern string) (*TempFile, error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return nil, err
+	}
+	t := &TempFile{f, f.Name(), true}
+	if err := f.Chmod(0o600); err != nil { // the umask may have taken of it
+		return nil, errors.Join(err, t.Close())
+	}
+	if path := descriptorPath(f); path != "" && os.Remove(f.Name()) == nil {
+		t.Path, t.named = path, false
+	}
+	return t, nil
+}
+
+// Close closes and removes it.
+func (t *TempFile) Close() error {
+	err := t.File.Close()
+	if t.named {
+		err = errors.Join(err, os.Remove(t.Path))
+	}
+	return err
+}
+
+// Reopen opens the file at a path, which may be the Path of a [TempFile]; otherwise it is
+// [OpenFile].
+func Reopen(path string, flags int) (*os.File, error) {
+	if isDescriptor(path) {
+		return os.OpenFile(path, flags, 0)
+	}
+	return OpenFile(path, flags)
+}
+
+// LookAt describes what stands at a path that [Reopen] opens.
+func LookAt(path string) (fs.FileInfo, error) {
+	if isDescriptor(path) {
+		return os.Stat(path)
+	}
+	return os.Lstat(path)
+}
