@@ -140,9 +140,9 @@ func TestProcessHangsWithLock(t *testing.T) {
 func TestNewFileIsLockedUntilItsNameIsSynced(t *testing.T) {
 	root := t.TempDir()
 	path := logPath(root, sessionA, segment1)
-	// The third fsync is that of the session's directory, after those of the root
-	// and of the file.
-	cmd := worker(t, root, "appends", "", "-o", os.DevNull, "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=600000000:when=3")
+	// The fourth fsync is that of the session's directory, after those of what the root
+	// is in, of the root and of the file.
+	cmd := worker(t, root, "appends", "", "-o", os.DevNull, "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=600000000:when=4")
 	noError(t, cmd.Start())
 	defer func() {
 		pid := strconv.Itoa(cmd.Process.Pid)
