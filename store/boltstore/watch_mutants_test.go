@@ -14,6 +14,9 @@ func TestWatchMutants(t *testing.T) {
 	if os.Getenv("PODSTORE_MUTANT") != "" {
 		t.Skip("this is one")
 	}
+	if testing.Short() {
+		t.Skip("takes long: it builds mutants")
+	}
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("needs the go command")
 	}
