@@ -22,7 +22,7 @@ import (
 
 var (
 	seedFlag      = flag.Uint64("linear.seed", 0, "seed of the calls of a history; 0 picks one")
-	historiesFlag = flag.Int("linear.histories", 0, "how many histories are checked; 0: what the test says, or 2000 where PODSTORE_LONG is set")
+	historiesFlag = flag.Int("linear.histories", 0, "how many histories are checked; 0: what each test says")
 )
 
 // Backend is a store under test.
@@ -37,8 +37,9 @@ type Backend struct {
 	Call time.Duration
 	// Replays says that the stores send a call again where its answer was lost.
 	Replays bool
-	// Short is how many histories are checked where PODSTORE_LONG is not set.
-	Short int
+	// Short is how many histories are checked where PODSTORE_LONG is not set, and Long
+	// how many where it is (0: 2000).
+	Short, Long int
 }
 
 // Check fails t where a history of the backend is not linearizable.
@@ -46,7 +47,7 @@ func Check(t *testing.T, b Backend) {
 	t.Helper()
 	n := b.Short
 	if os.Getenv("PODSTORE_LONG") != "" {
-		n = 2000
+		n = cmp.Or(b.Long, 2000)
 	}
 	if *historiesFlag > 0 {
 		n = *historiesFlag
