@@ -37,6 +37,9 @@ type Backend struct {
 	Call time.Duration
 	// Replays says that the stores send a call again where its answer was lost.
 	Replays bool
+	// MissesReferences says that a Remove may miss a reference that is made at the same
+	// time, without a condition on the Pod that is removed. No history has one then.
+	MissesReferences bool
 	// Short is how many histories are checked where PODSTORE_LONG is not set, and Long
 	// how many where it is (0: 2000).
 	Short, Long int
@@ -301,7 +304,7 @@ func (c *caller) op() store.Op {
 	case 9, 10:
 		return store.Delete{}
 	case 11:
-		if c.can.several {
+		if c.can.several && !c.MissesReferences {
 			return store.Remove{}
 		}
 	case 12:
