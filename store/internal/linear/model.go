@@ -218,9 +218,12 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 		for k, ch := range c.changes {
 			i, got := letter(ch.Pod), out.revs[k]
 			p := &next.pods[i]
-			if !changed[i] && deleted[i] && p.there && got != s.pods[i].rev {
-				changed[i] = true // deleted, and made again as it was
-				p.rev = store.Revision{}
+			if !changed[i] && deleted[i] && p.there {
+				// Deleted and made again as it was: it may have its revision of before.
+				p.rev = s.pods[i].rev
+				if as, _ := s.sees(i, got); !as || r.numbers && got.Number > s.number {
+					changed[i], p.rev = true, store.Revision{}
+				}
 			}
 			if !p.there {
 				if changed[i] && r.numbers {
