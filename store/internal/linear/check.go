@@ -60,36 +60,39 @@ func Check(t *testing.T, b Backend) {
 		seed = rand.Uint64()
 	}
 	t.Logf("to make the same calls: -run '^%s$' -linear.seed=%d -linear.histories=%d", t.Name(), seed, n)
-	total, err := b.check(t.Context(), seed, n)
+	total, err := b.Run(t.Context(), seed, n)
 	t.Log(total)
 	if err != nil {
 		t.Error(err)
 	}
 }
 
-// count is what was checked.
-type count struct{ histories, calls, unknown, undecided int }
+// Count is what was checked.
+type Count struct{ Histories, Calls, Unknown, Undecided int }
 
-func (c count) String() string {
-	return fmt.Sprintf("%d histories, %d calls, %d of them with unknown results, %d histories undecided", c.histories, c.calls, c.unknown, c.undecided)
+func (c Count) String() string {
+	return fmt.Sprintf("%d histories, %d calls, %d of them with unknown results, %d histories undecided", c.Histories, c.Calls, c.Unknown, c.Undecided)
 }
 
-// check makes n histories, until one is not linearizable.
-func (b Backend) check(ctx context.Context, seed uint64, n int) (total count, err error) {
+// Run makes n histories from a seed and checks each. It ends with the first that is not
+// linearizable, with a call that gives what no call may give, or with ctx.
+func (b Backend) Run(ctx context.Context, seed uint64, n int) (total Count, err error) {
 	can, err := b.probe(ctx)
 	if err != nil {
 		return total, err
 	}
-	for i := range n {
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		h := &history{Backend: b, can: can, prefix: fmt.Sprintf("h%x-%d-", seed, i), start: time.Now()}
-		if err := h.run(ctx, rand.New(rand.NewPCG(seed, uint64(i)))); err != nil {
+		if err := h.run(ctx, rand.New(rand.NewPCG(seed, uint64(i)))); ctx.Err() != nil {
+			break
+		} else if err != nil {
 			return total, fmt.Errorf("history %d of seed %d: %w", i, seed, err)
 		}
-		total.histories++
-		total.calls += len(h.done)
+		total.Histories++
+		total.Calls += len(h.done)
 		for _, o := range h.done {
 			if o.Output.(result).unknown {
-				total.unknown++
+				total.Unknown++
 			}
 		}
 		slices.SortFunc(h.done, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
@@ -98,10 +101,10 @@ func (b Backend) check(ctx context.Context, seed uint64, n int) (total count, er
 		case porcupine.Illegal:
 			return total, fmt.Errorf("history %d of seed %d is not linearizable:\n%s", i, seed, explain(can.rules, h.done))
 		case porcupine.Unknown:
-			total.undecided++
+			total.Undecided++
 		}
 	}
-	if total.undecided*100 > n {
+	if total.Undecided*100 > n {
 		return total, errors.New("too many histories are undecided")
 	}
 	return total, nil
@@ -191,11 +194,22 @@ func (h *history) run(ctx context.Context, r *rand.Rand) error {
 	}
 	end.make(ctx, call{kind: list})
 	for i := range numPods {
-		if err := store.Do(ctx, h.Stores[0], h.name(i), store.Delete{}); err != nil && h.err == nil {
+		if err := h.delete(ctx, h.name(i)); err != nil && h.err == nil {
 			h.err = err
 		}
 	}
 	return h.err
+}
+
+// delete deletes a Pod, as soon as that can be done: a disk may be full until others
+// have made room, and a server may be one that was not yet opened again.
+func (h *history) delete(ctx context.Context, name string) (err error) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err = store.Do(ctx, h.Stores[0], name, store.Delete{}); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 // caller is one that makes one call after another.
@@ -357,7 +371,7 @@ func (c *caller) record(what call, begun, ended int64, out result) {
 // beforeBegun reports whether an error says that nothing was done, whatever the store
 // held.
 func beforeBegun(err error) bool {
-	for _, kind := range []error{context.Canceled, context.DeadlineExceeded, store.ErrUnavailable} {
+	for _, kind := range []error{context.Canceled, context.DeadlineExceeded, store.ErrUnavailable, store.ErrUnusable} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -427,8 +441,10 @@ func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent 
 			}
 		}
 	}
-	if what.kind >= apply && (errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnusable)) {
-		return result{unknown: true}, nil
+	for _, kind := range []error{store.ErrUnknown, store.ErrUnusable, store.ErrNoSpace} {
+		if what.kind >= apply && errors.Is(err, kind) {
+			return result{unknown: true}, nil
+		}
 	}
 	return out, err
 }

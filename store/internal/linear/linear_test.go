@@ -104,7 +104,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			s := &wrong{Store: memstore.New(), how: how, old: map[string]*store.Metadata{}}
 			b := Backend{Stores: []store.MetadataStore{s}, Call: 5 * time.Microsecond}
-			total, err := b.check(t.Context(), 1, 50)
+			total, err := b.Run(t.Context(), 1, 50)
 			if err == nil {
 				t.Error("it was not caught in ", total)
 			}
