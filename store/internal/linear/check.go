@@ -371,7 +371,7 @@ func (c *caller) record(what call, begun, ended int64, out result) {
 // beforeBegun reports whether an error says that nothing was done, whatever the store
 // held.
 func beforeBegun(err error) bool {
-	for _, kind := range []error{context.Canceled, context.DeadlineExceeded, store.ErrUnavailable, store.ErrUnusable} {
+	for _, kind := range []error{context.Canceled, context.DeadlineExceeded, store.ErrUnavailable, store.ErrUnusable, store.ErrForbidden} {
 		if errors.Is(err, kind) {
 			return true
 		}

@@ -72,7 +72,7 @@ func (w *worker) change() {
 		w.pods = after
 		w.count.changes.Add(1)
 	case want != nil && errors.Is(err, want) && !errors.Is(err, store.ErrUnknown):
-	case errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown): // before
+	case (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrForbidden)) && !errors.Is(err, store.ErrUnknown): // before
 	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrNoSpace), errors.Is(err, store.ErrUnusable):
 		if errors.Is(err, store.ErrNoSpace) {
 			w.count.full.Add(1)
