@@ -2,6 +2,7 @@
 
 GO      ?= go
 FUZZ    ?= 30s
+SOAK    ?= 10m
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 # The modules that use etcd have nothing of their own for an architecture, and each
 # platform means compiling etcd anew: one of each system.
@@ -81,6 +82,10 @@ fuzz: ## run every fuzz target for FUZZ each (default 30s)
 			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$pkg || exit 1; \
 		done; \
 	done
+
+.PHONY: soak
+soak: ## run everything together for SOAK (default 10m), with kills and full disks
+	cd store/internal/soak && SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' .
 
 .PHONY: bench
 bench: ## measure against peers, writes docs/benchmarks.md (about ten minutes)

@@ -193,7 +193,8 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	for _, p := range st.order {
 		id := codec.FindID(p.stamp.IDs, o.ID)
 		switch {
-		case !p.there || a.deletes(string(p.key)):
+		case !p.there || a.deletes(string(p.key)), id == nil && p.stamp.Number > found.Number:
+			// It is gone, or what it is came later and says nothing of these changes.
 			p.raw = nil
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
 		case id != nil && id.Number != p.stamp.Number: // others changed it since

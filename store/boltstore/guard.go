@@ -96,6 +96,13 @@ func kindOf(err error) error {
 	return nil
 }
 
+// onlyGrowth reports whether a commit failed because the file could not be made
+// longer, which bbolt does before it writes the first page: nothing is in doubt then.
+// A sync of the longer file that fails is another matter.
+func onlyGrowth(err error) bool {
+	return isNoSpace(err) && strings.HasPrefix(err.Error(), "file resize error: ")
+}
+
 func isNoSpace(err error) bool {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, berrors.ErrMaxSizeReached} {
 		// bbolt does not wrap the error of a resize, but quotes it.

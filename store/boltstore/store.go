@@ -26,7 +26,9 @@ import (
 // or a panic of bbolt while it changed something, it is unusable: everything
 // returns an error that matches [store.ErrUnusable] and wraps the cause, until it
 // is closed and the file opened again. Whether the change that failed is there
-// then is not known, all others are as acknowledged.
+// then is not known, all others are as acknowledged. Where a full disk or quota is
+// met before anything was written, when the file is to grow, the changes of that
+// commit fail with [store.ErrNoSpace] alone, nothing was changed, and the store goes on.
 //
 // An edit given to Update or UpdatePods is called exactly once, in the goroutine
 // of any of the callers that share a commit, and sees the successful edits that

@@ -150,6 +150,12 @@ func (g *txn) commit() {
 	s, id := g.s, int64(g.tx.ID())
 	start := time.Now()
 	if err := guard(g.tx.Commit); err != nil && mutant != "noerror" {
+		if onlyGrowth(err) {
+			err = &store.Error{Op: "commit", Path: s.path, Kind: store.ErrNoSpace,
+				Err: fmt.Errorf("nothing was changed, and the store goes on; make room and try again: %w", err)}
+			g.fatal = err
+			return
+		}
 		g.fail(err)
 		g.poisoned = true
 		return

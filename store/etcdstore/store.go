@@ -142,7 +142,9 @@ func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOption
 // they need, all of it but manifest and history in any case, and sends the sub-keys
 // that differ. Request IDs are kept with each Pod that was changed, the last 16, and
 // as long as etcd keeps its history all of them are known. A [store.Remove] looks
-// through all Pods first.
+// through all Pods first. A reference that another client makes meanwhile is removed
+// too or refused where it is made under [store.Exists], as links are; a bare
+// [store.AddPeer] or [store.AddChild] may stay.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	a, err := s.newApplication(changes, opts)
 	if err != nil {

@@ -472,16 +472,19 @@ func (c *Client) given(ctx context.Context, r *request, err error) error {
 // where it is not known whether they were made, and otherwise they were not.
 func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
 	r.target = changesTarget(o)
-	resent := o.Resent
+	resent, lost := o.Resent, false
 	seen := c.number.Load() // before it is sent first
 	for p := c.pauses(); ; {
 		a, sent, err := c.send(ctx, r)
 		switch {
 		case err == nil:
 			return a, nil
+		case final(err) && lost && !looked(err):
+			return nil, c.lost(r, err)
 		case final(err):
 			return nil, err
 		case sent && !answered(err):
+			lost = true
 			if o.ID == (store.RequestID{}) {
 				return nil, c.lost(r, err)
 			}
@@ -498,6 +501,18 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 		}
 		return nil, c.given(ctx, r, err)
 	}
+}
+
+// looked reports whether a store gives the error only where it has looked whether the
+// change was made before. Any other refusal says nothing of a change that was sent
+// before and not answered.
+func looked(err error) bool {
+	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // lost is the error of a change whose answer was lost. It matches no error of a

@@ -164,6 +164,10 @@ var requestTests = skipping("the store keeps no request IDs", (*subject).keepsID
 		s.again(id, was, changes...)
 		s.do("c", store.Delete{})
 		s.again(id, was, changes...)
+		// One that is gone and there again knows nothing of the request.
+		s.do("new", store.Delete{})
+		s.put(full("new"))
+		s.again(id, was, changes...)
 	}},
 	{"are known when the data is opened again", func(s *subject) {
 		if s.b.Reopen == nil {

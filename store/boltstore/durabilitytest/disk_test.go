@@ -40,12 +40,16 @@ type nameChange struct {
 	names map[string]*inode
 }
 
-// newDisk has the given files, all of them synced.
+// newDisk has the given files and the directories above them, all of them synced.
 func newDisk(root string, files map[string][]byte) *disk {
 	d := &disk{root: root, visible: map[string]*inode{}, durable: map[string]*inode{}, offsets: map[string]int64{}}
 	for path, content := range files {
 		in := &inode{content: slices.Clone(content)}
 		d.visible[path], d.durable[path] = in, in
+		for dir := filepath.Dir(path); dir != root; dir = filepath.Dir(dir) {
+			in := &inode{dir: true}
+			d.visible[dir], d.durable[dir] = in, in
+		}
 	}
 	return d
 }

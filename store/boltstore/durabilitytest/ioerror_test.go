@@ -118,7 +118,8 @@ func onlyDatabase(dir string) error {
 	return nil
 }
 
-// A file that may not grow beyond a limit is a full disk.
+// A file that may not grow beyond a limit is a full disk. Nothing was written then, so
+// the store goes on with what needs no more space.
 func TestFileSizeLimit(t *testing.T) {
 	w := workload{Seed: 13, Goroutines: 3, Ops: 400, Large: 10}
 	h := w.history()
@@ -127,6 +128,9 @@ func TestFileSizeLimit(t *testing.T) {
 		o := finish(t, self(t).command(t, "writer", job), w.Goroutines)
 		if !o.failed {
 			t.Errorf("limit %d: nothing failed", limit)
+		}
+		if o.acked.sum() > 0 && !o.served {
+			t.Errorf("limit %d: the store does not go on", limit)
 		}
 		if err := h.verifyFailed(job, o, true); err != nil {
 			t.Errorf("limit %d: %v", limit, err)

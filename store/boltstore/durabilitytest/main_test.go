@@ -24,6 +24,7 @@ var roles = map[string]func(job []byte){
 	"writer":   func(b []byte) { runWriter(decodeJob[writerJob](b)) },
 	"count":    func(b []byte) { runCount(decodeJob[countJob](b)) },
 	"upgrade":  func(b []byte) { runUpgrade(decodeJob[upgradeJob](b)) },
+	"recover":  func(b []byte) { runRecover(decodeJob[recoverJob](b)) },
 	"copy":     func(b []byte) { runCopy(decodeJob[copyJob](b)) },
 	"import":   func(b []byte) { runImport(decodeJob[importJob](b)) },
 	"examiner": func(b []byte) { runExaminer(decodeJob[examinerJob](b)) },

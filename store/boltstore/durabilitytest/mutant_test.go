@@ -28,7 +28,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	path := buildMutants(t)
 	small := workload{Seed: 31, Goroutines: 1, Ops: 24, Large: 4}
 	images := func(t *testing.T, p program, job writerJob) (int, int) {
-		n, bad := countBadImages(t, p, job, 12)
+		n, bad := countBadImages(t, p, job, 12, nil)
 		return n, len(bad)
 	}
 	kills := func(t *testing.T, p program, job writerJob) (int, int) {
@@ -90,6 +90,15 @@ func TestMutantsAreCaught(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nosync after a loss", func(t *testing.T) {
+		samples := newSamples(34, "pods.db")
+		countBadImages(t, self(t), writerJob{Workload: small}, 12, samples)
+		tried, bad := samples.countBad(t, program{path: path, mutant: "nosync"}, filepath.Join("made", "pods.db"))
+		t.Logf("caught in %d of %d", len(bad), tried)
+		if len(bad) == 0 {
+			t.Errorf("the mutant is not caught in %d tries", tried)
+		}
+	})
 	t.Run("nosync on ext4", func(t *testing.T) {
 		needRoot(t)
 		bad := shutdowns(t, program{path: path, mutant: "nosync"}, 8)

@@ -23,9 +23,10 @@ import (
 
 // Power is lost after every system call of a writer that creates a file, changes
 // it in every way, alone and in groups, and lets it grow, and of a compaction, a
-// salvage and a backup. Of what was not synced then, everything is lost, or nothing, or any part of it,
-// writes whole or torn into blocks of 512 bytes or 4 KiB. What was acknowledged
-// is there, and of any operation all or nothing.
+// salvage and a backup, and again after every call of whoever uses what that left. Of
+// what was not synced then, everything is lost, or nothing, or any part of it, writes
+// whole or torn into blocks of 512 bytes or 4 KiB. What was acknowledged is there, and
+// of any operation all or nothing.
 func TestPowerLoss(t *testing.T) {
 	needStrace(t)
 	total := 0
@@ -48,7 +49,7 @@ func TestPowerLoss(t *testing.T) {
 		{"backup", func(t *testing.T) int { return copyPowerLoss(t, "backup", pick(40, 400)) }},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			n := s.run(t)
+			n := s.run(t) // the second losses included
 			t.Logf("%d images", n)
 			total += n
 		})
@@ -62,9 +63,10 @@ func TestPowerLoss(t *testing.T) {
 // powerLoss records a writer and checks the images of its disk.
 func powerLoss(t *testing.T, w workload, perCall int) int {
 	t.Helper()
-	images, bad := countBadImages(t, self(t), writerJob{Workload: w}, perCall)
+	samples := newSamples(w.Seed, "pods.db")
+	images, bad := countBadImages(t, self(t), writerJob{Workload: w}, perCall, samples)
 	reportBad(t, images, bad)
-	return images
+	return images + samples.used(t, filepath.Join("made", "pods.db"))
 }
 
 func reportBad(t *testing.T, images int, bad []error) {
@@ -79,7 +81,7 @@ func reportBad(t *testing.T, images int, bad []error) {
 	}
 }
 
-func countBadImages(t *testing.T, p program, job writerJob, perCall int) (images int, bad []error) {
+func countBadImages(t *testing.T, p program, job writerJob, perCall int, samples *samples) (images int, bad []error) {
 	t.Helper()
 	root := tempDir(t)
 	job.Path = filepath.Join(root, "made", "pods.db")
@@ -90,7 +92,7 @@ func countBadImages(t *testing.T, p program, job writerJob, perCall int) (images
 	if o := parseOutcome(out, job.Workload.Goroutines); !o.closed || o.wrong != "" {
 		t.Fatalf("the writer did not finish: %s", out)
 	}
-	r := &replay{dir: tempDir(t), perCall: perCall, seed: job.Workload.Seed}
+	r := &replay{dir: tempDir(t), perCall: perCall, seed: job.Workload.Seed, samples: samples}
 	r.runWriter(root, job, calls)
 	return r.images, r.bad
 }
@@ -161,6 +163,8 @@ type replay struct {
 	images int
 	bad    []error
 	seen   map[uint64]bool
+
+	samples *samples // of the images, or nil
 }
 
 // image is one to be checked.
@@ -195,6 +199,9 @@ func (r *replay) run(d *disk, calls []call, told func(call) bool, expect func() 
 		key, check := expect()
 		for j, files := range r.imagesOf(d, i) {
 			if r.isNew(key, files) {
+				if r.samples != nil {
+					r.samples.add(files)
+				}
 				work <- image{files, check, fmt.Sprintf("after call %d (%s), image %d", i, c.name, j)}
 			}
 		}
@@ -330,7 +337,11 @@ func copyPowerLoss(t *testing.T, how string, perCall int) int {
 		t.Fatal(err)
 	}
 	calls, _ := record(t, self(t), "copy", job)
-	r := &replay{dir: tempDir(t), perCall: perCall, seed: w.Seed}
+	want, err := readFile(job.Src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &replay{dir: tempDir(t), perCall: perCall, seed: w.Seed, samples: newSamples(w.Seed, "copy.db")}
 	done := false
 	r.run(newDisk(root, map[string][]byte{job.Src: src}), calls, func(c call) bool {
 		told := c.name == "write" && c.args[0].text == "1"
@@ -357,5 +368,5 @@ func copyPowerLoss(t *testing.T, how string, perCall int) int {
 		t.Error("it did not come to its end")
 	}
 	reportBad(t, r.images, r.bad)
-	return r.images
+	return r.images + r.samples.copied(t, job, want)
 }

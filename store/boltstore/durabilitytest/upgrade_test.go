@@ -179,7 +179,8 @@ func TestUpgradeKilled(t *testing.T) {
 	}
 }
 
-// Power is lost after each call of the first change.
+// Power is lost after each call of the first change, and again after each of the next
+// program's.
 func TestUpgradePowerLoss(t *testing.T) {
 	needStrace(t)
 	total := 0
@@ -190,7 +191,7 @@ func TestUpgradePowerLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls, _ := record(t, self(t), "upgrade", job)
-		r := &replay{dir: tempDir(t), perCall: pick(20, 200), seed: 61}
+		r := &replay{dir: tempDir(t), perCall: pick(20, 200), seed: 61, samples: newSamples(61, "pods.db")}
 		acked := false
 		r.run(newDisk(root, map[string][]byte{job.Path: file}), calls, func(c call) bool {
 			told := c.name == "write" && c.args[0].text == "1"
@@ -206,7 +207,7 @@ func TestUpgradePowerLoss(t *testing.T) {
 			t.Error("it did not come to its end")
 		}
 		reportBad(t, r.images, r.bad)
-		total += r.images
+		total += r.images + r.samples.used(t, "pods.db")
 	})
 	t.Logf("%d images", total)
 	if total < 100 {

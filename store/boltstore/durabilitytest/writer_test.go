@@ -43,11 +43,13 @@ type writerJob struct {
 //	ack G N      goroutine G's next operation returned nil, and made revision N;
 //	             N is older, or 0, where it changed nothing
 //	failed WHY   Open or an operation failed; WHY is "no space" or "other"
+//	served       an operation failed for want of space, and the store goes on
 //	wrong WHY    the handle is not unusable after that, or something else is wrong
 //	closed       the writer came to its end
 const (
 	sayAck    = "ack"
 	sayFailed = "failed"
+	sayServed = "served"
 	sayWrong  = "wrong"
 	sayClosed = "closed"
 )
@@ -123,7 +125,20 @@ func writeAs(job writerJob, s backend, g int) {
 			say("%s %d 0", sayAck, g)
 		}
 		once.begin(job.Workload.id(g, i), i%5 == 4)
-		if err := job.Workload.run(context.Background(), once, g, i); err != nil {
+		err := job.Workload.run(context.Background(), once, g, i)
+		if errors.Is(err, store.ErrNoSpace) && !errors.Is(err, store.ErrUnusable) {
+			// Nothing was changed: reads are served, and the operation can be done later.
+			say("%s %s", sayFailed, reason(err))
+			if _, err := readAll(s); err != nil {
+				say("%s reading after a full disk: %v", sayWrong, err)
+			}
+			say(sayServed)
+			err = job.Workload.run(context.Background(), once, g, i)
+			if errors.Is(err, store.ErrNoSpace) && !errors.Is(err, store.ErrUnusable) {
+				return // it stays full
+			}
+		}
+		if err != nil {
 			if why := unusable(s, err); why != "" {
 				say("%s %s", sayWrong, strings.ReplaceAll(why, "\n", " "))
 			}
@@ -314,6 +329,7 @@ type outcome struct {
 	killed bool
 	failed bool
 	full   bool // one failed with ErrNoSpace
+	served bool // and the store went on
 	closed bool
 	wrong  string // what should not be
 }
@@ -347,6 +363,8 @@ func parseOutcome(out []byte, goroutines int) outcome {
 		case sayFailed:
 			o.failed = true
 			o.full = o.full || rest == noSpace
+		case sayServed:
+			o.served = true
 		case sayClosed:
 			o.closed = true
 		case sayWrong:

@@ -1,0 +1,61 @@
+package socketstore_test
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"podstore/store"
+	"podstore/store/internal/linear"
+	"podstore/store/socketstore"
+)
+
+// clients are of one server. The last has so little patience that it is often told
+// that nobody knows what became of its change.
+func clients(t *testing.T, socket string) []store.MetadataStore {
+	return []store.MetadataStore{
+		dial(t, socket, &socketstore.Options{Patience: time.Minute}),
+		dial(t, socket, &socketstore.Options{Patience: time.Minute}),
+		dial(t, socket, &socketstore.Options{Patience: 20 * time.Millisecond, Grace: time.Millisecond}),
+	}
+}
+
+// What callers are told through a socket fits one order.
+func TestLinearizable(t *testing.T) {
+	dir := shortDir(t)
+	stop, err := serve(filepath.Join(dir, "pods.db"), filepath.Join(dir, "s"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	linear.Check(t, linear.Backend{Stores: clients(t, filepath.Join(dir, "s")), Call: time.Millisecond, Replays: true, Short: 20})
+}
+
+// So it does where the server is killed meanwhile and another one is started.
+func TestLinearizableWhenKilled(t *testing.T) {
+	s := openServed(t, startSupervisor(t))
+	kills := 0
+	linear.Check(t, linear.Backend{
+		Stores: clients(t, s.socket()), Call: time.Millisecond, Replays: true, Short: 8,
+		Trouble: func(r *rand.Rand) {
+			for range 1 + r.IntN(2) {
+				time.Sleep(time.Duration(r.IntN(20_000)) * time.Microsecond)
+				if err := s.by.cmd.Process.Kill(); err != nil {
+					t.Error(err)
+				}
+				_ = s.by.cmd.Wait()
+				s.by = startSupervisor(t)
+				s.by.do(t, "open", s.db(), s.socket())
+				kills++
+			}
+		},
+	})
+	t.Logf("%d kills", kills)
+	s.close(t)
+	checkFile(t, s.db())
+}
