@@ -199,6 +199,8 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
 		case id != nil && id.Number != p.stamp.Number: // others changed it since
 			p.version = store.Version{Revision: store.Revision{Number: id.Number, Digest: uint64(id.Digest)<<32 | uint64(p.nameSum)}}
+		case id == nil && p.stamp.Number > found.Number: // others have made it anew since
+			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
 		case a.opts.Metadata:
 			err := guard(func() error {
 				err := p.whole(g.tx)

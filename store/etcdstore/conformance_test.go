@@ -40,6 +40,7 @@ func TestConformance(t *testing.T) {
 			}
 			return fmt.Sprint(rev)
 		},
+		Dangling: true,
 	})
 }
 

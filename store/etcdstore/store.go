@@ -57,8 +57,8 @@ func (o *Options) withDefaults() Options {
 
 // Store is Pod metadata below one prefix of an etcd. It implements
 // [store.MetadataStore] and the optional abilities [store.Lister],
-// [store.PartReader], [store.PodUpdater] and [store.Snapshotter]. All methods are safe for concurrent
-// use, by any number of Stores on any number of hosts.
+// [store.PartReader], [store.PodUpdater], [store.Snapshotter] and [store.Watcher]. All
+// methods are safe for concurrent use, by any number of Stores on any number of hosts.
 //
 // A context is passed on with each request that reads. The one request that
 // changes something is not interrupted, so that its result is known, and where its
@@ -86,6 +86,7 @@ var (
 	_ store.PartReader    = (*Store)(nil)
 	_ store.PodUpdater    = (*Store)(nil)
 	_ store.Snapshotter   = (*Store)(nil)
+	_ store.Watcher       = (*Store)(nil)
 )
 
 // New returns the store below prefix, to which it adds a slash at the end where

@@ -186,28 +186,47 @@ func (v view) part(ctx context.Context, op, name string, opts store.ReadOptions)
 // listPage is how many names one request reads.
 const listPage = 1000
 
-// list reads all names at one revision, which it returns as well. When that is
-// compacted meanwhile it begins anew, unless v is bound to it.
+// list reads all names at one revision: see records.
 func (v view) list(ctx context.Context) ([]string, int64, error) {
-	const op = "list"
+	records, rev, err := v.records(ctx, "list", false)
+	var names []string
+	for _, r := range records {
+		names = append(names, r.name)
+	}
+	return names, rev, err
+}
+
+// recordOf is what a list has of a Pod.
+type recordOf struct {
+	name     string
+	revision store.Revision
+}
+
+// records reads all names at one revision, which it returns as well, and where that is
+// asked for their revisions. The error matches store.ErrCorrupt where there are other
+// keys among them. When the revision is compacted meanwhile it begins anew, unless v is
+// bound to it.
+func (v view) records(ctx context.Context, op string, revisions bool) ([]recordOf, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
-	var names []string
+	var records []recordOf
 	var strange error
 	dir := v.s.prefix + dirPods
 	at, from := v, dir
 	for restarts := 0; ; {
-		m, found, err := at.txn(ctx, op, "", []clientv3.Op{
-			at.get(from, clientv3.WithRange(after(dir)), clientv3.WithLimit(listPage), clientv3.WithKeysOnly()),
-		})
+		opts := []clientv3.OpOption{clientv3.WithRange(after(dir)), clientv3.WithLimit(listPage)}
+		if !revisions {
+			opts = append(opts, clientv3.WithKeysOnly())
+		}
+		m, found, err := at.txn(ctx, op, "", []clientv3.Op{at.get(from, opts...)})
 		if v.rev == 0 && errors.Is(err, rpctypes.ErrCompacted) && restarts < 10 {
 			restarts++
-			names, strange, at, from = nil, nil, v, dir
+			records, strange, at, from = nil, nil, v, dir
 			continue
 		}
 		if err != nil {
-			return names, at.rev, err
+			return records, at.rev, err
 		}
 		at.rev = m.rev
 		for _, kv := range found[0] {
@@ -216,10 +235,14 @@ func (v view) list(ctx context.Context) ([]string, int64, error) {
 				strange = &store.Error{Op: op, Path: string(kv.Key), Kind: store.ErrCorrupt, Err: fmt.Errorf("a key that is not podstore's; delete it: %w", err)}
 				continue
 			}
-			names = append(names, name)
+			r := recordOf{name: name}
+			if revisions {
+				r.revision = store.Revision{Number: uint64(kv.ModRevision), Digest: digest(recordSum(kv.Value), codec.NameSum([]byte(name)))}
+			}
+			records = append(records, r)
 		}
 		if len(found[0]) < listPage {
-			return names, at.rev, strange
+			return records, at.rev, strange
 		}
 		from = string(found[0][listPage-1].Key) + "\x00"
 	}
@@ -269,17 +292,22 @@ func (v view) all(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.
 					return
 				}
 			}
-			switch {
-			case size > pageBytes:
-				page = max(1, page/2)
-			case size < pageBytes/4:
-				page = min(most, page*2)
-			}
+			page = nextPage(page, most, size)
 		}
 		if listErr != nil {
 			yield(nil, listErr)
 		}
 	}
+}
+
+func nextPage(page, most, size int) int {
+	switch {
+	case size > pageBytes:
+		return max(1, page/2)
+	case size < pageBytes/4:
+		return min(most, page*2)
+	}
+	return page
 }
 
 // size is how many bytes were read of a Pod.

@@ -72,6 +72,29 @@ func (b *budget) take(ctx context.Context, f *flow, n int64) error {
 
 func (b *budget) short() error { return fmt.Errorf("%w: others hold all %s", errBusy, b.what) }
 
+// try makes a flow hold n, or all there is where n is more, if that is free and nobody
+// waits.
+func (b *budget) try(f *flow, n int64) bool {
+	if b.has(f, n) {
+		return true
+	}
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	default:
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	more := min(n, b.total) - b.held[f]
+	if more > b.free {
+		return false
+	}
+	b.free -= more
+	b.held[f] += more
+	return true
+}
+
 // has reports whether a flow holds so much, or all there is.
 func (b *budget) has(f *flow, n int64) bool {
 	b.mu.Lock()

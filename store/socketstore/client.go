@@ -41,8 +41,8 @@ type Options struct {
 
 // Client is a store that another process has open and serves at a Unix socket: see
 // [Server]. It implements [store.MetadataStore] and the optional abilities
-// [store.PartReader], [store.Lister] and [store.PodUpdater]. All methods are safe for
-// concurrent use.
+// [store.PartReader], [store.Lister], [store.PodUpdater] and [store.Watcher]. All methods
+// are safe for concurrent use.
 //
 // An edit runs in the client, on the Pods as they are when it is called, and is
 // written under the condition of their revisions: see [store.EditByRevision].
@@ -56,10 +56,11 @@ type Options struct {
 // permit it, or one side does not trust the other; [store.ErrTooLarge] for more than
 // the server takes.
 type Client struct {
-	opts   Options
-	path   string
-	pool   pool
-	closed atomic.Bool
+	opts  Options
+	path  string
+	pool  pool
+	alive context.Context // until Close
+	end   context.CancelFunc
 	// number is the highest number of a revision that the server has given.
 	number atomic.Uint64
 	// noIDs says that the server's store keeps no ids of requests.
@@ -71,6 +72,7 @@ var (
 	_ store.PartReader    = (*Client)(nil)
 	_ store.Lister        = (*Client)(nil)
 	_ store.PodUpdater    = (*Client)(nil)
+	_ store.Watcher       = (*Client)(nil)
 )
 
 // Dial returns a client of the server at a Unix socket, which must belong to this
@@ -107,6 +109,7 @@ func nobody(err error) bool {
 
 func newClient(path string, opts *Options, dial func(context.Context) (net.Conn, error)) *Client {
 	c := &Client{path: path}
+	c.alive, c.end = context.WithCancel(context.Background())
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -143,9 +146,9 @@ func dialServer(ctx context.Context, path string) (net.Conn, error) {
 func (c *Client) Path() string { return c.path }
 
 // Close frees the client's connections. Operations that are under way are
-// finished, later ones fail with [store.ErrClosed].
+// finished, later ones fail with [store.ErrClosed], and watches end with it.
 func (c *Client) Close() error {
-	c.closed.Store(true)
+	c.end()
 	c.pool.close()
 	return nil
 }
@@ -403,7 +406,7 @@ func (c *Client) begin(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.closed.Load() {
+	if c.alive.Err() != nil {
 		return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrClosed}
 	}
 	return nil

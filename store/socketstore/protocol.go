@@ -18,6 +18,7 @@ const (
 	podsPath     = prefix + "pods"
 	podPath      = prefix + "pods/"
 	changesPath  = prefix + "changes"
+	watchPath    = prefix + "watch"
 	snapshotPath = prefix + "snapshot"
 	formerPrefix = "/v1/"
 

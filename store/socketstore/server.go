@@ -31,7 +31,7 @@ type ServerOptions struct {
 	//
 	// Before it is asked, whoever connects must run as this process's user or as root.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
-	// AuthorizeRead is the same for reading: of the Pods that are named, or where none
+	// AuthorizeRead is the same for reading, and for a watch when it begins: of the Pods that are named, or where none
 	// is, of everything, snapshots included. Changes that are conditions alone are
 	// reading too.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
@@ -48,6 +48,10 @@ type ServerOptions struct {
 	// the one is closed that has waited longest for a request; where all have one, it
 	// is answered 503.
 	MaxConns int
+	// MaxWatches is how many watches may be under way (default 256). A further one is
+	// answered 503. Each takes a connection for as long as it goes on, so it should be
+	// less than MaxConns.
+	MaxWatches int
 	// MaxStreams is how many answers with many Pods may be sent at a time (default 64),
 	// and MaxSnapshots how many snapshots (default 4). Others wait for their turn.
 	MaxStreams, MaxSnapshots int
@@ -78,6 +82,7 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 		d.Logger = slog.Default()
 	}
 	set(&d.MaxConns, 512)
+	set(&d.MaxWatches, 256)
 	set(&d.MaxStreams, 64)
 	set(&d.MaxSnapshots, 4)
 	set(&d.MaxBody, 96<<20)
@@ -114,11 +119,14 @@ type Server struct {
 	log   *slog.Logger
 	http  http.Server
 
-	memory, streams, snapshots *budget
-	sizes                      sizes
-	reads                      chan struct{}
-	counters                   counters
-	peerOf                     func(net.Conn) (peer, error)
+	memory, watches, streams, snapshots *budget
+	encoded                             encoded
+	alive                               context.Context // until Shutdown
+
+	sizes    sizes
+	reads    chan struct{}
+	counters counters
+	peerOf   func(net.Conn) (peer, error)
 
 	mu    sync.Mutex // guards conns
 	conns map[*conn]bool
@@ -134,6 +142,7 @@ func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
 	o := &server.opts
 	server.log = o.Logger
 	server.memory = newBudget("memory", o.MaxHeld)
+	server.watches = newBudget("places for watches", int64(o.MaxWatches))
 	server.streams = newBudget("places for answers with many Pods", int64(o.MaxStreams))
 	server.snapshots = newBudget("places for snapshots", int64(o.MaxSnapshots))
 	held := o.Authorize != nil || o.AuthorizeRead != nil
@@ -149,6 +158,9 @@ func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
 		ConnState:                    server.state,
 		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
+	alive, end := context.WithCancel(context.Background())
+	server.alive = alive
+	server.http.RegisterOnShutdown(end)
 	return server
 }
 
@@ -157,16 +169,18 @@ func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
 // closes l.
 func (s *Server) Serve(l net.Listener) error { return s.http.Serve(&gate{l, s}) }
 
-// Shutdown stops listening and waits until all requests are answered, or ctx ends.
+// Shutdown stops listening, ends the watches, and waits until all requests are
+// answered, or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // Close stops at once. Changes that have begun are made, and not answered.
 func (s *Server) Close() error { return s.http.Close() }
 
-// ServerStats count since the server was made, but for the first two, which are how
+// ServerStats count since the server was made, but for the first three, which are how
 // it is now.
 type ServerStats struct {
 	Connections int   // that are open
+	Watches     int   // that are under way
 	HeldBytes   int64 // for clients, of MaxHeld
 	Requests    int64
 	Changes     int64 // that were made, and unmade ones answered as made
@@ -183,7 +197,7 @@ func (s *Server) Stats() ServerStats {
 	open := len(s.conns)
 	s.mu.Unlock()
 	c := &s.counters
-	return ServerStats{open, s.memory.used(), c.requests.Load(), c.changes.Load(), c.refused.Load(), c.busy.Load(), c.cut.Load()}
+	return ServerStats{open, int(s.watches.used()), s.memory.used(), c.requests.Load(), c.changes.Load(), c.refused.Load(), c.busy.Load(), c.cut.Load()}
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -213,6 +227,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, c *conn) error {
 		handle = s.names
 	case path == podsPath:
 		handle = s.pods
+	case path == watchPath:
+		if handle = s.watch; r.Method == http.MethodPost {
+			method = r.Method
+		}
 	case strings.HasPrefix(path, podPath):
 		handle = s.pod
 	case path == snapshotPath:
@@ -473,7 +491,7 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request, c *conn) error {
 		return listErr
 	}
 	w.Header().Set("Content-Type", linesType)
-	st := &stream{server: s, flow: f, w: w}
+	st := &stream{server: s, flow: f, chunk: writer(w)}
 	for _, name := range names {
 		if name <= after {
 			continue
@@ -622,7 +640,7 @@ func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
 type stream struct {
 	server *Server
 	flow   *flow
-	w      http.ResponseWriter
+	chunk  func([]byte) error
 	buf    []byte
 }
 
@@ -649,7 +667,7 @@ func (st *stream) flush() {
 }
 
 func (st *stream) write(p []byte) {
-	if err := st.flow.move(p, st.flow.conn.SetWriteDeadline, writer(st.w)); err != nil {
+	if err := st.flow.move(p, st.flow.conn.SetWriteDeadline, st.chunk); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }

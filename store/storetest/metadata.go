@@ -35,6 +35,10 @@ type Backend struct {
 	// Written returns something that differs after any write to what s keeps,
 	// such as a transaction number.
 	Written func(t *testing.T, s store.MetadataStore) string
+
+	// Dangling says that Remove may miss a reference which another change makes
+	// meanwhile without the condition that the Pod exists.
+	Dangling bool
 }
 
 // Metadata proves that a [store.MetadataStore] keeps the promises of its

@@ -108,6 +108,17 @@ var requestTests = skipping("the store keeps no request IDs", (*subject).keepsID
 		_, _ = s.resent(seen, id, once("agent", "x"))
 		s.absent("agent")
 	}},
+	{"of which one Pod was made anew since give it no revision that is not theirs", func(s *subject) {
+		if !s.appliesSeveral() {
+			s.Skip("the store changes one Pod at a time")
+		}
+		opts := &store.ApplyOptions{ID: store.NewRequestID()}
+		changes := []store.Change{once("a", "x"), once("b", "x")}
+		was := s.applyFor(opts, changes...)
+		s.do("b", store.Delete{})
+		s.put(minimal("b"))
+		s.again(opts, was, changes...)
+	}},
 	{"with another ID are made again", func(s *subject) {
 		for i := range 3 {
 			s.applyFor(&store.ApplyOptions{ID: store.NewRequestID()}, once("agent", "x"))

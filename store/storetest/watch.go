@@ -617,6 +617,7 @@ var watchTests = skipping("the store cannot be watched", (*subject).watches, []t
 		random := newRandom(s.T)
 		for i := range histories() {
 			w := NewWatchRun(s.T, s.MetadataStore, random)
+			w.Dangling = s.b.Dangling
 			w.Watch(s.MetadataStore, 4)
 			w.Write([]store.MetadataStore{s.MetadataStore}, 4, 20)
 			w.Watch(s.MetadataStore, 2)

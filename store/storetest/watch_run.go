@@ -34,6 +34,8 @@ type WatchRun struct {
 	// later: the writers then find out, and go on. Otherwise such an error fails the
 	// test.
 	Unsure bool
+	// Dangling says what Backend.Dangling does: then no references are removed.
+	Dangling bool
 
 	t       testing.TB
 	rand    *rand.Rand
@@ -465,10 +467,10 @@ func (wr *writer) some(n int) (changes []store.Change) {
 	for _, i := range wr.Perm(len(watchedPods))[:n] {
 		pod := watchedPods[i]
 		op := wr.op(pod)
-		switch wr.IntN(6) {
-		case 0:
+		switch n := wr.IntN(6); {
+		case n == 0, n == 1 && wr.run.Dangling:
 			op = store.Delete{}
-		case 1:
+		case n == 1:
 			op = store.Remove{}
 		}
 		changes = append(changes, store.Change{Pod: pod, Op: op})

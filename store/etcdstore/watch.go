@@ -1,0 +1,402 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
+
+	"podstore/store"
+)
+
+const opWatch = "watch"
+
+const (
+	tick      = store.WatchQuiet / 4
+	maxSilent = 3 * tick // without an answer, after which another server is asked
+	maxNews   = 1 << 14  // names beyond which a watcher that is slow lists again
+	maxDiff   = 1 << 11  // Pods that differ beyond which a list is given in pieces
+)
+
+// Watch yields every Pod, then what changes: see [store.Watcher]. It is one watch of
+// etcd, of all records, and reads the Pods that changed as they were at one revision.
+// Where etcd has lost the place (it was compacted, a member lost its leader, an older
+// backup was restored) the names and revisions are compared, and what differs is
+// yielded.
+//
+// Like any operation it ends with [store.ErrUnavailable] when no server has answered for
+// as long as Options.RetryFor.
+func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
+	return func(yield func(store.Batch, error) bool) {
+		w := &watch{
+			view:  view{s: s},
+			opts:  opts,
+			part:  store.ReadOptions{OmitManifest: opts.OmitManifest, OmitReclaimed: true},
+			yield: func(b store.Batch) error { return left(yield(b, nil)) },
+		}
+		if err := w.run(ctx); err != nil && err != errLeft {
+			yield(store.Batch{}, err)
+		}
+	}
+}
+
+// errLeft says that the receiver has left the loop.
+var errLeft = errors.New("left")
+
+func left(goesOn bool) error {
+	if goesOn {
+		return nil
+	}
+	return errLeft
+}
+
+// watch is one loop over [Store.Watch].
+type watch struct {
+	view
+	opts  store.WatchOptions
+	part  store.ReadOptions
+	yield func(store.Batch) error
+
+	names  map[string]bool           // opts.Pods
+	given  map[string]store.Revision // of each Pod that was yielded; nil before the first
+	number int64                     // how far that is
+	lost   bool                      // an error was yielded that is of no Pod
+}
+
+func (w *watch) run(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(w.opts.Pods) > 0 {
+		if err := store.ValidateNames(opWatch, w.opts.Pods); err != nil {
+			return err
+		}
+	}
+	if w.opts.Pods != nil {
+		w.names = make(map[string]bool, len(w.opts.Pods))
+		for _, name := range w.opts.Pods {
+			w.names[name] = true
+		}
+	}
+	for attempt := 1; ; attempt++ {
+		if err := w.list(ctx); err != nil {
+			return err
+		}
+		heard, err := w.follow(ctx)
+		switch {
+		case err != nil:
+			return err
+		case heard:
+			attempt = 1
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *watch) wants(name string) bool { return w.names == nil || w.names[name] }
+
+// list yields what there is: at first all of it, later what differs.
+func (w *watch) list(ctx context.Context) error {
+	for again := false; ; again = true {
+		l, err := w.listing(ctx)
+		if err != nil {
+			return err
+		}
+		if again || w.given == nil || w.lost || l.older(w) || len(l.names) > maxDiff {
+			err = w.whole(ctx, l)
+		} else {
+			err = w.difference(ctx, l)
+		}
+		if !errors.Is(err, rpctypes.ErrCompacted) && err != errOlder {
+			return err
+		}
+	}
+}
+
+// errOlder says that the Pods are those of an older backup.
+var errOlder = errors.New("older")
+
+// listing is what there is to list.
+type listing struct {
+	at        view
+	all       []string                  // the names
+	revisions map[string]store.Revision // of all records, where all are watched
+	names     []string                  // those that may differ from what was yielded
+	lost      error
+}
+
+func (w *watch) listing(ctx context.Context) (*listing, error) {
+	l := &listing{at: view{s: w.s}, all: w.opts.Pods, names: w.opts.Pods}
+	if w.names != nil {
+		m, _, err := l.at.txn(ctx, opWatch, "", nil)
+		if err != nil {
+			return nil, err
+		}
+		l.at.rev = m.rev
+		return l, nil
+	}
+	records, rev, err := l.at.records(ctx, opWatch, w.given != nil)
+	if err != nil && (records == nil || !errors.Is(err, store.ErrCorrupt)) {
+		return nil, err
+	}
+	l.at.rev, l.lost, l.revisions = rev, err, make(map[string]store.Revision, len(records))
+	for _, r := range records {
+		l.all = append(l.all, r.name)
+		l.revisions[r.name] = r.revision
+		if was, ok := w.given[r.name]; !ok || was != r.revision {
+			l.names = append(l.names, r.name)
+		}
+	}
+	return l, nil
+}
+
+// older reports whether the list is of an older backup than what was yielded.
+func (l *listing) older(w *watch) bool {
+	older := l.at.rev < w.number
+	for name, r := range l.revisions {
+		older = older || r.Number < w.given[name].Number
+	}
+	return older
+}
+
+// whole yields all Pods of a list, in pieces.
+func (w *watch) whole(ctx context.Context, l *listing) error {
+	b := store.Batch{Resync: w.given != nil}
+	w.given, w.lost, w.number = map[string]store.Revision{}, l.lost != nil, l.at.rev
+	err := l.at.pieces(ctx, l.all, w.part, func(events []store.Event) error {
+		if len(b.Events) > 0 || b.Resync {
+			if err := w.yield(b); err != nil {
+				return err
+			}
+			b = store.Batch{}
+		}
+		for _, e := range events {
+			if e.Metadata != nil || e.Err != nil {
+				w.remember(e)
+				b.Events = append(b.Events, e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if l.lost != nil {
+		b.Events = append(b.Events, store.Event{Err: l.lost})
+	}
+	b.Synced, b.Number = true, uint64(w.number)
+	return w.yield(b)
+}
+
+// difference yields what differs from what was yielded, as one batch.
+func (w *watch) difference(ctx context.Context, l *listing) error {
+	names := l.names
+	if w.names == nil {
+		for name := range w.given {
+			if _, ok := l.revisions[name]; !ok {
+				names = append(names, name)
+			}
+		}
+	}
+	if err := w.moment(ctx, l.at.rev, names); err != nil || l.lost == nil {
+		return err
+	}
+	w.lost = true
+	return w.yield(store.Batch{Events: []store.Event{{Err: l.lost}}, Synced: true, Number: uint64(w.number)})
+}
+
+// moment yields what is new of some Pods as they were at a revision, as one batch.
+func (w *watch) moment(ctx context.Context, rev int64, names []string) error {
+	var b store.Batch
+	err := (view{s: w.s, rev: rev}).pieces(ctx, names, w.part, func(events []store.Event) error {
+		for _, e := range events {
+			was, ok := w.given[e.Pod]
+			switch {
+			case e.Metadata == nil && e.Err == nil && !ok, e.Metadata != nil && e.Metadata.Version.Revision == was:
+				continue
+			case e.Metadata != nil && e.Metadata.Version.Revision.Number < was.Number:
+				return errOlder
+			}
+			b.Events = append(b.Events, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range b.Events {
+		w.remember(e)
+	}
+	w.number = rev
+	b.Synced, b.Number = true, uint64(rev)
+	return w.yield(b)
+}
+
+func (w *watch) remember(e store.Event) {
+	switch {
+	case e.Metadata != nil:
+		w.given[e.Pod] = e.Metadata.Version.Revision
+	case e.Err != nil:
+		w.given[e.Pod] = store.Revision{}
+	default:
+		delete(w.given, e.Pod)
+	}
+}
+
+// pieces reads Pods, as all does, and gives them as events: of those that are missing
+// too.
+func (v view) pieces(ctx context.Context, names []string, opts store.ReadOptions, give func([]store.Event) error) error {
+	most := (&fetcher{view: v, opts: opts}).most()
+	for page := min(firstPage, most); len(names) > 0; {
+		part := names[:min(page, len(names))]
+		m, err := v.fetch(ctx, opWatch, part, opts, false)
+		if err != nil {
+			return err
+		}
+		names = names[len(part):]
+		size := 0
+		events := make([]store.Event, len(part))
+		for i, p := range m.pods {
+			size += p.size()
+			e := store.Event{Pod: p.name}
+			e.Metadata, e.Err = p.metadata(opWatch)
+			if p.promotes() {
+				e.Metadata, e.Err = v.part(ctx, opWatch, p.name, opts)
+			}
+			switch {
+			case errors.Is(e.Err, store.ErrNotFound):
+				e.Err = nil
+			case errors.Is(e.Err, rpctypes.ErrCompacted), ctx.Err() != nil:
+				return e.Err
+			}
+			events[i] = e
+		}
+		if err := give(events); err != nil {
+			return err
+		}
+		page = nextPage(page, most, size)
+	}
+	return nil
+}
+
+// follow yields what changes until etcd's watch breaks. It reports whether etcd has
+// said anything. The error is one that ends the loop.
+func (w *watch) follow(ctx context.Context) (heard bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n := &news{wake: make(chan struct{}, 1), names: map[string]struct{}{}, rev: w.number}
+	go n.gather(ctx, w)
+	for {
+		select {
+		case <-n.wake:
+		case <-ctx.Done():
+			return heard, ctx.Err()
+		}
+		names, rev, told, over := n.take()
+		switch heard = heard || told; {
+		case over, rev < w.number:
+			return heard, nil
+		case len(names) == 0 && !told:
+			continue
+		}
+		switch err := w.moment(ctx, rev, names); {
+		case errors.Is(err, rpctypes.ErrCompacted), err == errOlder:
+			return true, nil
+		case err != nil:
+			return true, err
+		}
+	}
+}
+
+// news is what etcd has told and the receiver has not taken. It keeps names, so a
+// receiver that is slow costs little.
+type news struct {
+	wake chan struct{} // has an element when there is something to take
+
+	mu    sync.Mutex
+	names map[string]struct{}
+	rev   int64 // all that changed up to it was told
+	told  bool  // etcd has said so, and not only what changed
+	over  bool  // nothing more comes, or names were dropped: list again
+}
+
+func (n *news) take() (names []string, rev int64, told, over bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name := range n.names {
+		names = append(names, name)
+	}
+	clear(n.names)
+	told, n.told = n.told, false
+	return names, n.rev, told, n.over
+}
+
+// watches numbers the watches of etcd: those with other metadata share no stream, so
+// that one which hangs is left.
+var watches atomic.Uint64
+
+// gather takes what etcd tells, and asks it how far it is when it is silent.
+func (n *news) gather(ctx context.Context, w *watch) {
+	defer func() {
+		n.mu.Lock()
+		n.over = true
+		n.mu.Unlock()
+		n.nudge()
+	}()
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "podstore-watch", strconv.FormatUint(watches.Add(1), 10)))
+	defer cancel()
+	ctx = clientv3.WithRequireLeader(ctx)
+	dir := w.s.prefix + dirPods
+	begun := time.AfterFunc(maxSilent, cancel)
+	told := w.s.client.Watch(ctx, dir, clientv3.WithRange(after(dir)), clientv3.WithRev(n.rev+1))
+	begun.Stop()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for heard := time.Now(); time.Since(heard) < maxSilent; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			asked, cancel := context.WithTimeout(ctx, tick/2)
+			_ = w.s.client.RequestProgress(asked)
+			cancel()
+		case resp, ok := <-told:
+			if !ok || resp.Err() != nil {
+				return
+			}
+			heard = time.Now()
+			n.mu.Lock()
+			if resp.IsProgressNotify() {
+				n.rev, n.told = resp.Header.Revision, true
+			}
+			for _, e := range resp.Events { // of several revisions, each of them whole
+				n.rev = e.Kv.ModRevision
+				if name := string(e.Kv.Key[len(dir):]); w.wants(name) && store.ValidateName(name) == nil {
+					n.names[name] = struct{}{}
+				}
+			}
+			dropped := len(n.names) > maxNews
+			n.mu.Unlock()
+			if dropped {
+				return
+			}
+			n.nudge()
+		}
+	}
+}
+
+func (n *news) nudge() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,217 @@
+package socketstore
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+
+	"podstore/store"
+	"podstore/store/jsonvalue"
+)
+
+// Watch yields every Pod, then what changes: see [store.Watcher]. Where the connection
+// breaks, the server is started anew, or it has lost the place, the client lists again
+// and yields what differs, as one batch. It begins with Resync only where the server
+// has an older file. A list is in memory before any of it is yielded; the client keeps
+// the name and revision of each Pod that is watched.
+//
+// Like any operation it ends with [store.ErrUnavailable] when nobody has answered for
+// as long as Options.Patience. [Client.Close] ends it with [store.ErrClosed].
+func (c *Client) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
+	return func(yield func(store.Batch, error) bool) {
+		w := &watch{client: c, part: store.ReadOptions{OmitManifest: opts.OmitManifest, OmitReclaimed: true}, yield: func(b store.Batch) bool { return yield(b, nil) }}
+		if err := w.run(ctx, opts); err != nil {
+			yield(store.Batch{}, err)
+		}
+	}
+}
+
+// watch is one loop over [Client.Watch].
+type watch struct {
+	client *Client
+	part   store.ReadOptions
+	names  map[string]bool // those that are watched where the server is asked for all; nil: all
+	yield  func(store.Batch) bool
+	left   bool // yield has returned false
+
+	given  map[string]store.Revision // of each Pod that was yielded; nil before the first
+	number uint64                    // how far that is
+	lost   bool                      // an error was yielded that is of no Pod
+}
+
+func (w *watch) run(ctx context.Context, opts store.WatchOptions) error {
+	c := w.client
+	r := &request{op: "watch", method: http.MethodGet, target: watchPath}
+	if w.part.OmitManifest {
+		r.target += "?omit=manifest"
+	}
+	if len(opts.Pods) > 0 {
+		if err := store.ValidateNames(r.op, opts.Pods); err != nil {
+			return err
+		}
+	}
+	if opts.Pods != nil {
+		var body []byte
+		for _, name := range opts.Pods {
+			body = append(jsonvalue.AppendString(body, name), '\n')
+		}
+		if r.method, r.body = http.MethodPost, body; len(body) > smallBytes || len(opts.Pods) > maxNames {
+			r.method, r.body, w.names = http.MethodGet, nil, map[string]bool{}
+			for _, name := range opts.Pods {
+				w.names[name] = true
+			}
+		}
+	}
+	alive, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.alive, cancel)()
+	for p := c.pauses(); ; {
+		if err := c.begin(ctx, r); err != nil {
+			return err
+		}
+		synced, err := w.stream(alive, r)
+		switch {
+		case w.left:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case c.alive.Err() != nil:
+			continue // begin says it
+		case final(err):
+			return c.named(r, err)
+		}
+		if synced {
+			p = c.pauses()
+		}
+		if !p.wait(alive) && alive.Err() == nil {
+			return c.given(ctx, r, err)
+		}
+	}
+}
+
+// stream yields what one answer tells until it breaks, which is the error. It reports
+// whether it was synced.
+func (w *watch) stream(ctx context.Context, r *request) (synced bool, err error) {
+	in, err := w.client.pool.open(ctx, r, max(w.client.opts.AnswerTimeout, 2*store.WatchQuiet))
+	if err != nil {
+		return false, err
+	}
+	defer in.Close()
+	reader := bufio.NewReaderSize(in, 4<<10)
+	listing := true
+	events := map[string]store.Event{}
+	for {
+		line, err := readLine(reader)
+		if err == io.EOF {
+			err = errors.New("the server has ended the watch")
+		}
+		if err != nil {
+			return synced, err
+		}
+		e, other, err := w.line(line)
+		switch {
+		case err != nil:
+			return synced, &store.Error{Op: r.op, Err: err}
+		case other == nil:
+			if w.names == nil || e.Pod == "" || w.names[e.Pod] {
+				events[e.Pod] = e
+			}
+		case other.Ended != nil:
+			return synced, other.Ended.err()
+		case other.Resync:
+			listing = true
+			clear(events)
+		case other.Synced != nil:
+			b := store.Batch{Synced: true, Number: *other.Synced}
+			if listing {
+				w.list(&b, events)
+			} else {
+				b.Events = slices.Collect(maps.Values(events))
+			}
+			w.remember(b)
+			events = map[string]store.Event{}
+			synced, listing = true, false
+			if !w.yield(b) {
+				w.left = true
+				return true, nil
+			}
+		}
+	}
+}
+
+// line reads a line: an event, or something else.
+func (w *watch) line(line []byte) (e store.Event, other *watchLine, err error) {
+	if err := errorIn(line); err != nil {
+		if bad, ok := errors.AsType[*store.Error](err); ok {
+			e.Pod = bad.Pod
+		}
+		e.Err = err
+		return e, nil, nil
+	}
+	if len(line) > 6 && string(line[:6]) == `{"pod"` {
+		m, err := w.client.metadata(line, w.part)
+		if err != nil {
+			return e, nil, err
+		}
+		return store.Event{Pod: m.PodName, Metadata: m}, nil, nil
+	}
+	other = new(watchLine)
+	if err := json.Unmarshal(line, other); err != nil {
+		return e, nil, fmt.Errorf("line %.80q of a watch is not understood: %w", line, err)
+	}
+	if other.Gone != nil {
+		return store.Event{Pod: *other.Gone}, nil, nil
+	}
+	if *other == (watchLine{}) {
+		return e, nil, fmt.Errorf("line %.80q of a watch is not understood", line)
+	}
+	return e, other, nil
+}
+
+// list makes a batch of a list: what differs from what was yielded, or all of it where
+// that is not older.
+func (w *watch) list(b *store.Batch, list map[string]store.Event) {
+	maps.DeleteFunc(list, func(_ string, e store.Event) bool { return e.Metadata == nil && e.Err == nil })
+	older := b.Number < w.number || w.lost
+	for name, e := range list {
+		older = older || e.Metadata != nil && e.Metadata.Version.Revision.Number < w.given[name].Number
+	}
+	b.Resync = w.given != nil && older
+	for name, e := range list {
+		if was, ok := w.given[name]; b.Resync || !ok || e.Metadata == nil || was != e.Metadata.Version.Revision {
+			b.Events = append(b.Events, e)
+		}
+	}
+	for name := range w.given {
+		if _, ok := list[name]; !ok && !b.Resync {
+			b.Events = append(b.Events, store.Event{Pod: name})
+		}
+	}
+	if b.Resync || w.given == nil {
+		w.given, w.lost = make(map[string]store.Revision, len(list)), false
+	}
+}
+
+// remember keeps what is yielded.
+func (w *watch) remember(b store.Batch) {
+	w.number = b.Number
+	for _, e := range b.Events {
+		switch {
+		case e.Pod == "":
+			w.lost = true
+		case e.Metadata != nil:
+			w.given[e.Pod] = e.Metadata.Version.Revision
+		case e.Err != nil:
+			w.given[e.Pod] = store.Revision{}
+		default:
+			delete(w.given, e.Pod)
+		}
+	}
+}

@@ -1,0 +1,290 @@
+package socketstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"podstore/store"
+	"podstore/store/jsonvalue"
+	"podstore/store/podjson"
+)
+
+// A watch is lines without an end. The line of a Pod, of one that is gone, or of an
+// error in a Pod's place says how it is now; "synced" ends a batch, or the list that
+// comes first; "resync" begins the list anew; "ended" comes last.
+
+// watchLine is a line that is neither a Pod's nor an error.
+type watchLine struct {
+	Gone   *string        `json:"gone,omitempty"`
+	Synced *uint64        `json:"synced,omitempty"`
+	Resync bool           `json:"resync,omitempty"`
+	Ended  *errorDocument `json:"ended,omitempty"`
+}
+
+const (
+	// maxNames is how many names a watch may have. They are kept as long as it goes on,
+	// with nameBytes each.
+	maxNames  = 1024
+	nameBytes = 512
+
+	// cacheBytes is up to which size lines are kept for other watches.
+	cacheBytes = 1 << 20
+)
+
+// GET /v2/watch, or POST with names
+//
+// While it sends, or waits for room, it asks nothing of the store, so a slow client
+// holds up nobody: it misses what a quick one sees, or lists again.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
+	opts, err := s.watchOptions(w, r, c)
+	if err != nil {
+		return err
+	}
+	if err := s.authorizeRead(r.Context(), c, opts.Pods...); err != nil {
+		return err
+	}
+	place, names := &flow{conn: c}, &flow{conn: c}
+	if !s.watches.try(place, 1) {
+		return fmt.Errorf("%w: %d watches are under way", errBusy, s.opts.MaxWatches)
+	}
+	defer s.watches.give(place)
+	if n := int64(len(opts.Pods)) * nameBytes; n > smallBytes && !s.memory.try(names, n) {
+		return s.memory.short()
+	}
+	defer s.memory.give(names)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.alive, cancel)()
+	_ = c.SetReadDeadline(time.Time{}) // it has nothing more to say
+	f := &flow{conn: c}
+	defer s.memory.give(f)
+	flush := http.NewResponseController(w).Flush
+	st := &stream{server: s, flow: f, chunk: func(p []byte) error {
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+		return flush()
+	}}
+	t := &told{stream: st, opts: opts, header: w.Header()}
+	err = t.tell(ctx)
+	switch {
+	case r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // the client has gone
+	case s.alive.Err() != nil:
+		err = &store.Error{Op: "watch", Kind: store.ErrClosed, Err: errors.New("the server stops")}
+	}
+	if !t.begun {
+		return err
+	}
+	d, _ := documentOf(err)
+	line, err := json.Marshal(watchLine{Ended: d})
+	if err != nil {
+		return err
+	}
+	st.add(append(line, '\n'), nil)
+	st.flush()
+	return nil
+}
+
+// watchOptions reads what is to be watched.
+func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (opts store.WatchOptions, err error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	for key, values := range query {
+		for _, value := range values {
+			switch {
+			case key == "omit" && value == "manifest":
+				opts.OmitManifest = true
+			case key == "pod" && r.Method == http.MethodGet:
+				opts.Pods = append(opts.Pods, value)
+			default:
+				err = fmt.Errorf("%.80q has no meaning here; expected pod=NAME or omit=manifest", key+"="+value)
+			}
+		}
+	}
+	if err != nil {
+		return opts, invalid("query: %v", err)
+	}
+	if r.Method == http.MethodPost {
+		if r.ContentLength > smallBytes {
+			w.Header().Set("Connection", "close")
+			return opts, tooManyNames()
+		}
+		body, err := s.body(w, r, &flow{conn: c})
+		if err != nil {
+			return opts, err
+		}
+		defer body.release()
+		opts.Pods = []string{}
+		n := 0
+		for line := range lines(body.bytes) {
+			n++
+			sc := jsonvalue.NewScanner(line)
+			name := sc.ReadString()
+			if err := sc.End(); err != nil {
+				return opts, invalid("line %d of the body is no name as a JSON string: %v", n, reason(err))
+			}
+			if opts.Pods = append(opts.Pods, name); n > maxNames {
+				return opts, tooManyNames()
+			}
+		}
+	}
+	if len(opts.Pods) > 0 {
+		return opts, store.ValidateNames("watch", opts.Pods)
+	}
+	return opts, nil
+}
+
+func tooManyNames() error {
+	return &store.Error{Op: "watch", Kind: store.ErrTooLarge, Err: fmt.Errorf("a watch has at most %d names, of %d bytes together; watch all Pods", maxNames, smallBytes)}
+}
+
+// told is one watch as the server sends it.
+type told struct {
+	*stream
+	opts   store.WatchOptions
+	header http.Header
+	begun  bool
+}
+
+// tell sends what the store tells, until that ends. What is large is counted before it
+// is sent. Where there is no room for it, it is dropped, and all listed again when
+// there is, so that who waits holds nothing. What a list takes is kept to its end, so
+// that it does not begin anew for ever.
+func (t *told) tell(ctx context.Context) error {
+	s := t.server
+	for want := int64(0); ; {
+		if want > 0 {
+			if err := s.takeMemory(ctx, t.flow, want); err != nil {
+				return err
+			}
+			want = 0
+		}
+		listing, again := true, t.begun
+		for b, err := range store.Watch(ctx, s.store, t.opts) {
+			if err != nil {
+				return err
+			}
+			if need := 2 * weightOf(b); need > smallBytes && !s.memory.try(t.flow, need) {
+				want = 2 * need
+				break
+			}
+			listing = listing || b.Resync
+			t.batch(b, again, listing)
+			if again = false; b.Synced {
+				listing = false
+				s.memory.give(t.flow)
+			}
+		}
+		if want == 0 {
+			return errors.New("the store's watch ended without an error")
+		}
+		s.memory.give(t.flow)
+	}
+}
+
+// batch sends a batch.
+func (t *told) batch(b store.Batch, again, listing bool) {
+	if !t.begun {
+		t.header.Set("Content-Type", linesType)
+		t.begun = true
+	}
+	if b.Resync || again {
+		t.add([]byte("{\"resync\":true}\n"), nil)
+	}
+	for _, e := range b.Events {
+		switch {
+		case e.Err != nil:
+			d, _ := documentOf(e.Err)
+			d.Pod = e.Pod
+			t.add(appendError(nil, d), nil)
+		case e.Metadata == nil:
+			t.add(append(jsonvalue.AppendString([]byte(`{"gone":`), e.Pod), "}\n"...), nil)
+		case listing: // which others hardly do at the same time
+			t.add(eventLine(e), nil)
+		default:
+			t.add(t.server.encoded.line(e, t.opts.OmitManifest), nil)
+		}
+	}
+	if b.Synced {
+		t.buf = append(strconv.AppendUint(append(t.buf, `{"synced":`...), b.Number, 10), "}\n"...)
+	}
+	t.flush()
+}
+
+func eventLine(e store.Event) []byte {
+	return append(podjson.AppendPod(nil, store.Applied{Pod: e.Pod, Version: e.Metadata.Version, Metadata: e.Metadata}), '\n')
+}
+
+// weightOf is about how many bytes a batch holds.
+func weightOf(b store.Batch) (n int64) {
+	rules := func(list []store.ScopeRule) {
+		for _, r := range list {
+			n += int64(len(r.Target)+len(r.Permission)) + 40
+		}
+	}
+	for _, e := range b.Events {
+		n += int64(len(e.Pod)) + 200
+		m := e.Metadata
+		if m == nil {
+			continue
+		}
+		n += int64(len(m.Manifest))
+		for name, value := range m.Extra {
+			n += int64(len(name)+len(value)) + 64
+		}
+		for _, p := range m.Peers {
+			n += int64(len(p.PodName)) + 16
+		}
+		for _, c := range m.Children {
+			n += int64(len(c.PodName)+len(c.SocketPath)+len(c.CallbackAddress)) + 72
+			rules(c.ScopeDelegated)
+		}
+	}
+	return n
+}
+
+// encoded keeps the lines that were encoded last, so that each change is encoded once
+// for all watches. It holds at most twice cacheBytes.
+type encoded struct {
+	mu         sync.Mutex
+	young, old map[lineKey][]byte
+	size       int // of young
+}
+
+type lineKey struct {
+	pod      string
+	revision store.Revision
+	bare     bool
+}
+
+func (c *encoded) line(e store.Event, bare bool) []byte {
+	key := lineKey{e.Pod, e.Metadata.Version.Revision, bare}
+	c.mu.Lock()
+	line, ok := c.young[key]
+	if !ok {
+		line, ok = c.old[key]
+	}
+	c.mu.Unlock()
+	if ok {
+		return line
+	}
+	line = eventLine(e)
+	if len(line) > smallBytes {
+		return line
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.young == nil || c.size > cacheBytes-smallBytes {
+		c.old, c.young, c.size = c.young, make(map[lineKey][]byte), 0
+	}
+	c.young[key] = line
+	c.size += len(line)
+	return line
+}
