@@ -193,15 +193,14 @@ func valuesOf(cmd *cobra.Command, flag string) []string {
 // completeArg completes an argument of a command by its kind: files, directories,
 // and the names of the Pods in the database before.
 func (c *console) completeArg(ctx context.Context, root, cmd *cobra.Command, args []string) candidates {
-	wanted := wantedOf(cmd)
-	if len(args) >= len(wanted) {
+	switch argName(wantedOf(cmd), len(args)) {
+	case "":
 		return candidates{kind: "words"}
-	}
-	switch strings.Trim(wanted[len(args)], "[]") {
 	case "DIR":
 		return candidates{kind: "directories"}
 	case "POD":
-		return candidates{kind: "words", words: podNames(ctx, args[0])}
+		names := podNames(ctx, args[0])
+		return candidates{kind: "words", words: slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args[1:], name) })}
 	case "SHELL":
 		return candidates{kind: "words", words: []string{"bash", "fish", "zsh"}}
 	case "COMMAND":

@@ -127,6 +127,17 @@ func (s *screen) types(keys, until string) bool {
 	return false
 }
 
+// waits waits until what was printed is so.
+func (s *screen) waits(so func(text string) bool) bool {
+	for range 1000 {
+		if so(s.text()) {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
 // completionShells are how each shell is started and loads its script.
 var completionShells = map[string]struct {
 	argv []string

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -34,6 +35,7 @@ type console struct {
 	// is one: progress is shown.
 	terminal, errTerminal bool
 	stderr                io.Writer
+	stdin                 *os.File
 	bar                   bar
 	json                  bool
 	program, command      string
@@ -56,7 +58,7 @@ func newConsole(stdout, stderr io.Writer) *console {
 	return &console{
 		ctx: context.Background(), program: "podstore-migrate", queue: q,
 		stdout: stdout, out: bufio.NewWriterSize(q.to(stdout), 32<<10), terminal: isTerminal(stdout),
-		stderr: stderr, err: q.to(stderr), errTerminal: isTerminal(stderr),
+		stderr: stderr, err: q.to(stderr), errTerminal: isTerminal(stderr), stdin: os.Stdin,
 	}
 }
 
@@ -117,7 +119,7 @@ func (c *console) flush() {
 	}
 	c.outTold = true
 	c.note(exitFailure)
-	fmt.Fprintln(c.err, oneLine(fmt.Sprintf("%s: %s: standard output: %v", c.program, c.command, err)))
+	fmt.Fprintln(c.err, oneLine(fmt.Sprintf("%s: standard output: %v", strings.TrimSuffix(c.program+": "+c.command, ": "), err)))
 	_ = c.queue.wait(c.ctx)
 }
 
@@ -252,7 +254,7 @@ func (c *console) hint(err error, code int) string {
 		return "check the path"
 	case code == exitLocked && c.command == "import":
 		return "end the program that has it open, then run the same command again"
-	case code == exitLocked && c.command == "copy":
+	case code == exitLocked && slices.Contains([]string{"copy", "edit", "remove", "prune"}, c.command):
 		return "end the program that has it open, or where it serves a socket, give unix:SOCKET in place of " + db
 	case code == exitLocked:
 		return fmt.Sprintf("end the program that has it open, or where it serves a socket: %s %s unix:SOCKET", c.program, c.command)
@@ -260,6 +262,8 @@ func (c *console) hint(err error, code int) string {
 		return "correct or remove that file"
 	case code == exitDamage && c.db.kind != onServers && c.command != "check" && c.command != "salvage":
 		return fmt.Sprintf("%s check %s lists all damage, %s salvage %s NEWDB copies what is whole", c.program, db, c.program, db)
+	case errors.Is(err, store.ErrForbidden) && c.db.kind == behindSocket && e != nil && e.Pod != "":
+		return "its supervisor does not let you do that; ask it, or stop it and give the database file"
 	case errors.Is(err, store.ErrUnavailable):
 		return "see that it runs and can be reached, then run the same command again"
 	case errors.Is(err, store.ErrTooLarge) && c.command == "copy":

@@ -1,6 +1,11 @@
 package cli
 
-import "podstore/store"
+import (
+	"encoding/json"
+	"strings"
+
+	"podstore/store"
+)
 
 // What a Pod has goes by one name in every command: in list's header, --sort and
 // --filter, in show --field, in what stats counts. In a metadata.json some of it has a
@@ -35,4 +40,59 @@ func ids(active *store.ActiveSegment) (session, segment string) {
 		segment = active.SegmentID.String()
 	}
 	return active.SessionID.String(), segment
+}
+
+// changedFields are the fields in which two states of a Pod differ, as
+// [store.Metadata.Diff] names them.
+func changedFields(was, is *store.Metadata) (fields []string) {
+	rest := was.Clone()
+	for field := rest.Diff(is); field != ""; field = rest.Diff(is) {
+		fields = append(fields, field)
+		takeField(rest, is, field)
+	}
+	return fields
+}
+
+// takeField gives a Pod a field of another state of it.
+func takeField(to, from *store.Metadata, field string) {
+	switch field {
+	case "pod_name":
+		to.PodName = from.PodName
+	case "active":
+		to.Active = from.Active
+	case "spawned_children":
+		to.Children = from.Children
+	case "reclaimed_children":
+		to.Reclaimed = from.Reclaimed
+	case "peers":
+		to.Peers = from.Peers
+	case "resolved_manifest_snapshot":
+		to.Manifest = from.Manifest
+	case `""`: // what Diff calls the field without a name
+		takeExtra(to, from, "")
+		takeExtra(to, from, field)
+	default:
+		takeExtra(to, from, field)
+	}
+}
+
+func takeExtra(to, from *store.Metadata, field string) {
+	value, ok := from.Extra[field]
+	switch {
+	case !ok:
+		delete(to.Extra, field)
+	case to.Extra == nil:
+		to.Extra = map[string]json.RawMessage{field: value}
+	default:
+		to.Extra[field] = value
+	}
+}
+
+// shownFields are fields as a message lists them.
+func shownFields(fields []string) string {
+	shown := make([]string, len(fields))
+	for i, field := range fields {
+		shown[i] = quoteName(shortName(field))
+	}
+	return strings.Join(shown, ", ")
 }

@@ -168,7 +168,7 @@ func TestShapesAreDocumented(t *testing.T) {
 	// The test itself must see what is wrong.
 	good := func() map[string]any {
 		return map[string]any{"podstore": 1.0, "command": "list", "type": "pod", "pod": "a", "active": map[string]any{"session_id": "x", "segment_id": nil},
-			"children": 0.0, "reclaimed": 0.0, "peers": 0.0, "manifest_bytes": nil}
+			"children": 0.0, "reclaimed": 0.0, "peers": 0.0, "manifest_bytes": nil, "revision": "0-0", "created": nil, "changed": nil}
 	}
 	if err := all.check("list", good()); err != nil {
 		t.Error(err)

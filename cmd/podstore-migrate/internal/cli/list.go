@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,21 +16,22 @@ import (
 
 const listHelp = `List prints one line for each Pod, sorted by the bytes of its name:
   name, active session, active segment, number of children, of reclaimed
-  children, of peers, bytes of the manifest
-On a terminal the columns are aligned under a header, and cut to its width. Elsewhere
-they are whole, separated by tabs, without a header. What is not set is "-". A damaged
+  children, of peers, bytes of the manifest, when it was changed
+On a terminal the columns are aligned under a header, and cut to its width, and the last
+is how long ago that was. Elsewhere they are whole, separated by tabs, without a header,
+and the last is a time as in 2026-11-27T10:00:00Z. What is not set is "-". A damaged
 Pod has the word "damaged" after its name, and its damage is told on standard error;
 the exit code is then 5. One that may not be read has "unreadable"; the exit code is 1.
 One that another program keeps in a format unknown here has "unknown-format", and 12.
 
 For the names alone: podstore-migrate list DB | cut -f1
 
---sort takes name, session, segment, children, reclaimed, peers or manifest; with
-a minus sign before it the largest comes first.
+--sort takes name, session, segment, children, reclaimed, peers, manifest or changed;
+with a minus sign before it the largest, or the newest, comes first.
 --filter takes name=PATTERN (with * ? and [...]), session=ID, segment=ID,
 parent=NAME, child=NAME, reclaimed=NAME, peer=NAME, workspace=PATH (the field
-workspace_root) or active=yes|no. Several must all hold. What cannot be read is always
-listed.`
+workspace_root), active=yes|no, older-than=AGE or newer-than=AGE, where AGE is such as 30d,
+12h or 1h30m. Several must all hold. What cannot be read is always listed.`
 
 func listCmd(c *console) *cobra.Command {
 	var sorting string
@@ -39,7 +41,8 @@ func listCmd(c *console) *cobra.Command {
 		`  podstore-migrate list pods.db
   podstore-migrate list pods.db | cut -f1
   podstore-migrate list --sort -manifest unix:/run/supervisor.sock
-  podstore-migrate list --filter active=yes --filter 'name=web-*' pods.db`,
+  podstore-migrate list --filter active=yes --filter 'name=web-*' pods.db
+  podstore-migrate list --sort -changed --filter newer-than=1h pods.db`,
 		func(ctx context.Context, args []string) error {
 			return runList(ctx, c, args[0], sorting, filters, maxFileSize)
 		})
@@ -47,12 +50,12 @@ func listCmd(c *console) *cobra.Command {
 	f.StringVar(&sorting, "sort", "", "sort by this `KEY` instead of the name")
 	f.StringArrayVar(&filters, "filter", nil, "list only Pods for which this `KEY=VALUE` holds; may be repeated")
 	maxFileSizeFlag(f, &maxFileSize)
-	keys := []string{"name", "session", "segment", "children", "reclaimed", "peers", "manifest"}
+	keys := []string{"name", "session", "segment", "children", "reclaimed", "peers", "manifest", "changed"}
 	for _, key := range keys[:len(keys):len(keys)] {
 		keys = append(keys, "-"+key)
 	}
 	completeFlag(cmd, "sort", keys...)
-	completeFlag(cmd, "filter", "name=", "session=", "segment=", "parent=", "child=", "reclaimed=", "peer=", "workspace=", "active=yes", "active=no")
+	completeFlag(cmd, "filter", "name=", "session=", "segment=", "parent=", "child=", "reclaimed=", "peer=", "workspace=", "active=yes", "active=no", "older-than=", "newer-than=")
 	return cmd
 }
 
@@ -127,7 +130,16 @@ func (l *lister) add(p podItem) {
 	if p.ManifestBytes != nil {
 		manifest = strconv.Itoa(*p.ManifestBytes)
 	}
-	l.row(quoteName(p.Pod), orDash(p.session()), orDash(p.segment()), strconv.Itoa(p.Children), strconv.Itoa(p.Reclaimed), strconv.Itoa(p.Peers), manifest)
+	l.row(quoteName(p.Pod), orDash(p.session()), orDash(p.segment()), strconv.Itoa(p.Children), strconv.Itoa(p.Reclaimed), strconv.Itoa(p.Peers), manifest, l.when(p.changed))
+}
+
+// when is when a Pod was changed: how long ago that is, for a reader, and the time
+// itself for a program.
+func (l *lister) when(t time.Time) string {
+	if l.c.terminal {
+		return orDash(ago(t))
+	}
+	return orDash(timeText(t))
 }
 
 // unread adds a Pod that could not be read, and has been told.
@@ -149,17 +161,25 @@ func (l *lister) row(cells ...string) {
 	l.c.print("%s\n", strings.Join(cells, "\t"))
 }
 
-// last leaves a column out where the others have been cut already.
-var last = []int{100, 100, 0}
+// What a narrower terminal takes, one step after the other: ids are cut and the longest
+// names, then segments go, then manifests and histories, then sessions, and what is left
+// is who has changed when.
+var (
+	early = []int{13, 0}
+	later = []int{100, 100, 0}
+	late  = []int{13, 100, 100, 0}
+	never = []int{100, 100, 100, 100, 0}
+)
 
 var listColumns = []column{
-	{name: "name", narrow: []int{24, 12}},
-	{name: "session", narrow: []int{13, 0}, end: true},
-	{name: "segment", narrow: []int{13, 0}, end: true},
-	{name: "children", right: true, narrow: last},
-	{name: "reclaimed", right: true, narrow: last},
-	{name: "peers", right: true, narrow: last},
-	{name: "manifest", right: true, narrow: last},
+	{name: "name", narrow: []int{24, 24, 24, 12}},
+	{name: "session", narrow: late, end: true},
+	{name: "segment", narrow: early, end: true},
+	{name: "children", right: true, narrow: never},
+	{name: "reclaimed", right: true, narrow: later},
+	{name: "peers", right: true, narrow: never},
+	{name: "manifest", right: true, narrow: later},
+	{name: "changed", right: true, narrow: never},
 }
 
 func (l *lister) print() {
@@ -178,6 +198,11 @@ type podItem struct {
 	Peers         int         `json:"peers"`
 	ManifestBytes *int        `json:"manifest_bytes"`
 	Workspace     string      `json:"workspace_root,omitempty"`
+	Revision      string      `json:"revision"`
+	Created       *string     `json:"created"`
+	Changed       *string     `json:"changed"`
+
+	changed time.Time
 }
 
 type activeItem struct {
@@ -188,6 +213,8 @@ type activeItem struct {
 func (c *console) podItem(m *store.Metadata) podItem {
 	item := podItem{head: c.head("pod"), Pod: m.PodName, Children: len(m.Children), Reclaimed: len(m.Reclaimed), Peers: len(m.Peers)}
 	item.Workspace, _ = podjson.Workspace(m)
+	item.changed = m.Version.Changed
+	item.Revision, item.Created, item.Changed = m.Version.Revision.String(), knownTime(m.Version.Created), knownTime(m.Version.Changed)
 	if m.Active != nil {
 		item.Active = &activeItem{m.Active.SessionID, m.Active.SegmentID}
 	}

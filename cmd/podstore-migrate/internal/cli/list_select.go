@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -34,12 +35,14 @@ func parseSort(key string) (func(a, b podItem) int, error) {
 		order = func(a, b podItem) int { return cmp.Compare(a.Reclaimed, b.Reclaimed) }
 	case "peers":
 		order = func(a, b podItem) int { return cmp.Compare(a.Peers, b.Peers) }
+	case "changed": // what is not known comes first
+		order = func(a, b podItem) int { return a.changed.Compare(b.changed) }
 	case "manifest":
 		order = func(a, b podItem) int { return cmp.Compare(size(a.ManifestBytes), size(b.ManifestBytes)) }
 	}
 	switch {
 	case order == nil:
-		return nil, fmt.Errorf("--sort %s: expected name, session, segment, children, reclaimed, peers or manifest", key)
+		return nil, fmt.Errorf("--sort %s: expected name, session, segment, children, reclaimed, peers, manifest or changed", key)
 	case down:
 		return func(a, b podItem) int { return order(b, a) }, nil
 	}
@@ -135,11 +138,21 @@ func parseFilter(filter string) (func(*store.Metadata) bool, error) {
 			root, ok := podjson.Workspace(m)
 			return ok && root == value
 		}, nil
+	case "older-than", "newer-than":
+		age, err := parseAge(value)
+		if err != nil {
+			return nil, err
+		}
+		limit := time.Now().Add(-age)
+		return func(m *store.Metadata) bool {
+			t := m.Version.Changed
+			return !t.IsZero() && t.Before(limit) == (key == "older-than")
+		}, nil
 	case "active":
 		if value != "yes" && value != "no" {
 			return nil, fmt.Errorf("expected active=yes or active=no")
 		}
 		return func(m *store.Metadata) bool { return (m.Active != nil) == (value == "yes") }, nil
 	}
-	return nil, fmt.Errorf("expected name=, session=, segment=, parent=, child=, reclaimed=, peer=, workspace= or active=")
+	return nil, fmt.Errorf("expected name=, session=, segment=, parent=, child=, reclaimed=, peer=, workspace=, active=, older-than= or newer-than=")
 }

@@ -66,7 +66,8 @@ func newRoot(c *console) *cobra.Command {
 	root.SetHelpCommand(helpCmd(root, c))
 	root.AddCommand(
 		importCmd(c), exportCmd(c), verifyCmd(c), copyCmd(c),
-		listCmd(c), showCmd(c), treeCmd(c), uiCmd(c), statsCmd(c),
+		listCmd(c), showCmd(c), treeCmd(c), watchCmd(c), uiCmd(c), statsCmd(c),
+		editCmd(c), removeCmd(c), pruneCmd(c),
 		checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c), serveCmd(c),
 		versionCmd(c), completionCmd(c), manCmd(c),
 	)
@@ -142,16 +143,16 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 
 // takes judges the number of a command's arguments, and that none of them is
 // empty, such as a variable of a script that was never set. wanted are their names;
-// one in brackets may be missing.
+// one in brackets may be missing, and a last one with dots stand for several.
 func takes(name string, wanted ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		least := slices.IndexFunc(wanted, func(s string) bool { return s[0] == '[' })
 		if least < 0 {
 			least = len(wanted)
 		}
-		if len(args) >= least && len(args) <= len(wanted) {
+		if len(args) >= least && (len(args) <= len(wanted) || repeats(wanted)) {
 			if i := slices.Index(args, ""); i >= 0 {
-				return fmt.Errorf("%s is empty", strings.Trim(wanted[i], "[]"))
+				return fmt.Errorf("%s is empty", argName(wanted, i))
 			}
 			return nil
 		}
@@ -161,6 +162,22 @@ func takes(name string, wanted ...string) cobra.PositionalArgs {
 		}
 		return errors.New(msg)
 	}
+}
+
+// repeats reports whether the last of a command's arguments may be given several times.
+func repeats(wanted []string) bool {
+	return len(wanted) > 0 && strings.Contains(wanted[len(wanted)-1], "...")
+}
+
+// argName is the name of the argument at a place, "" where none may stand.
+func argName(wanted []string, i int) string {
+	if repeats(wanted) {
+		i = min(i, len(wanted)-1)
+	}
+	if i >= len(wanted) {
+		return ""
+	}
+	return strings.Trim(wanted[i], "[].")
 }
 
 // commandFirst moves the command to the front, so that flags may stand before it too.

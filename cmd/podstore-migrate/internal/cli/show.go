@@ -48,24 +48,31 @@ func runShow(ctx context.Context, c *console, db, pod, field string, maxFileSize
 	if err != nil {
 		return err
 	}
-	m, err := s.Read(ctx, pod)
-	if errors.Is(err, store.ErrNotFound) && strings.HasPrefix(pod, `"`) { // as list prints it?
-		if name, bad := strconv.Unquote(pod); bad == nil {
-			if _, missing := s.Read(ctx, name); missing == nil || errors.Is(missing, store.ErrCorrupt) {
-				c.meant = name
-			}
-		}
-	}
+	m, err := c.readNamed(ctx, s, pod)
 	if err = errors.Join(err, s.Close()); err != nil {
 		return err
 	}
 	return c.show(m, field)
 }
 
+// readNamed reads the Pod that an argument names. Where there is none it finds out
+// whether one was meant that list prints so.
+func (c *console) readNamed(ctx context.Context, s store.MetadataStore, pod string) (*store.Metadata, error) {
+	m, err := s.Read(ctx, pod)
+	if errors.Is(err, store.ErrNotFound) && strings.HasPrefix(pod, `"`) {
+		if name, bad := strconv.Unquote(pod); bad == nil {
+			if _, missing := s.Read(ctx, name); missing == nil || errors.Is(missing, store.ErrCorrupt) {
+				c.meant = name
+			}
+		}
+	}
+	return m, err
+}
+
 func (c *console) show(m *store.Metadata, field string) error {
 	doc := podjson.Append(nil, m)
 	if field == "" {
-		c.emit(metadataItem{c.head("pod"), m.PodName, doc})
+		c.emit(metadataItem{c.head("pod"), m.PodName, doc, m.Version.Revision.String(), knownTime(m.Version.Created), knownTime(m.Version.Changed)})
 		c.print("%s", doc)
 		if c.terminal {
 			c.print("\n")
@@ -94,6 +101,9 @@ type metadataItem struct {
 	head
 	Pod      string          `json:"pod"`
 	Metadata json.RawMessage `json:"metadata"`
+	Revision string          `json:"revision"`
+	Created  *string         `json:"created"`
+	Changed  *string         `json:"changed"`
 }
 
 // fieldItem is one field of a Pod in JSON.

@@ -6,23 +6,36 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"podstore/store"
 )
 
-// quoteName writes a Pod's name as one word of a line. A name with spaces, quotes
-// or characters that do not print is quoted as in Go source. No other name begins
-// with a quote, so the name can always be told from the word.
+// quoteName writes a Pod's name as one word of a line. A name with spaces, quotes or
+// characters that do not print, or that looks like less than it is, is quoted as in Go
+// source. No other name begins with a quote, so the name can always be told from the word.
 func quoteName(name string) string {
 	odd := func(r rune) bool {
 		return r == ' ' || r == '"' || r == '\'' || r == '`' || !strconv.IsPrint(r)
 	}
-	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) {
+	first, size := utf8.DecodeRuneInString(name)
+	switch {
+	case strings.ContainsFunc(name, looksEmpty):
+		return strconv.QuoteToASCII(name)
+	case unicode.IsMark(first): // it would join what stands before the name
+		return strings.TrimSuffix(strconv.QuoteToASCII(name[:size]), `"`) + strconv.Quote(name[size:])[1:]
+	case name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, odd):
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// looksEmpty reports whether a character counts as one that prints, and shows nothing:
+// fillers of Hangul, the empty pattern of Braille, what selects the style of another one.
+func looksEmpty(r rune) bool {
+	return r == 0x115F || r == 0x1160 || r == 0x3164 || r == 0xFFA0 || r == 0x2800 || r == 0x034F || unicode.Is(unicode.Variation_Selector, r)
 }
 
 // visible reports whether a character is one that is seen, and nothing that a terminal

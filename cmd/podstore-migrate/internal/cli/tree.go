@@ -11,28 +11,33 @@ import (
 )
 
 const treeHelp = `Tree draws which Pod spawned which. After a name stands in parentheses what is to
-be said of it: "reclaimed" where the parent took back what it delegated, "no such
-Pod" where a reference dangles, its peers and whether the link is one-sided. A
-Pod with several parents is drawn below the first and named below the others; a
-cycle ends where it closes.
+be said of it: "no such Pod" where a reference dangles, its peers and whether the link
+is one-sided. A Pod with several parents is drawn below the first and named below the
+others; a cycle ends where it closes.
+
+With --reclaimed it also draws the history: below a Pod, marked "reclaimed", those from
+which it took back what it had delegated. The history may be long.
 
 With POD it draws only what is below that Pod and what leads to it. With --format
 dot or mermaid it writes a graph for Graphviz or Mermaid.`
 
 func treeCmd(c *console) *cobra.Command {
 	var format string
+	var history bool
 	var maxFileSize int64
 	cmd := command(c, "tree [flags] DB [POD]", "Draw parents, children, peers and dangling references", treeHelp,
 		`  podstore-migrate tree pods.db
   podstore-migrate tree unix:/run/supervisor.sock coordinator
+  podstore-migrate tree --reclaimed pods.db
   podstore-migrate tree --format dot pods.db | dot -Tsvg >pods.svg`,
 		func(ctx context.Context, args []string) error {
 			pod := ""
 			if len(args) == 2 {
 				pod = args[1]
 			}
-			return runTree(ctx, c, args[0], pod, len(args) == 2, format, maxFileSize)
+			return runTree(ctx, c, args[0], pod, len(args) == 2, format, history, maxFileSize)
 		})
+	cmd.Flags().BoolVar(&history, "reclaimed", false, "draw the history of reclaimed children too")
 	maxFileSizeFlag(cmd.Flags(), &maxFileSize)
 	cmd.Flags().StringVar(&format, "format", "text", "write `text`, dot or mermaid")
 	completeFlag(cmd, "format", "text", "dot", "mermaid")
@@ -49,14 +54,14 @@ type treeSummary struct {
 	besidesCounts
 }
 
-func runTree(ctx context.Context, c *console, db, pod string, one bool, format string, maxFileSize int64) error {
+func runTree(ctx context.Context, c *console, db, pod string, one bool, format string, history bool, maxFileSize int64) error {
 	formats := map[string]func(*console, *graph, map[string]bool){"text": drawText, "dot": drawDOT, "mermaid": drawMermaid}
 	draw := formats[format]
 	if draw == nil {
 		return c.misuse("--format %s: expected text, dot or mermaid", format)
 	}
 	c.resume = "tree changes nothing; run the same command again"
-	g, err := c.readGraph(ctx, db, maxFileSize)
+	g, err := c.readGraph(ctx, db, history || c.json, maxFileSize)
 	if g == nil {
 		return err
 	}
@@ -78,14 +83,15 @@ func runTree(ctx context.Context, c *console, db, pod string, one bool, format s
 	return err
 }
 
-// readGraph reads all Pods. Damaged ones are told and have a node too.
-func (c *console) readGraph(ctx context.Context, db string, maxFileSize int64) (*graph, error) {
+// readGraph reads all Pods, their histories where they are asked for. Damaged ones are
+// told and have a node too.
+func (c *console) readGraph(ctx context.Context, db string, history bool, maxFileSize int64) (*graph, error) {
 	s, err := c.openRead(ctx, db, maxFileSize)
 	if err != nil {
 		return nil, err
 	}
 	g := &graph{nodes: make(map[string]*node)}
-	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{OmitManifest: true}) {
+	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{OmitManifest: true, OmitReclaimed: !history}) {
 		if podErr == nil {
 			g.addPod(m.PodName, m)
 		} else if name, state := c.unread(podErr); name != "" {

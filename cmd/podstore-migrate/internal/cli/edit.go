@@ -1,0 +1,501 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"podstore/store"
+	"podstore/store/jsonexport"
+	"podstore/store/jsonvalue"
+	"podstore/store/podjson"
+)
+
+const editHelp = `Edit opens one Pod, as canonical JSON, in the editor that VISUAL or EDITOR names, and
+writes what comes back: all of it, in one transaction, or nothing. It works on a
+database file, and while a supervisor runs through its socket: DB is unix:SOCKET then.
+Nothing is locked while the editor is open.
+
+It is written only if the Pod is still as it was shown. Where it was changed
+meanwhile, or the text is refused, that is one line on standard error,
+  conflict pod NAME: reason, or refused PATH:LINE:COL: reason
+and the exit code is 3. The text is kept in a file that is named, what the store has
+now beside it, and on a terminal you are asked how to go on. --from writes such a file
+later.
+
+Without an editor, --set changes single fields: active, children, reclaimed, peers,
+manifest, or a field that the Pod has besides, to a JSON value; null takes it away.
+--from takes the whole document from a file, or from standard input where that is "-";
+with it a damaged Pod is replaced. With --revision, as show --json prints it, either is
+refused where the Pod has another one by now.
+
+A Pod's name cannot be changed. To create a Pod use import or copy, to delete one
+remove.`
+
+// editOptions are the flags of edit.
+type editOptions struct {
+	set         []string
+	from        string
+	revision    string
+	dryRun      bool
+	maxFileSize int64
+}
+
+func editCmd(c *console) *cobra.Command {
+	opts := editOptions{maxFileSize: jsonexport.DefaultMaxFileSize}
+	cmd := command(c, "edit [flags] DB POD", "Change one Pod, in an editor or by flags", editHelp,
+		`  podstore-migrate edit pods.db reviewer
+  podstore-migrate edit unix:/run/supervisor.sock reviewer
+  podstore-migrate edit --set active=null --set 'peers=[{"pod_name": "indexer"}]' pods.db reviewer
+  podstore-migrate show pods.db reviewer | sed s/Review/Read/ | podstore-migrate edit --from - pods.db reviewer`,
+		func(ctx context.Context, args []string) error { return runEdit(ctx, c, args[0], args[1], opts) })
+	f := cmd.Flags()
+	f.StringArrayVar(&opts.set, "set", nil, "set this `FIELD=JSON` and open no editor; may be repeated")
+	f.StringVar(&opts.from, "from", "", "take the document from this `FILE`, - for standard input, and open no editor")
+	f.StringVar(&opts.revision, "revision", "", "change the Pod only if this is its `REVISION`")
+	f.BoolVar(&opts.dryRun, "dry-run", false, "tell what would change and change nothing")
+	allowNetworkFlag(f, c)
+	maxFileSizeFlag(f, &opts.maxFileSize)
+	completeFlag(cmd, "set", "active=", "children=", "reclaimed=", "peers=", "manifest=")
+	cmd.MarkFlagsMutuallyExclusive("set", "from")
+	return cmd
+}
+
+// editItem is the result of edit in JSON.
+type editItem struct {
+	head
+	Pod      string   `json:"pod"`
+	Outcome  string   `json:"outcome"`
+	Fields   []string `json:"fields"`
+	Revision string   `json:"revision,omitempty"`
+	Reason   string   `json:"reason,omitempty"`
+	Path     string   `json:"path,omitempty"`
+	Line     int      `json:"line,omitempty"`
+	Column   int      `json:"column,omitempty"`
+	Stored   string   `json:"stored,omitempty"`
+}
+
+// editSummary is the summary of edit in JSON.
+type editSummary struct {
+	DryRun bool `json:"dry_run"`
+}
+
+// editing is one run of edit.
+type editing struct {
+	*console
+	side  side
+	pod   string
+	opts  editOptions
+	base  *store.Metadata // what is edited; nil where that is damaged
+	draft *draft          // nil without an editor
+	kept  bool            // the draft has what must not be lost
+}
+
+// errMoved says that the Pod is not at the revision that was shown.
+var errMoved = errors.New("the Pod was changed meanwhile")
+
+func runEdit(ctx context.Context, c *console, db, pod string, opts editOptions) (err error) {
+	e := &editing{console: c, pod: pod, opts: opts}
+	c.resume = "nothing was changed; run the same command again"
+	if e.side, err = c.parseSide(db); err != nil {
+		return err
+	}
+	if opts.revision != "" {
+		if _, err := store.ParseRevision(opts.revision); err != nil {
+			return c.misuse("--revision %w", err)
+		}
+	}
+	for _, s := range opts.set {
+		if field, value, ok := strings.Cut(s, "="); !ok || field == "" || value == "" || slices.Contains([]string{"name", "session", "segment", "pod_name", "worker_name"}, field) {
+			return c.misuse(`--set %q: expected FIELD=JSON, where FIELD is active, children, reclaimed, peers, manifest or one that the Pod has besides`, s)
+		}
+	}
+	var text []byte
+	if opts.from != "" {
+		if text, err = readInput(c.stdin, opts.from, opts.maxFileSize); err != nil {
+			return err
+		}
+	}
+	if err := e.read(ctx); err != nil {
+		return err
+	}
+	c.summary = editSummary{opts.dryRun}
+	switch {
+	case opts.revision != "" && (e.base == nil || e.base.Version.Revision.String() != opts.revision):
+		e.conflict(errors.New("it does not have the revision that --revision names; nothing was changed"), "")
+		return nil
+	case opts.from != "":
+		return e.once(ctx, text)
+	case len(opts.set) > 0:
+		return e.set(ctx)
+	}
+	return e.inEditor(ctx)
+}
+
+// readInput reads a file, or standard input.
+func readInput(stdin *os.File, path string, limit int64) (text []byte, err error) {
+	f := stdin
+	if path != "-" {
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer f.Close()
+	}
+	text, err = io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = &store.Error{Op: "read", Path: path, Kind: store.ErrTooLarge, Err: fmt.Errorf("it is larger, the limit is %d", limit)}
+	}
+	return text, err
+}
+
+// read reads the Pod as it is.
+func (e *editing) read(ctx context.Context) error {
+	s, err := e.openLive(ctx, e.side)
+	if err != nil {
+		return err
+	}
+	e.base, err = e.readNamed(ctx, s, e.pod)
+	if e.opts.from != "" && e.opts.revision == "" && errors.Is(err, store.ErrCorrupt) && !transient(err) {
+		e.base, err = nil, nil
+	}
+	return errors.Join(err, s.Close())
+}
+
+// once writes a text that was given, or tells why not.
+func (e *editing) once(ctx context.Context, text []byte) error {
+	m, refused := e.parse(text, e.opts.from)
+	if refused != nil {
+		e.refuse(refused)
+		return nil
+	}
+	err := e.write(ctx, m)
+	if errors.Is(err, errMoved) {
+		e.conflict(errors.New("it was changed meanwhile; nothing was written; run the same command again"), "")
+		return nil
+	}
+	return err
+}
+
+// set changes single fields of the Pod as it is when they are written.
+func (e *editing) set(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		text, err := patched(e.base, e.opts.set)
+		if err != nil {
+			return e.misuse("%w", err)
+		}
+		m, refused := e.parse(text, "")
+		if refused != nil {
+			refused.Line, refused.Column = 0, 0 // of a document that nobody saw
+			e.refuse(refused)
+			return nil
+		}
+		err = e.write(ctx, m)
+		switch {
+		case !errors.Is(err, errMoved):
+			return err
+		case e.opts.revision != "" || attempt == 100:
+			e.conflict(errors.New("it was changed meanwhile; nothing was written; run the same command again"), "")
+			return nil
+		}
+		if err := e.read(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// patched is a Pod's document with fields set.
+func patched(m *store.Metadata, sets []string) ([]byte, error) {
+	m = m.Clone()
+	extra := m.Extra
+	m.Extra = nil
+	known := map[string]string{} // what replaces a known field
+	for _, s := range sets {
+		field, value, _ := strings.Cut(s, "=")
+		if long := fieldNames[field]; long != "" {
+			field = long
+		}
+		if _, err := jsonvalue.Canonical([]byte(value), store.MaxValueDepth); err != nil {
+			return nil, fmt.Errorf("--set %q: its value is not JSON (%s); text stands in double quotes", s, reason(err))
+		}
+		known[field] = value
+	}
+	var doc bytes.Buffer
+	doc.Write(jsonvalue.AppendString([]byte(`{"pod_name":`), m.PodName))
+	add := func(field string, value []byte) {
+		doc.Write(append(jsonvalue.AppendString([]byte(","), field), ':'))
+		doc.Write(value)
+	}
+	whole := podjson.Append(nil, m)
+	for _, field := range []string{"active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot"} {
+		value, there := topField(whole, field)
+		if set, ok := known[field]; ok {
+			value, there = []byte(set), strings.TrimSpace(set) != "null"
+			delete(known, field)
+		}
+		if there {
+			add(field, value)
+		}
+	}
+	for _, field := range sortedKeys(extra) {
+		if _, ok := known[field]; !ok {
+			add(field, extra[field])
+		}
+	}
+	for _, field := range sortedKeys(known) {
+		if strings.TrimSpace(known[field]) != "null" {
+			add(field, []byte(known[field]))
+		}
+	}
+	doc.WriteByte('}')
+	return doc.Bytes(), nil
+}
+
+// inEditor lets the operator edit the Pod until it is written or given up.
+func (e *editing) inEditor(ctx context.Context) (err error) {
+	e.draft, err = newDraft([]byte(visibleText(string(podjson.Append(nil, e.base))) + "\n"))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !e.kept {
+			e.draft.remove()
+		} else if err != nil {
+			e.sayKept()
+		}
+	}()
+	for {
+		text, err := e.draft.edit(e.console)
+		if err != nil {
+			e.keepIfChanged()
+			return err
+		}
+		e.kept = true // until it is written, or found to change nothing
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		m, refused := e.parse(text, e.draft.path)
+		if refused == nil {
+			err = e.write(ctx, m)
+		}
+		again := false
+		switch {
+		case refused != nil:
+			again, err = e.offerAfterRefusal(ctx, refused)
+		case errors.Is(err, errMoved):
+			again, err = e.offerBoth(ctx, m)
+		case err == nil && e.opts.dryRun:
+			e.sayKept()
+		case err == nil:
+			e.kept = false
+		}
+		if !again {
+			return err
+		}
+	}
+}
+
+// keepIfChanged keeps the draft where an editor failed that had written to it.
+func (e *editing) keepIfChanged() {
+	text, err := os.ReadFile(e.draft.path)
+	if err != nil {
+		return
+	}
+	m, refused := e.parse(text, e.draft.path)
+	e.kept = refused != nil || len(changedFields(e.base, m)) > 0
+}
+
+// sayKept says where the operator's text is.
+func (e *editing) sayKept() {
+	e.say("your text is in %s; to write it later, if the Pod is still the same: %s edit --from %s --revision %s %s %s",
+		place(nil, e.draft.path), e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.side.arg), podWord(e.pod))
+}
+
+// podWord writes a Pod's name, the last argument of a command line that is meant to
+// be copied.
+func podWord(pod string) string {
+	if strings.HasPrefix(pod, "-") {
+		return "-- " + shellWord(pod)
+	}
+	return shellWord(pod)
+}
+
+// offerAfterRefusal tells why a text is refused and asks whether to edit it again.
+func (e *editing) offerAfterRefusal(ctx context.Context, refused *store.Error) (again bool, err error) {
+	if !e.asks() {
+		e.refuse(refused)
+		e.sayKept()
+		return false, nil
+	}
+	e.say("refused %s: %s", refused.Position(), reason(refused))
+	answer, err := e.ask(ctx, "edit it again, or quit and keep the text?", "eq")
+	if err != nil || answer == 'e' {
+		return err == nil, err
+	}
+	e.refuse(refused)
+	e.sayKept()
+	return false, nil
+}
+
+// offerBoth tells that the Pod was changed meanwhile. What the store has now is put
+// beside the operator's text, and where each changed other fields, both can be taken.
+func (e *editing) offerBoth(ctx context.Context, mine *store.Metadata) (again bool, err error) {
+	was := e.base
+	if err = e.read(ctx); errors.Is(err, store.ErrNotFound) {
+		e.conflict(errors.New("it was removed meanwhile; nothing was written; your text is in "+place(nil, e.draft.path)), "")
+		return false, nil
+	} else if err != nil {
+		e.base = was
+		return false, err
+	}
+	beside, err := e.draft.keepBeside([]byte(visibleText(string(podjson.Append(nil, e.base))) + "\n"))
+	if err != nil {
+		return false, err
+	}
+	theirs, my := changedFields(was, e.base), changedFields(was, mine)
+	moved := fmt.Errorf("it was changed meanwhile, in %s; nothing was written; what the store has now is in %s", shownFields(theirs), place(nil, beside))
+	if len(theirs) == 0 {
+		moved = fmt.Errorf("it was changed and changed back meanwhile; nothing was written")
+	}
+	if !e.asks() {
+		e.conflict(moved, beside)
+		e.sayKept()
+		return false, nil
+	}
+	e.say("conflict pod %s: %v", quoteName(e.pod), moved)
+	question, letters := "edit your text again, to write it in place of that, or quit and keep both files?", "eq"
+	apart := !slices.ContainsFunc(my, func(f string) bool { return slices.Contains(theirs, f) })
+	if apart {
+		question = fmt.Sprintf("take both, with your %s, edit your text again, to write it in place of that, or quit and keep both files?", shownFields(my))
+		letters = "beq"
+	}
+	answer, err := e.ask(ctx, question, letters)
+	switch {
+	case err != nil:
+		return false, err
+	case answer == 'e':
+		return true, nil
+	case answer == 'b':
+		both := e.base.Clone()
+		for _, field := range my {
+			takeField(both, mine, field)
+		}
+		err := e.write(ctx, both)
+		if errors.Is(err, errMoved) {
+			return e.offerBoth(ctx, both)
+		}
+		e.kept = err != nil
+		return false, err
+	}
+	e.conflict(moved, beside)
+	e.sayKept()
+	return false, nil
+}
+
+// parse reads a text as the Pod's document. The error names its file.
+func (e *editing) parse(text []byte, path string) (*store.Metadata, *store.Error) {
+	m, _, err := podjson.Read(text, "")
+	if err == nil && m.PodName != e.pod {
+		err = &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf("pod_name is %.300q; the name of a Pod cannot be changed, this is %q", m.PodName, e.pod)}
+	}
+	if err == nil {
+		err = m.Clone().Normalize()
+	}
+	var bad *store.Error
+	switch {
+	case err == nil:
+		return m, nil
+	case !errors.As(err, &bad):
+		bad = &store.Error{Kind: store.ErrInvalid, Err: err}
+	}
+	told := *bad
+	told.Op, told.Path = "", path
+	return nil, &told
+}
+
+// write makes the Pod what it is to be, if it is still what was shown.
+func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
+	var fields []string
+	if e.base != nil {
+		fields = changedFields(e.base, m)
+	}
+	result := editItem{head: e.head("result"), Pod: e.pod, Outcome: "edited", Fields: fields}
+	if e.base != nil && len(fields) == 0 {
+		result.Outcome, result.Fields = "unchanged", []string{}
+		e.emit(result)
+		e.say("unchanged pod %s", quoteName(e.pod))
+		return nil
+	}
+	for _, field := range sortedKeys(m.Extra) {
+		if e.base != nil && e.base.Extra[field] == nil {
+			text := fmt.Sprintf("%s is no field that podstore knows; it is kept as it is", quoteName(field))
+			e.emit(warningItem{e.head("warning"), text})
+			e.say("warning: %s", text)
+		}
+	}
+	what := shownFields(fields)
+	if e.base == nil {
+		what, result.Fields = "all of it, which was damaged", []string{}
+	}
+	if e.opts.dryRun {
+		e.emit(result)
+		e.print("%s\tedited\t%s\n", quoteName(e.pod), what)
+		e.say("edit: 1 Pod would be changed (dry run, nothing was changed)")
+		return nil
+	}
+	s, err := e.openChange(ctx, e.side, e.opts.maxFileSize)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if e.base == nil {
+		err = store.Write(ctx, s, m)
+	} else {
+		var pods []*store.Metadata
+		pods, err = store.EditByRevision(ctx, s, []string{e.pod}, func(pods []*store.Metadata) error {
+			if pods[0] == nil || pods[0].Version.Revision != e.base.Version.Revision {
+				return errMoved
+			}
+			pods[0] = m.Clone()
+			return nil
+		})
+		if err == nil {
+			result.Revision = pods[0].Version.Revision.String()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	e.emit(result)
+	e.say("edited pod %s: %s", quoteName(e.pod), what)
+	return nil
+}
+
+// refuse tells that a text is refused.
+func (e *editing) refuse(refused *store.Error) {
+	e.note(exitPartial)
+	e.emit(editItem{head: e.head("result"), Pod: e.pod, Outcome: "refused", Fields: []string{}, Reason: e.why(refused), Path: refused.Path, Line: refused.Line, Column: refused.Column})
+	if refused.Path == "" {
+		e.say("refused pod %s: %s", quoteName(e.pod), e.why(refused))
+	} else {
+		e.say("refused %s: %s", refused.Position(), e.why(refused))
+	}
+}
+
+// conflict tells that the Pod is not what it was taken for. stored is the file that has
+// what it is, if any.
+func (e *editing) conflict(why error, stored string) {
+	e.note(exitPartial)
+	item := editItem{head: e.head("result"), Pod: e.pod, Outcome: "conflict", Fields: []string{}, Reason: oneLine(why.Error()), Stored: stored}
+	if e.draft != nil {
+		item.Path = e.draft.path
+	}
+	e.emit(item)
+	e.say("conflict pod %s: %v", quoteName(e.pod), why)
+}

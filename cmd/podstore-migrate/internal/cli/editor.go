@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// draft is a file that an operator edits, in a directory of its own. Its name says
+// nothing of the Pod: a Pod's name is no file's and no shell's business.
+type draft struct {
+	dir, path string
+}
+
+// newDraft writes a text to a file that only this user may read.
+func newDraft(text []byte) (*draft, error) {
+	dir, err := os.MkdirTemp("", "podstore-edit-")
+	if err != nil {
+		return nil, fmt.Errorf("the text to edit cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)
+	}
+	d := &draft{dir, filepath.Join(dir, "metadata.json")}
+	if err := d.write(d.path, text); err != nil {
+		d.remove()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *draft) write(path string, text []byte) error { return os.WriteFile(path, text, 0o600) }
+
+// keepBeside writes what the store has now beside what the operator wrote.
+func (d *draft) keepBeside(text []byte) (path string, err error) {
+	path = filepath.Join(d.dir, "stored.json")
+	return path, d.write(path, text)
+}
+
+func (d *draft) remove() { _ = os.RemoveAll(d.dir) }
+
+// edit runs the operator's editor on the file, and returns what is in it then.
+func (d *draft) edit(c *console) ([]byte, error) {
+	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
+	// The variable may have arguments. The file's name is one of its own, so no shell
+	// sees it as a part of a command.
+	cmd := exec.Command("sh", "-c", editor+` "$@"`, editor, d.path)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, os.Stdout, os.Stderr
+	if c.json {
+		cmd.Stdout = os.Stderr // standard output has JSON alone
+	}
+	if err := c.queue.wait(c.ctx); err != nil {
+		return nil, err
+	}
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("the editor %s, of VISUAL or EDITOR: %w", shellWord(editor), err)
+	}
+	return os.ReadFile(d.path)
+}
