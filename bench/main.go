@@ -27,27 +27,27 @@ func run() error {
 		raw      = flag.String("raw", "", "file for every measurement, one JSON object a line")
 		dir      = flag.String("dir", os.TempDir(), "where to put the files, on a disk")
 		only     = flag.String("candidates", "", "only candidates whose name matches this regular expression")
-		parts    = flag.String("parts", "", "only parts that match: stores, unchanged, trees")
+		parts    = flag.String("parts", "", "only parts that match: trees, stores, manifests, history, processes, watch, mirror, remove, unchanged")
 		sizes    = flag.String("pods", "", "numbers of Pods, with commas")
 		writers  = flag.String("writers", "", "numbers of writers, with commas")
 		rounds   = flag.Int("rounds", 0, "rounds, at every size")
 		span     = flag.Duration("time", 0, "time of each measurement of writers")
 		cpu      = flag.String("cpuprofile", "", "file for a CPU profile of the run")
 		mem      = flag.String("memprofile", "", "file for a profile of allocations")
-		turnJob  = flag.Bool("turn-child", false, "used by the program itself")
+		isJob    = flag.Bool("job-child", false, "used by the program itself")
 		idleName = flag.String("idle-child", "", "used by the program itself")
 	)
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	if *turnJob {
-		return turnInThisProcess()
+	if *isJob {
+		return jobInThisProcess()
 	}
 	if *idleName != "" {
 		return idleInThisProcess(*idleName, *dir)
 	}
-	b := &bench{plan: fullPlan(), start: time.Now()}
+	b := &bench{plan: fullPlan(), began: time.Now()}
 	if *short {
 		b.plan = shortPlan()
 	}

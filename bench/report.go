@@ -36,7 +36,7 @@ func (b *bench) machine(w *strings.Builder, e environment, raw string) {
 		name, version, _ := strings.Cut(v, " ")
 		fmt.Fprintf(w, "| %s | %s |\n", name, version)
 	}
-	fmt.Fprintf(w, "| took | %s |\n", time.Since(b.start).Round(time.Second))
+	fmt.Fprintf(w, "| took | %s |\n", time.Since(b.began).Round(time.Second))
 	if raw != "" {
 		fmt.Fprintf(w, "| every measurement | `%s` |\n", strings.TrimPrefix(raw, "../"))
 	}
@@ -182,7 +182,7 @@ func (b *bench) costTables(w *strings.Builder) {
 		w.WriteString("\n")
 	}
 	w.WriteString("## Space\n\nBytes a Pod on disk after loading; the JSON of one Pod in canonical compact form has " +
-		fmt.Sprintf("%d", len(makePod(0).Manifest)) + " bytes of manifest. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
+		fmt.Sprintf("%d", len(makePod(0, manifestSize).Manifest)) + " bytes of manifest. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
 	for _, n := range b.sizes {
 		fmt.Fprintf(w, " %s |", podCount(n))
 	}
