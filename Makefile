@@ -82,9 +82,23 @@ fuzz: ## run every fuzz target for FUZZ each (default 30s)
 		done; \
 	done
 
+BENCH_OUT = -out ../docs/benchmarks.md -raw ../docs/benchmarks.jsonl
 .PHONY: bench
-bench: ## measure against peers, writes docs/benchmarks.md (about ten minutes)
-	cd bench && $(GO) run . -out ../docs/benchmarks.md -raw ../docs/benchmarks.jsonl
+bench: ## measure against peers, writes docs/benchmarks.md and its curves (about a quarter of an hour)
+	cd bench && $(GO) run . $(BENCH_OUT)
+
+# The earlier build is another module, made of its commit and given to the benchmark by
+# a go.mod of its own: neither is kept.
+OLD = bin/podstore-old
+.PHONY: bench-old
+bench-old: ## the same beside the build 2edd66e; BENCH_OUT=-short only tries it
+	rm -rf $(OLD) && mkdir -p $(OLD)/source
+	git archive 2edd66e | tar -x -C $(OLD)/source
+	cd $(OLD)/source && rm -rf bench cmd examples && $(GO) mod edit -module=podstore-old && \
+		find . -name '*.go' -exec sed -i 's#"podstore/#"podstore-old/#' {} +
+	cp bench/go.mod bench/go.sum $(OLD)
+	$(GO) mod edit -require=podstore-old@v0.0.0 -replace=podstore-old=../$(OLD)/source $(OLD)/go.mod
+	cd bench && $(GO) run -tags old -mod=mod -modfile=../$(OLD)/go.mod . $(BENCH_OUT)
 
 .PHONY: cover
 cover: ## test coverage of the library by its own tests
