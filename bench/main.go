@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
@@ -23,7 +24,7 @@ func main() {
 func run() error {
 	var (
 		short    = flag.Bool("short", false, "small counts, to see that everything runs; the figures mean nothing")
-		out      = flag.String("out", "", "file for the report (default standard output)")
+		out      = flag.String("out", "", "file for the report, its curves beside it (default standard output, without curves)")
 		raw      = flag.String("raw", "", "file for every measurement, one JSON object a line")
 		dir      = flag.String("dir", os.TempDir(), "where to put the files, on a disk")
 		only     = flag.String("candidates", "", "only candidates whose name matches this regular expression")
@@ -76,9 +77,12 @@ func run() error {
 			return err
 		}
 	}
-	report := b.report(env, *raw)
+	report := b.report(env, *raw, *out != "")
 	if *out == "" {
 		_, err = os.Stdout.WriteString(report)
+		return err
+	}
+	if err := b.drawCurves(filepath.Dir(*out)); err != nil {
 		return err
 	}
 	return os.WriteFile(*out, []byte(report), 0o644)

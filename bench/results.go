@@ -97,7 +97,11 @@ func (rs results) pick(workload, candidate string, pods, writers int, figure fun
 
 // median of the rounds, 0 when there was none.
 func (rs results) median(workload, candidate string, pods, writers int, figure func(result) float64) float64 {
-	v := rs.pick(workload, candidate, pods, writers, figure)
+	return medianOf(rs.pick(workload, candidate, pods, writers, figure))
+}
+
+// medianOf sorts and returns the median, 0 of none.
+func medianOf(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
 	}
@@ -109,15 +113,14 @@ func (rs results) median(workload, candidate string, pods, writers int, figure f
 }
 
 // The figures.
-func rate(r result) float64    { return float64(r.Ops) / r.Seconds }
-func cost(r result) float64    { return r.Seconds / float64(r.Ops) * 1e6 } // µs an operation
-func p50(r result) float64     { return r.P50 }
-func p99(r result) float64     { return r.P99 }
-func longest(r result) float64 { return r.Max }
-func user(r result) float64    { return r.User }
-func system(r result) float64  { return r.System }
-func cpu(r result) float64     { return r.User + r.System }
-func perPod(r result) float64  { return float64(r.Bytes) / float64(r.Pods) }
+func rate(r result) float64   { return float64(r.Ops) / r.Seconds }
+func cost(r result) float64   { return r.Seconds / float64(r.Ops) * 1e6 } // µs an operation
+func p50(r result) float64    { return r.P50 }
+func p99(r result) float64    { return r.P99 }
+func user(r result) float64   { return r.User }
+func system(r result) float64 { return r.System }
+func cpu(r result) float64    { return r.User + r.System }
+func perPod(r result) float64 { return float64(r.Bytes) / float64(r.Pods) }
 
 // writeRaw keeps every measurement, one JSON object a line, the machine first.
 func (rs results) writeRaw(path string, env environment) (err error) {

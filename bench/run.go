@@ -48,7 +48,7 @@ func shortPlan() plan {
 		sizes: []int{50, 200}, rounds: []int{1, 1},
 		writers: []int{1, 8, 64, 256}, span: 30 * time.Millisecond, reading: 10 * time.Millisecond,
 		trees: 200, copies: 1, idle: 200,
-		manifests: []int{0, realManifestSize, 16 << 10, 64 << 10},
+		manifests: []int{0, 16 << 10},
 		histories: []int{0, 1000}, samples: 5, many: 200,
 		watching: 30 * time.Millisecond,
 	}
