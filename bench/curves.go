@@ -30,10 +30,10 @@ type line struct {
 
 // curves are all that a report shows.
 var curves = []curve{
-	{"benchmarks-rate.svg", "Add-peer: rate by writers", "writers", "changes a second", false, func(b *bench) []line {
+	{"benchmarks-rate.svg", "Add-peer: rate by writers", "writers at the same time", "changes a second", false, func(b *bench) []line {
 		return b.byWriters(rate, 1)
 	}},
-	{"benchmarks-latency.svg", "Add-peer: latency by writers, p99", "writers", "milliseconds", false, func(b *bench) []line {
+	{"benchmarks-latency.svg", "Add-peer: latency by writers, p99", "writers at the same time", "milliseconds", false, func(b *bench) []line {
 		return b.byWriters(p99, 1000)
 	}},
 	{"benchmarks-pods.svg", "Add-peer: growth by Pods", "Pods in the store", "changes a second", false, (*bench).byPods},
@@ -120,7 +120,8 @@ func (c curve) draw(file string, lines []line) error {
 	}
 	p.Add(plotter.NewGrid())
 	names := plot.NewLegend()
-	names.Top, names.TextStyle.Font.Size = true, vg.Points(10)
+	// Samples left of their names: a viewer's font may be wider than was reckoned with.
+	names.Top, names.Left, names.TextStyle.Font.Size, names.Padding = true, true, vg.Points(10), vg.Points(3)
 	for i, l := range lines {
 		if len(l.points) == 0 {
 			continue
@@ -129,7 +130,11 @@ func (c curve) draw(file string, lines []line) error {
 		if err != nil {
 			return err
 		}
-		curve.Color, points.Color, points.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
+		color := plotutil.DarkColors[i%len(plotutil.DarkColors)]
+		curve.Color, points.Color, points.Shape = color, color, plotutil.Shape(i)
+		if i >= len(plotutil.DarkColors) {
+			curve.Dashes = []vg.Length{vg.Points(5), vg.Points(2)}
+		}
 		if l.name == ours {
 			curve.Width = vg.Points(2.5)
 		}
@@ -141,7 +146,7 @@ func (c curve) draw(file string, lines []line) error {
 	out := vgsvg.New(width, height)
 	all := draw.New(out)
 	p.Draw(draw.Crop(all, 0, -legend, 0, 0))
-	names.Draw(draw.Crop(all, width-legend, -vg.Points(5), 0, -vg.Points(25)))
+	names.Draw(draw.Crop(all, width-legend+vg.Points(8), -vg.Points(5), 0, -vg.Points(25)))
 	f, err := os.Create(file)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type job struct {
 	Part          string // one of jobs
 	Dir           string
 	Short         bool
+	Copies        int
 	Span, Reading time.Duration
 	Began         time.Time
 
@@ -71,7 +72,7 @@ func (b *bench) start(j job, env ...string) (*child, error) {
 	if j.Dir == "" {
 		j.Dir = b.dir
 	}
-	j.Short, j.Span, j.Reading, j.Began = b.short, b.span, b.reading, b.began
+	j.Short, j.Copies, j.Span, j.Reading, j.Began = b.short, b.copies, b.span, b.reading, b.began
 	cmd := exec.Command(self, "-job-child")
 	cmd.Stderr, cmd.Env = os.Stderr, append(os.Environ(), env...)
 	in, err := cmd.StdinPipe()
@@ -125,7 +126,7 @@ func jobInThisProcess() error {
 	if j.Short {
 		b.plan = shortPlan()
 	}
-	b.span, b.reading = j.Span, j.Reading
+	b.copies, b.span, b.reading = j.Copies, j.Span, j.Reading
 	d, err := do(b, j, talk)
 	if err != nil {
 		return fmt.Errorf("%s: %w", j.Part, err)

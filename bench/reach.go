@@ -225,7 +225,7 @@ func (b *bench) moreGoals() []goal {
 		late := rs.median(watchDelivery, by.name, n, watchedWriters, p99)
 		add(goal{
 			what: "from commit to delivery, p99, " + by.name, ratio: late / 1000, bound: 10, unit: "ms",
-			measured: fmt.Sprintf("%s, p50 %s", duration(late), duration(rs.median(watchDelivery, by.name, n, watchedWriters, p50))),
+			measured: fmt.Sprintf("%s; p50 %.2f ms", duration(late), rs.median(watchDelivery, by.name, n, watchedWriters, p50)/1000),
 		})
 	}
 	for _, m := range []struct {

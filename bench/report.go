@@ -203,7 +203,11 @@ func (b *bench) manifestTable(w *strings.Builder) {
 		podCount(n), kilobytes(realManifestSize))
 	for _, size := range b.manifests {
 		for _, name := range manifestCandidates {
-			fmt.Fprintf(w, "| %s | %s |", kilobytes(size), name)
+			label := "none"
+			if size > 0 {
+				label = kilobytes(size)
+			}
+			fmt.Fprintf(w, "| %s | %s |", label, name)
 			for _, writers := range manifestWriters {
 				fmt.Fprintf(w, " %s/s |", round(of(size, addPeer, name, writers, rate)))
 			}
@@ -272,8 +276,8 @@ func (b *bench) costTables(w *strings.Builder) {
 		}
 		w.WriteString("\n")
 	}
-	w.WriteString("## Space\n\nBytes a Pod on disk after loading; the JSON of one Pod in canonical compact form has " +
-		fmt.Sprintf("%d", len(makePod(0, manifestSize).Manifest)) + " bytes of manifest. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
+	w.WriteString("## Space\n\nBytes a Pod on disk after loading; the manifest of each has " +
+		fmt.Sprintf("%d", len(makePod(0, manifestSize).Manifest)) + " bytes. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
 	for _, n := range b.sizes {
 		fmt.Fprintf(w, " %s |", podCount(n))
 	}

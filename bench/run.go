@@ -37,7 +37,7 @@ func fullPlan() plan {
 		writers: []int{1, 8, 64, 256}, span: 500 * time.Millisecond, reading: 300 * time.Millisecond,
 		trees: 10_000, copies: 5, idle: 100_000,
 		manifests: []int{0, realManifestSize, 16 << 10, 64 << 10},
-		histories: []int{0, 1000, 10_000, 50_000}, samples: 400, many: 10_000,
+		histories: []int{0, 10_000, 25_000, 50_000}, samples: 1000, many: 10_000,
 		watching: time.Second,
 	}
 }
