@@ -34,9 +34,13 @@ build-ui: ## build bin/podstore-migrate-ui, which has the live view too
 test-ui: ## run the tests of the live view, in pseudo-terminals
 	cd $(UI_MODULE) && $(GO) test ./...
 
+# Most tests wait for a disk that none of them needs.
+MEMORY = $(shell test -w /dev/shm && echo TMPDIR=/dev/shm)
+SHORT ?= -short
 .PHONY: test
-test: ## run all tests
-	$(GO) test ./...
+test: ## run all tests; SHORT= for all points of the fault injections, as .ci/run does
+	$(MEMORY) $(GO) test $(SHORT) ./...
+	@test -z "$(SHORT)" || echo 'Fault injections took some of their points, mutants a part: make test SHORT= takes all, make long many more.'
 
 .PHONY: race
 race: ## run all tests under the race detector
@@ -87,9 +91,23 @@ fuzz: ## run every fuzz target for FUZZ each (default 30s)
 soak: ## run everything together for SOAK (default 10m), with kills and full disks
 	cd store/internal/soak && SOAK=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run '^TestSoak$$' .
 
+BENCH_OUT = -out ../docs/benchmarks.md -raw ../docs/benchmarks.jsonl
 .PHONY: bench
-bench: ## measure against peers, writes docs/benchmarks.md (about ten minutes)
-	cd bench && $(GO) run . -out ../docs/benchmarks.md -raw ../docs/benchmarks.jsonl
+bench: ## measure against peers, writes docs/benchmarks.md and its curves (about a quarter of an hour)
+	cd bench && $(GO) run . $(BENCH_OUT)
+
+# The earlier build is another module, made of its commit and given to the benchmark by
+# a go.mod of its own: neither is kept.
+OLD = bin/podstore-old
+.PHONY: bench-old
+bench-old: ## the same beside the build 2edd66e; BENCH_OUT=-short only tries it
+	rm -rf $(OLD) && mkdir -p $(OLD)/source
+	git archive 2edd66e | tar -x -C $(OLD)/source
+	cd $(OLD)/source && rm -rf bench cmd examples && $(GO) mod edit -module=podstore-old && \
+		find . -name '*.go' -exec sed -i 's#"podstore/#"podstore-old/#' {} +
+	cp bench/go.mod bench/go.sum $(OLD)
+	$(GO) mod edit -require=podstore-old@v0.0.0 -replace=podstore-old=../$(OLD)/source $(OLD)/go.mod
+	cd bench && $(GO) run -tags old -mod=mod -modfile=../$(OLD)/go.mod . $(BENCH_OUT)
 
 .PHONY: cover
 cover: ## test coverage of the library by its own tests

@@ -40,14 +40,14 @@ func (p *badgerPods) load(all iter.Seq[*store.Metadata]) error {
 	return p.db.Sync()
 }
 
-func (p *badgerPods) toggle(pod, peer string) error {
+func (p *badgerPods) setPeer(pod, peer string, there bool) error {
 	for {
 		err := p.db.Update(func(tx *badger.Txn) error {
 			m, err := badgerSmall(tx, pod)
 			if err != nil {
 				return err
 			}
-			if err := togglePeer(m, peer); err != nil {
+			if err := setPeer(m, peer, there); err != nil {
 				return err
 			}
 			return tx.Set(smallKey(pod), appendSmall(nil, m))

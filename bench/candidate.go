@@ -29,9 +29,9 @@ type pods interface {
 	// load fills an empty candidate, in name order, as fast as it can, and makes
 	// everything durable.
 	load(all iter.Seq[*store.Metadata]) error
-	// toggle makes the edit togglePeer on one Pod, atomically and as durably as
-	// the candidate promises.
-	toggle(pod, peer string) error
+	// setPeer makes the edit setPeer on one Pod, atomically and as durably as the
+	// candidate promises.
+	setPeer(pod, peer string, there bool) error
 	// read returns one Pod, the caller's to keep, in the form in which a user of
 	// the candidate would hold it: see metadataOf.
 	read(pod string) (any, error)
@@ -42,35 +42,43 @@ type pods interface {
 	close() error
 }
 
-// durable reports whether a peer keeps what it acknowledged.
-func (c *candidate) durable() bool { return c.name != ours && c.name != "json-now" }
+// durable reports whether it is a peer that keeps what it acknowledged.
+func (c *candidate) durable() bool {
+	return c.name != ours && c.name != oldName && c.name != "json-now"
+}
 
 // ours is the candidate that the others are compared with.
 const ours = "podstore"
 
+// older is an earlier build of ours, in a program that was built with the tag old.
+var older []*candidate
+
+// oldName is that build's name.
+const oldName = "podstore-2edd66e"
+
 // candidates returns every candidate, ours first.
 func candidates() []*candidate {
-	return []*candidate{
-		podstoreCandidate(), jsonNowCandidate(), jsonSafeCandidate(),
+	return append([]*candidate{podstoreCandidate()}, append(older, jsonNowCandidate(), jsonSafeCandidate(),
 		sqliteCandidate(), sqliteGroupedCandidate(), pebbleCandidate(), badgerCandidate(),
-		bboltUpdateCandidate(), bboltBatchCandidate(),
-	}
+		bboltUpdateCandidate(), bboltBatchCandidate())...)
 }
 
 // metadataOf turns what read or all gave into metadata, outside of what is
 // timed.
 func metadataOf(v any) (*store.Metadata, error) {
-	if d, ok := v.(*document); ok {
+	if d, ok := v.(interface {
+		metadata() (*store.Metadata, error)
+	}); ok {
 		return d.metadata()
 	}
 	return v.(*store.Metadata), nil
 }
 
-// makePods yields the first n Pods.
-func makePods(n int) iter.Seq[*store.Metadata] {
+// makePods yields all Pods of a set.
+func makePods(of set) iter.Seq[*store.Metadata] {
 	return func(yield func(*store.Metadata) bool) {
-		for i := range n {
-			if !yield(makePod(i)) {
+		for i := range of.Pods {
+			if !yield(makePod(i, of.Manifest)) {
 				return
 			}
 		}

@@ -37,6 +37,9 @@ func describe(dir string) environment {
 		FS:       fileSystem(dir),
 		Go:       runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
 	}
+	if len(older) > 0 {
+		e.Command = strings.Replace(e.Command, "go run .", "make bench-old: go run -tags old .", 1)
+	}
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(info)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {

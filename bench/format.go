@@ -49,5 +49,8 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// kilobytes prints a size in KB of 1,024 bytes.
+func kilobytes(n int) string { return fmt.Sprintf("%d KB", n>>10) }
+
 func podCount(n int) string    { return grouped(int64(n)) + " Pods" }
 func directories(n int) string { return grouped(int64(n)) + " directories" }

@@ -13,10 +13,10 @@ import (
 // idleStores measures what a store takes that was opened in a process of its own
 // and not used, and first what that process takes without one. The directories
 // have nothing to open, and of those that share files one is enough.
-func (b *bench) idleStores(n int) error {
+func (b *bench) idleStores(of set, measured []*candidate) error {
 	seen := map[string]bool{}
-	for _, c := range append([]*candidate{{name: "none", inMemory: true}}, b.wanted()...) {
-		dir := b.files(c, n)
+	for _, c := range append([]*candidate{{name: "none", inMemory: true}}, measured...) {
+		dir := b.files(c, of)
 		if !c.inMemory || seen[dir] {
 			continue
 		}
@@ -26,7 +26,7 @@ func (b *bench) idleStores(n int) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		b.add(r)
-		b.progress("%d Pods, idle: %-14s RSS %.1f MB, anonymous %.1f MB", n, c.name, float64(r.Bytes)/1e6, float64(r.Anonymous)/1e6)
+		b.progress("%s, idle: %-16s RSS %.1f MB, anonymous %.1f MB", of, c.name, float64(r.Bytes)/1e6, float64(r.Anonymous)/1e6)
 	}
 	return nil
 }

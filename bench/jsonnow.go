@@ -102,7 +102,7 @@ func (p *jsonNow) readDocument(pod string) (*document, error) {
 	return d, json.Unmarshal(data, d)
 }
 
-func (p *jsonNow) toggle(pod, peer string) error {
+func (p *jsonNow) setPeer(pod, peer string, there bool) error {
 	lock := p.locks.of(pod)
 	lock.Lock()
 	defer lock.Unlock()
@@ -114,7 +114,7 @@ func (p *jsonNow) toggle(pod, peer string) error {
 	for _, f := range d.Peers {
 		m.Peers = append(m.Peers, store.Peer(f))
 	}
-	if err := togglePeer(m, peer); err != nil {
+	if err := setPeer(m, peer, there); err != nil {
 		return err
 	}
 	d.Peers = d.Peers[:0]

@@ -25,8 +25,8 @@ type jsonSafe struct{ d *jsonexport.Dir }
 
 func (p *jsonSafe) load(all iter.Seq[*store.Metadata]) error { return writeTree(p.d.RootDir(), all) }
 
-func (p *jsonSafe) toggle(pod, peer string) error {
-	_, err := p.d.Update(context.Background(), pod, func(m *store.Metadata) error { return togglePeer(m, peer) })
+func (p *jsonSafe) setPeer(pod, peer string, there bool) error {
+	_, err := p.d.Update(context.Background(), pod, func(m *store.Metadata) error { return setPeer(m, peer, there) })
 	return err
 }
 

@@ -87,6 +87,7 @@ func measureCommits(dir string, span time.Duration, size int, pages func() []int
 		return unix.Fdatasync(fd)
 	}
 	var s sample
+	user, system := cpuTime()
 	start := time.Now()
 	for last := start; last.Sub(start) < span; {
 		if err := commit(pages()); err != nil {
@@ -97,5 +98,7 @@ func measureCommits(dir string, span time.Duration, size int, pages func() []int
 		last = now
 		s.elapsed = now.Sub(start)
 	}
+	s.user, s.system = cpuTime()
+	s.user, s.system = s.user-user, s.system-system
 	return s, nil
 }

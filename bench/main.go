@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
@@ -23,31 +24,31 @@ func main() {
 func run() error {
 	var (
 		short    = flag.Bool("short", false, "small counts, to see that everything runs; the figures mean nothing")
-		out      = flag.String("out", "", "file for the report (default standard output)")
+		out      = flag.String("out", "", "file for the report, its curves beside it (default standard output, without curves)")
 		raw      = flag.String("raw", "", "file for every measurement, one JSON object a line")
 		dir      = flag.String("dir", os.TempDir(), "where to put the files, on a disk")
 		only     = flag.String("candidates", "", "only candidates whose name matches this regular expression")
-		parts    = flag.String("parts", "", "only parts that match: stores, unchanged, trees")
+		parts    = flag.String("parts", "", "only parts that match: trees, stores, manifests, history, processes, watch, mirror, remove, unchanged")
 		sizes    = flag.String("pods", "", "numbers of Pods, with commas")
 		writers  = flag.String("writers", "", "numbers of writers, with commas")
 		rounds   = flag.Int("rounds", 0, "rounds, at every size")
 		span     = flag.Duration("time", 0, "time of each measurement of writers")
 		cpu      = flag.String("cpuprofile", "", "file for a CPU profile of the run")
 		mem      = flag.String("memprofile", "", "file for a profile of allocations")
-		turnJob  = flag.Bool("turn-child", false, "used by the program itself")
+		isJob    = flag.Bool("job-child", false, "used by the program itself")
 		idleName = flag.String("idle-child", "", "used by the program itself")
 	)
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	if *turnJob {
-		return turnInThisProcess()
+	if *isJob {
+		return jobInThisProcess()
 	}
 	if *idleName != "" {
 		return idleInThisProcess(*idleName, *dir)
 	}
-	b := &bench{plan: fullPlan(), start: time.Now()}
+	b := &bench{plan: fullPlan(), began: time.Now()}
 	if *short {
 		b.plan = shortPlan()
 	}
@@ -76,9 +77,12 @@ func run() error {
 			return err
 		}
 	}
-	report := b.report(env, *raw)
+	report := b.report(env, *raw, *out != "")
 	if *out == "" {
 		_, err = os.Stdout.WriteString(report)
+		return err
+	}
+	if err := b.drawCurves(filepath.Dir(*out)); err != nil {
 		return err
 	}
 	return os.WriteFile(*out, []byte(report), 0o644)

@@ -61,7 +61,7 @@ func (p *pebblePods) load(all iter.Seq[*store.Metadata]) error {
 	return p.db.Flush()
 }
 
-func (p *pebblePods) toggle(pod, peer string) error {
+func (p *pebblePods) setPeer(pod, peer string, there bool) error {
 	lock := p.locks.of(pod)
 	lock.Lock()
 	defer lock.Unlock()
@@ -69,7 +69,7 @@ func (p *pebblePods) toggle(pod, peer string) error {
 	if err != nil {
 		return err
 	}
-	if err := togglePeer(m, peer); err != nil {
+	if err := setPeer(m, peer, there); err != nil {
 		return err
 	}
 	return p.db.Set(smallKey(pod), appendSmall(nil, m), pebble.Sync)

@@ -77,13 +77,13 @@ func (p *bboltPods) load(all iter.Seq[*store.Metadata]) error {
 	return nil
 }
 
-func (p *bboltPods) toggle(pod, peer string) error {
+func (p *bboltPods) setPeer(pod, peer string, there bool) error {
 	return p.update(p.db, func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(pod))
 		if b == nil {
 			return errNoPod
 		}
-		value, err := togglePeerValue(pod, b.Get([]byte("peers")), peer)
+		value, err := setPeerValue(pod, b.Get([]byte("peers")), peer, there)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"path/filepath"
 
@@ -15,14 +16,23 @@ func podstoreCandidate() *candidate {
 		name: ours, inMemory: true,
 		what:    "boltstore with default options",
 		promise: "durable, checksummed; concurrent callers share a commit",
-		open: func(dir string) (pods, error) {
-			s, err := boltstore.Open(filepath.Join(dir, "pods.db"), nil)
-			return &podstorePods{s}, err
-		},
+		open:    func(dir string) (pods, error) { return openPodstore(dir) },
 	}
 }
 
-type podstorePods struct{ s *boltstore.Store }
+// podstoreFile is our file in the directory of a candidate.
+func podstoreFile(dir string) string { return filepath.Join(dir, "pods.db") }
+
+func openPodstore(dir string) (*podstorePods, error) {
+	s, err := boltstore.Open(podstoreFile(dir), nil)
+	if err != nil {
+		return nil, err
+	}
+	return &podstorePods{s}, nil
+}
+
+// podstorePods is a store of ours: the file, or a client of a process that has it.
+type podstorePods struct{ s store.MetadataStore }
 
 func (p *podstorePods) load(all iter.Seq[*store.Metadata]) error {
 	n := 0
@@ -40,9 +50,16 @@ func (p *podstorePods) load(all iter.Seq[*store.Metadata]) error {
 	return err
 }
 
-func (p *podstorePods) toggle(pod, peer string) error {
-	_, err := p.s.Update(context.Background(), pod, func(m *store.Metadata) error { return togglePeer(m, peer) })
-	return err
+func (p *podstorePods) setPeer(pod, peer string, there bool) error {
+	return store.Do(context.Background(), p.s, pod, peerOp(peer, there))
+}
+
+// peerOp is setPeer as an operation.
+func peerOp(peer string, there bool) store.Op {
+	if there {
+		return store.AddPeer{PodName: peer}
+	}
+	return store.RemovePeer{PodName: peer}
 }
 
 func (p *podstorePods) read(pod string) (any, error) {
@@ -55,7 +72,7 @@ func (p *podstorePods) all(visit func(any) error) error {
 	return visitAll(p.s, visit)
 }
 
-func (p *podstorePods) close() error { return p.s.Close() }
+func (p *podstorePods) close() error { return p.s.(io.Closer).Close() }
 
 // visitAll gives every Pod of a store to visit.
 func visitAll(s store.MetadataStore, visit func(any) error) error {

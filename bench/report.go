@@ -8,7 +8,7 @@ import (
 )
 
 // report is the page of a run, in Markdown.
-func (b *bench) report(env environment, raw string) string {
+func (b *bench) report(env environment, raw string, drawn bool) string {
 	var w strings.Builder
 	w.WriteString("# Benchmarks\n\n")
 	if b.short {
@@ -18,25 +18,38 @@ func (b *bench) report(env environment, raw string) string {
 		"everything below is from one run, in which the candidates took turns.\n\n")
 	b.machine(&w, env, raw)
 	b.goalTable(&w)
+	for _, c := range curves {
+		if !drawn || !c.measured(b) {
+			continue
+		}
+		fmt.Fprintf(&w, "![%s](%s)\n\n", c.title, c.file)
+	}
 	b.candidateTable(&w)
 	for _, n := range b.sizes {
 		b.writeTable(&w, n)
 	}
 	b.readTables(&w)
 	b.growthTable(&w)
+	b.manifestTable(&w)
+	b.historyTable(&w)
+	b.processTable(&w)
 	b.costTables(&w)
 	b.method(&w)
 	return w.String()
 }
 
 func (b *bench) machine(w *strings.Builder, e environment, raw string) {
-	fmt.Fprintf(w, "| | |\n|---|---|\n| date | %s |\n| command | `%s` |\n| source | %s |\n| CPU | %s, %d cores |\n| memory | %.0f GB |\n| kernel | %s |\n| file system | %s |\n| Go | %s |\n",
-		e.Date, e.Command, e.Revision, e.CPU, e.Cores, e.MemoryGB, e.Kernel, e.FS, e.Go)
+	kind := "not fast"
+	if b.fastDisk() {
+		kind = "fast"
+	}
+	fmt.Fprintf(w, "| | |\n|---|---|\n| fsync pair, p50 | %s µs: the disk is %s (fast is less than %d µs) |\n| date | %s |\n| command | `%s` |\n| source | %s |\n| CPU | %s, %d cores |\n| memory | %.0f GB |\n| kernel | %s |\n| file system | %s |\n| Go | %s |\n",
+		round(b.fsyncPair()), kind, fastPair, e.Date, e.Command, e.Revision, e.CPU, e.Cores, e.MemoryGB, e.Kernel, e.FS, e.Go)
 	for _, v := range e.Versions {
 		name, version, _ := strings.Cut(v, " ")
 		fmt.Fprintf(w, "| %s | %s |\n", name, version)
 	}
-	fmt.Fprintf(w, "| took | %s |\n", time.Since(b.start).Round(time.Second))
+	fmt.Fprintf(w, "| took | %s |\n", time.Since(b.began).Round(time.Second))
 	if raw != "" {
 		fmt.Fprintf(w, "| every measurement | `%s` |\n", strings.TrimPrefix(raw, "../"))
 	}
@@ -62,17 +75,17 @@ func (b *bench) writeTable(w *strings.Builder, n int) {
 	if rs.median(addPeer, ours, n, b.writers[0], rate) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "## Add-peer, %s\n\nOperations a second (p50 / p99 of the latency, ms); the fastest durable one is in bold.\n\n| writers |", podCount(n))
+	fmt.Fprintf(w, "## Add-peer, %s\n\nOperations a second (p50 / p99 of the latency, ms); the fastest durable one is in bold. CPU is the processor time of the process for each change, user + system, µs.\n\n| writers |", podCount(n))
 	for _, writers := range b.writers {
-		fmt.Fprintf(w, " %d |", writers)
+		fmt.Fprintf(w, " %d | CPU |", writers)
 	}
-	w.WriteString("\n|---|" + strings.Repeat("---:|", len(b.writers)) + "\n")
+	w.WriteString("\n|---|" + strings.Repeat("---:|---:|", len(b.writers)) + "\n")
 	best := map[int]string{}
 	names := []string{limitName, groupLimitName}
-	for _, c := range b.wanted() {
+	for _, c := range b.measured(n) {
 		names = append(names, c.name)
 		for _, writers := range b.writers {
-			if c.name != "json-now" && rs.median(addPeer, c.name, n, writers, rate) > rs.median(addPeer, best[writers], n, writers, rate) {
+			if c.name != "json-now" && c.name != oldName && rs.median(addPeer, c.name, n, writers, rate) > rs.median(addPeer, best[writers], n, writers, rate) {
 				best[writers] = c.name
 			}
 		}
@@ -82,15 +95,16 @@ func (b *bench) writeTable(w *strings.Builder, n int) {
 		for _, writers := range b.writers {
 			ops := rs.median(addPeer, name, n, writers, rate)
 			if ops == 0 {
-				w.WriteString(" – |")
+				w.WriteString(" – | – |")
 				continue
 			}
 			text := round(ops)
 			if best[writers] == name {
 				text = "**" + text + "**"
 			}
-			fmt.Fprintf(w, " %s (%s / %s) |", text,
-				round(rs.median(addPeer, name, n, writers, p50)/1000), round(rs.median(addPeer, name, n, writers, p99)/1000))
+			fmt.Fprintf(w, " %s (%s / %s) | %s + %s |", text,
+				round(rs.median(addPeer, name, n, writers, p50)/1000), round(rs.median(addPeer, name, n, writers, p99)/1000),
+				round(rs.median(addPeer, name, n, writers, user)), round(rs.median(addPeer, name, n, writers, system)))
 		}
 		w.WriteString("\n")
 	}
@@ -141,7 +155,9 @@ func (b *bench) readTables(w *strings.Builder) {
 		fmt.Fprintf(w, "| %s |", c.name)
 		for _, col := range columns {
 			us, them := rs.median(col.workload, ours, col.pods, 0, cost), rs.median(col.workload, c.name, col.pods, 0, cost)
-			if c.name == ours {
+			if them == 0 {
+				w.WriteString(" – |")
+			} else if c.name == ours {
 				fmt.Fprintf(w, " %s |", duration(them))
 			} else {
 				fmt.Fprintf(w, " %s (%s) |", duration(them), round(them/us))
@@ -167,6 +183,85 @@ func (b *bench) growthTable(w *strings.Builder) {
 	w.WriteString("\n")
 }
 
+// measured are the candidates that were, with so many Pods.
+func (b *bench) measured(n int) []*candidate {
+	return slices.DeleteFunc(b.wanted(), func(c *candidate) bool {
+		return b.results.median(addPeer, c.name, n, b.writers[0], rate) == 0
+	})
+}
+
+// manifestTable is what manifests of other sizes cost.
+func (b *bench) manifestTable(w *strings.Builder) {
+	rs, n := b.results, b.sizes[0]
+	of := func(size int, workload, name string, writers int, figure func(result) float64) float64 {
+		return rs.median(set{n, size}.workload(workload), name, n, writers, figure)
+	}
+	if of(b.manifests[0], readOne, ours, 0, cost) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "## Size of the manifest, %s\n\nReal Pods have %s, with plugins 16 to 54.\n\n| manifest | | add-peer, 1 writer | add-peer, 64 writers | read one | bytes a Pod |\n|---:|---|---:|---:|---:|---:|\n",
+		podCount(n), kilobytes(realManifestSize))
+	for _, size := range b.manifests {
+		for _, name := range manifestCandidates {
+			label := "none"
+			if size > 0 {
+				label = kilobytes(size)
+			}
+			fmt.Fprintf(w, "| %s | %s |", label, name)
+			for _, writers := range manifestWriters {
+				fmt.Fprintf(w, " %s/s |", round(of(size, addPeer, name, writers, rate)))
+			}
+			fmt.Fprintf(w, " %s | %s |\n", duration(of(size, readOne, name, 0, cost)), round(of(size, onDisk, name, 0, perPod)))
+		}
+	}
+	w.WriteString("\n")
+}
+
+// historyTable is growth by history.
+func (b *bench) historyTable(w *strings.Builder) {
+	rs, n := b.results, b.sizes[0]
+	if rs.median(historyOf(addPeer, b.histories[0]), ours, n, 0, p50) == 0 {
+		return
+	}
+	w.WriteString("## History of a Pod\n\nOne change or read at a time, p50, by how many children the Pod has reclaimed. The read leaves the history out.\n\n| reclaimed |")
+	for _, name := range []string{ours, throughSocket} {
+		for _, work := range historyWork {
+			fmt.Fprintf(w, " %s: %s |", name, work.name)
+		}
+	}
+	w.WriteString("\n|---:|" + strings.Repeat("---:|", 2*len(historyWork)) + "\n")
+	for _, entries := range b.histories {
+		fmt.Fprintf(w, "| %s |", grouped(int64(entries)))
+		for _, name := range []string{ours, throughSocket} {
+			for _, work := range historyWork {
+				fmt.Fprintf(w, " %s |", duration(rs.median(historyOf(work.name, entries), name, n, 0, p50)))
+			}
+		}
+		w.WriteString("\n")
+	}
+	w.WriteString("\n")
+}
+
+// processTable is what several processes get of one store.
+func (b *bench) processTable(w *strings.Builder) {
+	rs, n := b.results, b.sizes[0]
+	if rs.median(crowds[0].workload(), ours, n, crowds[0].writers, rate) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "## Processes, %s\n\nAdd-peer by all at the same time.\n\n| | processes × writers | changes a second | p50 | p99 | longest wait of any round |\n|---|---:|---:|---:|---:|---:|\n", podCount(n))
+	for _, c := range crowds {
+		of := func(figure func(result) float64) []float64 {
+			return rs.pick(c.workload(), c.candidate, n, c.processes*c.writers, figure)
+		}
+		if len(of(rate)) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "| %s | %d × %d | %s | %s | %s | %s |\n", c.candidate, c.processes, c.writers, round(medianOf(of(rate))),
+			duration(medianOf(of(p50))), duration(medianOf(of(p99))), duration(slices.Max(of(func(r result) float64 { return r.Max }))))
+	}
+	w.WriteString("\n")
+}
+
 func (b *bench) costTables(w *strings.Builder) {
 	rs := b.results
 	n := b.sizes[0]
@@ -181,8 +276,8 @@ func (b *bench) costTables(w *strings.Builder) {
 		}
 		w.WriteString("\n")
 	}
-	w.WriteString("## Space\n\nBytes a Pod on disk after loading; the JSON of one Pod in canonical compact form has " +
-		fmt.Sprintf("%d", len(makePod(0).Manifest)) + " bytes of manifest. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
+	w.WriteString("## Space\n\nBytes a Pod on disk after loading; the manifest of each has " +
+		fmt.Sprintf("%d", len(makePod(0, manifestSize).Manifest)) + " bytes. Pebble and Badger compress, and Pebble reserves space for its log.\n\n| |")
 	for _, n := range b.sizes {
 		fmt.Fprintf(w, " %s |", podCount(n))
 	}
@@ -224,15 +319,21 @@ func (b *bench) roundsOf() string {
 func (b *bench) method(w *strings.Builder) {
 	fmt.Fprintf(w, `## Method
 
-- Every Pod has an active segment, two children, a reclaimed one, peers, and a manifest of %d bytes. Add-peer is a read-modify-write on a random Pod: it adds one of eight peers, or removes it where it is there, so that every operation changes something and no list grows.
-- A turn is a process of its own, with Go's defaults. It opens a candidate, fills its caches by reading everything (the directories have the page cache alone), measures reading, then each number of writers for %s, then compares every Pod that was edited with what it must hold. Lists of 100,000 are taken in the first round alone. After all rounds each candidate is opened again and compared: all names, and the contents of up to 10,000 Pods.
-- Rounds: %s. The order of the candidates changes with each round; LIMIT is measured right after podstore, once the disk has been at rest for as long as a candidate reads. Between turns the file system is synced, outside of what is timed. Figures are medians of the rounds, percentiles too, of two rounds their mean; allocations, space, idle memory and unchanged updates are measured once.
+- Every Pod has an active segment, two children, a reclaimed one, peers, and a manifest of %d bytes where nothing else is said. Add-peer reads, changes and writes a random Pod: it adds one of eight peers, or removes it where it is there. A writer has peers that no other one touches, so it knows which; every operation changes something and no list grows. podstore makes it as an operation (`+"`store.AddPeer`, `store.RemovePeer`"+`), who has none as a read-modify-write in a transaction.
+- A turn is a process of its own, with Go's defaults. It opens a candidate, fills its caches by reading everything (the directories have the page cache alone), measures reading, then each number of writers for %s, then compares every Pod that was edited with what it must hold. After all rounds each candidate is opened again and compared: all names, and the contents of up to 10,000 Pods.
+- Processor time is what getrusage says of that process between the first and the last change, divided by the changes: the writers themselves are in it, what the kernel does elsewhere for the disk is not.
+- Rounds: %s. Above 10,000 Pods the directories and those that differ only in how they group commits are left out. The order of the candidates changes with each round; LIMIT is measured right after podstore, once the disk has been at rest for as long as a candidate reads. Between turns the file system is synced, outside of what is timed. Figures are medians of the rounds, percentiles too, of two rounds their mean; allocations, space, idle memory and unchanged updates are measured once.
+- `+"`make bench-old`"+` measures %s too: the commit's sources are unpacked, called podstore-old as a module, and given to the benchmark by a go.mod of its own. That build takes its turn right before podstore or right after it, by turns.
 - The peers' values have a plain binary form without reflection, checksums or validation: cheaper than podstore's own. SQLite, Pebble and Badger keep the manifest apart, so that an edit does not write it again. Nothing but podstore and json-safe validates what it is given.
 - json-now is Go's encoding/json with the manifest as a tree of values, which is how the incumbent holds it; the incumbent's own parser is faster than that one, its system calls are the same. json-safe reads with podstore's scanner.
-- An fsync pair is the p50 of LIMIT. LIMIT-8 and LIMIT have the disk at rest before them, podstore's eight writers come after one writer.
+- An fsync pair is the p50 of LIMIT, over the whole run. Where it is less than %d µs the processor is the floor, and the bound of p99 is 2.5 × LIMIT-8 instead of 1.5. LIMIT-8 and LIMIT have the disk at rest before them, podstore's eight writers come after one writer.
 - The bounds hold for the sizes for which they were set: one writer and reading at 1,000 and 10,000 Pods, many writers at 1,000, lists and trees at 10,000. What has none shows growth.
 - podstore's pages of 8 KiB were chosen for manifests of this size, of which one fits a page; plain bbolt has its default of 4 KiB, of which such a Pod takes four. SQLite has a cache of 64 MiB and maps nothing.
-- Import and export come first, in turn with cat and cp, always in the same order. They use two workers, cat and cp one. Between rounds the page cache lets go of what a round made. It is removed at the end of the run: ext4 is up to ten times as slow to create files where many were removed in the last minutes (so wait some before running this again). Memory that a virtual machine has not used yet is used once before.
+- History: Pods that differ in nothing but how many children they have reclaimed take turns, %d changes and reads of each. Every sixteenth time the history is cut to what it was, which is not timed.
+- Processes: all begin together and write for %s, each with its own part of the peers; a round of each kind, %d rounds, the order rotates. The server of the socket is a process of its own and is not counted among the eight. Each SQLite process has one connection that writes (BEGIN IMMEDIATE) and waits for the lock by SQLite's busy timeout. Afterwards the file is compared with what all were told.
+- Watchers are in the process of the writers and leave manifests out. Rounds with and without them alternate. From commit to delivery is from when a writer was told that its change is made to when the watcher has it, 0 where the watcher was first.
+- The mirror is of a file of that many Pods, in the same process; parents are those of a random child. Remove takes Pods that have ten links each, first while nothing else is done, then beside eight writers, who had the same time for themselves just before.
+- Import and export come first, in turn with cat and cp, always in the same order. Their manifests have %s, as those of real Pods. They use two workers, cat and cp one. Between rounds the page cache lets go of what a round made. It is removed at the end of the run: ext4 is up to ten times as slow to create files where many were removed in the last minutes (so wait some before running this again). Memory that a virtual machine has not used yet is used once before.
 - cat is `+"`find … -print0 | xargs -0 cat > /dev/null`"+`, warm; cp is `+"`cp -r … && sync -f …`"+`. Import and export open the database too, as the command does, and are durable when they return; the exported tree is compared with the source by `+"`diff -r`"+`.
-`, manifestSize, b.span, b.roundsOf())
+`, manifestSize, b.span, b.roundsOf(), oldName, fastPair, b.samples, b.watching, b.copies, kilobytes(realManifestSize))
 }

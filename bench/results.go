@@ -20,7 +20,9 @@ type result struct {
 	Seconds   float64 `json:"seconds,omitempty"`
 	P50       float64 `json:"p50_us,omitempty"`
 	P99       float64 `json:"p99_us,omitempty"`
-	CPU       float64 `json:"cpu_us,omitempty"`    // of this process, an operation
+	Max       float64 `json:"max_us,omitempty"`    // the longest wait
+	User      float64 `json:"user_us,omitempty"`   // processor time of the process, an operation
+	System    float64 `json:"system_us,omitempty"` // the same in the kernel
 	Bytes     int64   `json:"bytes,omitempty"`     // disk, idle: RSS
 	Anonymous int64   `json:"anonymous,omitempty"` // idle: not backed by a file
 	Allocs    float64 `json:"allocs,omitempty"`    // allocations per operation
@@ -41,18 +43,31 @@ const (
 	copyDirs     = "cp"
 	idleMemory   = "idle"
 	unchanged    = "unchanged"
+	fsyncPair    = "fsync-pair"
+
+	watchWriters    = "writers beside watchers"
+	watchDelivery   = "delivery to watchers"
+	removeOne       = "remove"
+	removeBefore    = "writers before removes"
+	removeMeanwhile = "writers beside removes"
+	mirrorRead      = "mirror, read"
+	mirrorParents   = "mirror, parents"
 )
 
 // sample is what a stretch of operations took.
 type sample struct {
-	latencies []time.Duration
-	elapsed   time.Duration
+	latencies    []time.Duration
+	elapsed      time.Duration
+	user, system time.Duration // of the process meanwhile
 }
 
 func (s sample) result(r result) result {
 	slices.Sort(s.latencies)
 	r.Ops, r.Seconds = len(s.latencies), s.elapsed.Seconds()
-	r.P50, r.P99 = micros(percentile(s.latencies, 50)), micros(percentile(s.latencies, 99))
+	r.P50, r.P99, r.Max = micros(percentile(s.latencies, 50)), micros(percentile(s.latencies, 99)), micros(percentile(s.latencies, 100))
+	if r.Ops > 0 {
+		r.User, r.System = micros(s.user)/float64(r.Ops), micros(s.system)/float64(r.Ops)
+	}
 	return r
 }
 
@@ -82,7 +97,11 @@ func (rs results) pick(workload, candidate string, pods, writers int, figure fun
 
 // median of the rounds, 0 when there was none.
 func (rs results) median(workload, candidate string, pods, writers int, figure func(result) float64) float64 {
-	v := rs.pick(workload, candidate, pods, writers, figure)
+	return medianOf(rs.pick(workload, candidate, pods, writers, figure))
+}
+
+// medianOf sorts and returns the median, 0 of none.
+func medianOf(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
 	}
@@ -98,6 +117,9 @@ func rate(r result) float64   { return float64(r.Ops) / r.Seconds }
 func cost(r result) float64   { return r.Seconds / float64(r.Ops) * 1e6 } // µs an operation
 func p50(r result) float64    { return r.P50 }
 func p99(r result) float64    { return r.P99 }
+func user(r result) float64   { return r.User }
+func system(r result) float64 { return r.System }
+func cpu(r result) float64    { return r.User + r.System }
 func perPod(r result) float64 { return float64(r.Bytes) / float64(r.Pods) }
 
 // writeRaw keeps every measurement, one JSON object a line, the machine first.

@@ -13,24 +13,32 @@ import (
 
 // plan says how much is measured.
 type plan struct {
-	short   bool          // to see that everything runs
-	sizes   []int         // numbers of Pods
-	rounds  []int         // rounds for each size
-	writers []int         // numbers of concurrent writers
-	span    time.Duration // of writing, for each number of writers
-	reading time.Duration // of reading
-	trees   int           // Pods in the directories of import and export
-	copies  int           // rounds of import and export
-	idle    int           // which of the sizes is measured idle
-	only    *regexp.Regexp
-	what    *regexp.Regexp // parts of the run
+	short     bool          // to see that everything runs
+	sizes     []int         // numbers of Pods
+	rounds    []int         // rounds for each size
+	writers   []int         // numbers of concurrent writers
+	span      time.Duration // of writing, for each number of writers
+	reading   time.Duration // of reading
+	trees     int           // Pods in the directories of import and export
+	copies    int           // rounds of all that is not measured at each size
+	idle      int           // which of the sizes is measured idle
+	manifests []int         // sizes of manifests
+	histories []int         // entries that were reclaimed
+	samples   int           // changes of each, by one caller
+	many      int           // Pods of mirror and remove
+	watching  time.Duration // of writing beside watchers, and by many processes
+	only      *regexp.Regexp
+	what      *regexp.Regexp // parts of the run
 }
 
 func fullPlan() plan {
 	return plan{
-		sizes: []int{1000, 10_000, 100_000}, rounds: []int{7, 3, 2},
+		sizes: []int{1000, 10_000, 100_000}, rounds: []int{7, 3, 1},
 		writers: []int{1, 8, 64, 256}, span: 500 * time.Millisecond, reading: 300 * time.Millisecond,
 		trees: 10_000, copies: 5, idle: 100_000,
+		manifests: []int{0, realManifestSize, 16 << 10, 64 << 10},
+		histories: []int{0, 10_000, 25_000, 50_000}, samples: 1000, many: 10_000,
+		watching: time.Second,
 	}
 }
 
@@ -40,6 +48,9 @@ func shortPlan() plan {
 		sizes: []int{50, 200}, rounds: []int{1, 1},
 		writers: []int{1, 8, 64, 256}, span: 30 * time.Millisecond, reading: 10 * time.Millisecond,
 		trees: 200, copies: 1, idle: 200,
+		manifests: []int{0, 16 << 10},
+		histories: []int{0, 1000}, samples: 5, many: 200,
+		watching: 30 * time.Millisecond,
 	}
 }
 
@@ -49,11 +60,11 @@ type bench struct {
 	dir        string
 	oneProcess bool // takes all turns itself, for a profile
 	results    results
-	start      time.Time
+	began      time.Time
 }
 
 func (b *bench) progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(b.start).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 func (b *bench) add(r result) { b.results = append(b.results, r) }
@@ -63,13 +74,18 @@ func (b *bench) wanted() []*candidate {
 	return slices.DeleteFunc(candidates(), func(c *candidate) bool { return b.only != nil && !b.only.MatchString(c.name) })
 }
 
-// files is where a candidate keeps n Pods.
-func (b *bench) files(c *candidate, n int) string {
+// named are those of the wanted that have one of these names.
+func (b *bench) named(names ...string) []*candidate {
+	return slices.DeleteFunc(b.wanted(), func(c *candidate) bool { return !slices.Contains(names, c.name) })
+}
+
+// files is where a candidate keeps its Pods.
+func (b *bench) files(c *candidate, of set) string {
 	layout := c.layout
 	if layout == "" {
 		layout = c.name
 	}
-	return filepath.Join(b.dir, fmt.Sprint(n), layout)
+	return filepath.Join(b.dir, fmt.Sprint(of.Pods, "-", of.Manifest), layout)
 }
 
 // run makes every part of the run.
@@ -78,10 +94,13 @@ func (b *bench) run() error {
 		name string
 		run  func() error
 	}{
+		{"pair", b.pair},
 		// Import is what a new process does, so it comes before the heap has grown.
-		{"trees", b.copyTrees}, {"stores", b.stores}, {"unchanged", b.unchanged},
+		{"trees", b.copyTrees}, {"stores", b.stores}, {"manifests", b.ofManifests},
+		{"history", b.history}, {"processes", b.processes}, {"watch", b.watch},
+		{"mirror", b.mirror}, {"remove", b.remove}, {"unchanged", b.unchanged},
 	} {
-		if b.what != nil && !b.what.MatchString(part.name) {
+		if b.what != nil && part.name != "pair" && !b.what.MatchString(part.name) {
 			continue
 		}
 		if err := part.run(); err != nil {
@@ -94,63 +113,114 @@ func (b *bench) run() error {
 // stores measures reading and writing at every size.
 func (b *bench) stores() error {
 	for i, n := range b.sizes {
-		if err := b.storesOf(n, b.rounds[i]); err != nil {
-			return fmt.Errorf("%d Pods: %w", n, err)
+		turns := b.wanted()
+		if n > mostDirectories {
+			turns = b.named(ours, oldName, "sqlite", "sqlite-grouped", "pebble", "bbolt-update")
 		}
-		if err := os.RemoveAll(filepath.Join(b.dir, fmt.Sprint(n))); err != nil {
+		if err := b.compare(podsOf(n), turns, b.writers, b.rounds[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) storesOf(n, rounds int) error {
-	truth := map[string]*expected{}
-	for _, c := range b.wanted() {
-		dir := b.files(c, n)
-		if truth[dir] != nil {
-			continue
+// mostDirectories is the largest number of Pods at which everybody is measured. More
+// directories take minutes to make, and who has few Pods in memory says nothing of
+// growth.
+const mostDirectories = 10_000
+
+// ofManifests measures what manifests of other sizes cost.
+func (b *bench) ofManifests() error {
+	for _, size := range b.manifests {
+		if err := b.compare(set{b.sizes[0], size}, b.named(manifestCandidates...), manifestWriters, min(b.copies, 3)); err != nil {
+			return err
 		}
-		truth[dir] = newExpected(n)
-		if err := b.load(c, n); err != nil {
-			return fmt.Errorf("%s: loading: %w", c.name, err)
-		}
-	}
-	turns := b.wanted()
-	for round := range rounds {
-		// Another order, so that no candidate always follows the same one.
-		rand.New(rand.NewPCG(uint64(n), uint64(round))).Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
-		for _, c := range turns {
-			if err := b.takeTurn(c, n, round, truth[b.files(c, n)]); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			if c.name != ours {
-				continue
-			}
-			// The machine's speed drifts: what it is compared with comes right after it.
-			if err := b.limitTurn(n, round); err != nil {
-				return err
-			}
-			if err := b.rareTurn(c, n, round, truth[b.files(c, n)]); err != nil {
-				return fmt.Errorf("%s: %w", rareName, err)
-			}
-		}
-	}
-	for _, c := range b.wanted() {
-		if err := verify(c, b.files(c, n), truth[b.files(c, n)]); err != nil {
-			return fmt.Errorf("%s, opened again after all rounds: %w", c.name, err)
-		}
-	}
-	b.progress("%d Pods: every candidate holds what it must", n)
-	if n == b.idle {
-		return b.idleStores(n)
 	}
 	return nil
 }
 
-// load fills a candidate's files.
-func (b *bench) load(c *candidate, n int) error {
-	dir := b.files(c, n)
+var (
+	manifestCandidates = []string{ours, "sqlite", "bbolt-update"}
+	manifestWriters    = []int{1, 64}
+)
+
+// compare lets candidates take turns on a set of Pods.
+func (b *bench) compare(of set, turns []*candidate, writers []int, rounds int) error {
+	truth := map[string]*expected{}
+	for _, c := range turns {
+		dir := b.files(c, of)
+		if truth[dir] != nil {
+			continue
+		}
+		truth[dir] = newExpected(of)
+		if err := b.load(c, of); err != nil {
+			return fmt.Errorf("%s, %s: loading: %w", of, c.name, err)
+		}
+	}
+	order := slices.Clone(turns)
+	for round := range rounds {
+		// Another order, so that no candidate always follows the same one.
+		rand.New(rand.NewPCG(uint64(of.Pods), uint64(round))).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		beside(order, round)
+		for _, c := range order {
+			if err := b.takeTurn(c, of, round, writers, truth[b.files(c, of)]); err != nil {
+				return fmt.Errorf("%s, %s: %w", of, c.name, err)
+			}
+			if c.name != ours || of.Manifest != manifestSize {
+				continue
+			}
+			// The machine's speed drifts: what it is compared with comes right after it.
+			if err := b.limitTurn(of.Pods, round); err != nil {
+				return err
+			}
+			if err := b.rareTurn(c, of, round, truth[b.files(c, of)]); err != nil {
+				return fmt.Errorf("%s, %s: %w", of, rareName, err)
+			}
+		}
+	}
+	for _, c := range turns {
+		if err := verify(c, b.files(c, of), truth[b.files(c, of)]); err != nil {
+			return fmt.Errorf("%s, %s, opened again after all rounds: %w", of, c.name, err)
+		}
+	}
+	b.progress("%s: every candidate holds what it must", of)
+	if of == podsOf(b.idle) {
+		if err := b.idleStores(of, turns); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(filepath.Dir(b.files(turns[0], of)))
+}
+
+// beside moves an earlier build of ours next to ours: before it or after it, by turns.
+func beside(turns []*candidate, round int) {
+	is := func(name string) func(*candidate) bool {
+		return func(c *candidate) bool { return c.name == name }
+	}
+	old := slices.IndexFunc(turns, is(oldName))
+	if old < 0 {
+		return
+	}
+	c := turns[old]
+	rest := slices.Delete(slices.Clone(turns), old, old+1)
+	copy(turns, slices.Insert(rest, slices.IndexFunc(rest, is(ours))+round%2, c))
+}
+
+// load fills a candidate's files and notes what they take.
+func (b *bench) load(c *candidate, of set) error {
+	start := time.Now()
+	if err := b.fill(c, of); err != nil {
+		return err
+	}
+	size, err := diskUsage(b.files(c, of))
+	b.add(result{Workload: of.workload(onDisk), Candidate: c.name, Pods: of.Pods, Bytes: size})
+	b.progress("%s: loaded %s in %.1f s, %d bytes a Pod", of, c.name, time.Since(start).Seconds(), size/int64(of.Pods))
+	return err
+}
+
+// fill fills a candidate's files.
+func (b *bench) fill(c *candidate, of set) error {
+	dir := b.files(c, of)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -158,20 +228,21 @@ func (b *bench) load(c *candidate, n int) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	err = p.load(makePods(n))
+	err = p.load(makePods(of))
 	if cerr := p.close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		return err
 	}
-	if err := syncFS(dir); err != nil {
-		return err
-	}
-	size, err := diskUsage(dir)
-	b.add(result{Workload: onDisk, Candidate: c.name, Pods: n, Bytes: size})
-	b.progress("%d Pods: loaded %s in %.1f s, %d bytes a Pod", n, c.name, time.Since(start).Seconds(), size/int64(n))
+	return syncFS(dir)
+}
+
+// pair measures LIMIT before everything else, so that each run tells the disk of its
+// day.
+func (b *bench) pair() error {
+	s, err := measureLimit(b.dir, 2*b.span)
+	b.add(s.result(result{Workload: fsyncPair, Candidate: limitName}))
 	return err
 }
 
@@ -189,7 +260,7 @@ func (b *bench) limitTurn(n, round int) error {
 		}
 		r := s.result(result{Workload: addPeer, Candidate: l.name, Pods: n, Writers: l.writers, Round: round})
 		b.add(r)
-		b.progress("%d Pods, round %d: %-14s %.0f/s", n, round+1, l.name, rate(r))
+		b.progress("%d Pods, round %d: %-16s %.0f/s", n, round+1, l.name, rate(r))
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ type sqlitePods struct {
 }
 
 func openSQLite(dir string, grouped bool) (pods, error) {
-	dsn := "file:" + filepath.Join(dir, "pods.sqlite") + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_cache_size=-65536"
+	dsn := "file:" + filepath.Join(dir, "pods.sqlite") + "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=60000&_cache_size=-65536"
 	p := &sqlitePods{}
 	var err error
 	if p.writer, err = sql.Open("sqlite3", dsn); err != nil {
@@ -133,13 +133,13 @@ func (p *sqlitePods) load(all iter.Seq[*store.Metadata]) error {
 	return err
 }
 
-func (p *sqlitePods) toggle(pod, peer string) error {
+func (p *sqlitePods) setPeer(pod, peer string, there bool) error {
 	edit := func() error {
 		var value []byte
 		if err := p.getPeers.QueryRow(pod).Scan(&value); err != nil {
 			return err
 		}
-		value, err := togglePeerValue(pod, value, peer)
+		value, err := setPeerValue(pod, value, peer, there)
 		if err == nil {
 			_, err = p.setPeers.Exec(value, pod)
 		}
@@ -153,14 +153,14 @@ func (p *sqlitePods) toggle(pod, peer string) error {
 	return p.transaction([]func() error{edit})
 }
 
-// togglePeerValue is togglePeer on a list of peers as the peers store it.
-func togglePeerValue(pod string, value []byte, peer string) ([]byte, error) {
+// setPeerValue is setPeer on a list of peers as the peers store it.
+func setPeerValue(pod string, value []byte, peer string, there bool) ([]byte, error) {
 	r := &reader{b: value}
 	m := &store.Metadata{PodName: pod, Peers: r.peers()}
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	if err := togglePeer(m, peer); err != nil {
+	if err := setPeer(m, peer, there); err != nil {
 		return nil, err
 	}
 	return appendPeers(nil, m.Peers), nil

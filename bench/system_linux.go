@@ -23,11 +23,11 @@ func syncFS(path string) error {
 // allocated is the space that a file has on disk, in bytes.
 func allocated(info fs.FileInfo) int64 { return info.Sys().(*syscall.Stat_t).Blocks * 512 }
 
-// cpuTime is what this process has used so far, in user and system mode.
-func cpuTime() time.Duration {
+// cpuTime is what this process has used of the processors so far.
+func cpuTime() (user, system time.Duration) {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
-		return 0
+		return 0, 0
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())
 }

@@ -25,7 +25,7 @@ func (b *bench) copyTrees() error {
 	if err := os.MkdirAll(source, 0o700); err != nil {
 		return err
 	}
-	if err := writeTree(source, makePods(b.trees)); err != nil {
+	if err := writeTree(source, makePods(b.treeSet())); err != nil {
 		return err
 	}
 	if err := touch(b.trees * touchBytes); err != nil {
@@ -40,6 +40,9 @@ func (b *bench) copyTrees() error {
 	}
 	return nil
 }
+
+// treeSet are the Pods of the directories: their manifests are as large as real ones.
+func (b *bench) treeSet() set { return set{b.trees, realManifestSize} }
 
 // touchBytes is more memory for each Pod than a round fills.
 const touchBytes = 128 << 10
@@ -104,7 +107,7 @@ func (b *bench) copyTree(dir, source string, round int) error {
 		return err
 	}
 	defer s.Close()
-	if err := verifyStore(s, b.trees); err != nil {
+	if err := verifyStore(s, b.treeSet()); err != nil {
 		return fmt.Errorf("after import: %w", err)
 	}
 	info, err := os.Stat(db)

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -14,19 +13,20 @@ import (
 // closed.
 type turn struct {
 	*bench
-	c     *candidate
-	n     int
-	round int
-	truth *expected
-	p     pods
+	c       *candidate
+	of      set
+	round   int
+	writers []int
+	truth   *expected
+	p       pods
 }
 
 func (t *turn) result(workload string, writers int) result {
-	return result{Workload: workload, Candidate: t.c.name, Pods: t.n, Writers: writers, Round: t.round}
+	return result{Workload: t.of.workload(workload), Candidate: t.c.name, Pods: t.of.Pods, Writers: writers, Round: t.round}
 }
 
 func (t *turn) run() (err error) {
-	dir := t.files(t.c, t.n)
+	dir := t.files(t.c, t.of)
 	if t.p, err = t.c.open(dir); err != nil {
 		return err
 	}
@@ -40,12 +40,14 @@ func (t *turn) run() (err error) {
 	if err := t.reads(); err != nil {
 		return err
 	}
-	if err := t.lists(); err != nil {
-		return err
-	}
-	if t.round == 0 {
-		if err := t.allocations(); err != nil {
+	if t.of.Manifest == manifestSize {
+		if err := t.lists(); err != nil {
 			return err
+		}
+		if t.round == 0 {
+			if err := t.allocations(); err != nil {
+				return err
+			}
 		}
 	}
 	for _, writers := range t.writers {
@@ -62,7 +64,7 @@ func (t *turn) run() (err error) {
 func rates(rs results) string {
 	var line strings.Builder
 	for _, r := range rs {
-		if r.Workload == addPeer && r.Writers > 0 {
+		if r.Writers > 0 {
 			fmt.Fprintf(&line, " %6.0f/s", rate(r))
 		}
 	}
@@ -72,19 +74,18 @@ func rates(rs results) string {
 // reads reads random Pods, one after the other.
 func (t *turn) reads() error {
 	rng := rand.New(rand.NewPCG(uint64(t.round), 7))
-	names := make([]string, t.n)
+	names := make([]string, t.of.Pods)
 	for i := range names {
 		names[i] = podName(i)
 	}
-	ops, cpu, start := 0, cpuTime(), time.Now()
+	ops, start := 0, time.Now()
 	for ; ops%16 != 0 || time.Since(start) < t.reading; ops++ {
-		if _, err := t.p.read(names[rng.IntN(t.n)]); err != nil {
+		if _, err := t.p.read(names[rng.IntN(t.of.Pods)]); err != nil {
 			return err
 		}
 	}
 	r := t.result(readOne, 0)
 	r.Ops, r.Seconds = ops, time.Since(start).Seconds()
-	r.CPU = micros(cpuTime()-cpu) / float64(ops)
 	t.add(r)
 	return nil
 }
@@ -93,16 +94,16 @@ func (t *turn) reads() error {
 func (t *turn) lists() error {
 	names := func() error {
 		names, err := t.p.list()
-		if err == nil && len(names) != t.n {
-			err = fmt.Errorf("list gave %d of %d names", len(names), t.n)
+		if err == nil && len(names) != t.of.Pods {
+			err = fmt.Errorf("list gave %d of %d names", len(names), t.of.Pods)
 		}
 		return err
 	}
 	contents := func() error {
 		count := 0
 		err := t.p.all(func(any) error { count++; return nil })
-		if err == nil && count != t.n {
-			err = fmt.Errorf("list with contents gave %d of %d Pods", count, t.n)
+		if err == nil && count != t.of.Pods {
+			err = fmt.Errorf("list with contents gave %d of %d Pods", count, t.of.Pods)
 		}
 		return err
 	}
@@ -110,9 +111,6 @@ func (t *turn) lists() error {
 		workload string
 		do       func() error
 	}{{listNames, names}, {listContents, contents}} {
-		if t.n >= 100_000 && t.round > 0 {
-			break // a minute for the directories
-		}
 		r := t.result(w.workload, 0)
 		start := time.Now()
 		for r.Ops == 0 || time.Since(start) < t.reading/2 {
@@ -146,74 +144,23 @@ func (t *turn) allocations() error {
 		t.add(r)
 		return nil
 	}
-	rng := rand.New(rand.NewPCG(uint64(t.n), 11))
+	rng := rand.New(rand.NewPCG(uint64(t.of.Pods), 11))
 	if err := count(readOne, func() error {
-		_, err := t.p.read(podName(rng.IntN(t.n)))
+		_, err := t.p.read(podName(rng.IntN(t.of.Pods)))
 		return err
 	}); err != nil {
 		return err
 	}
 	return count(addPeer, func() error {
-		pod, k := rng.IntN(t.n), rng.IntN(len(peerNames))
-		err := t.p.toggle(podName(pod), peerNames[k])
-		if err == nil {
-			t.truth.toggled(pod, k)
-		}
-		return err
+		return t.truth.writeOne(rng.IntN(len(t.truth.peers)), t.p.setPeer)
 	})
 }
 
-// edit is one that a writer made.
-type edit struct {
-	pod  uint32
-	peer uint8
-}
-
-// writing lets some writers toggle peers of random Pods.
+// writing lets some writers set peers of random Pods.
 func (t *turn) writing(writers int) (result, error) {
-	type log struct {
-		sample
-		edits []edit
-		err   error
+	s, err := t.truth.write(t.span, 0, writers, writers, uint64(t.of.Pods)<<32|uint64(t.round), t.p.setPeer)
+	if err != nil {
+		return result{}, err
 	}
-	logs := make([]log, writers)
-	var wg sync.WaitGroup
-	ready := make(chan struct{})
-	var start time.Time
-	for w := range logs {
-		l := &logs[w]
-		rng := rand.New(rand.NewPCG(uint64(t.n)<<32|uint64(t.round), uint64(writers)<<32|uint64(w)))
-		wg.Go(func() {
-			<-ready
-			for last := start; last.Sub(start) < t.span; {
-				e := edit{uint32(rng.IntN(t.n)), uint8(rng.IntN(len(peerNames)))}
-				if l.err = t.p.toggle(podName(int(e.pod)), peerNames[e.peer]); l.err != nil {
-					return
-				}
-				now := time.Now()
-				l.latencies = append(l.latencies, now.Sub(last))
-				l.edits = append(l.edits, e)
-				last = now
-			}
-		})
-	}
-	runtime.GC()
-	cpu := cpuTime()
-	start = time.Now()
-	close(ready)
-	wg.Wait()
-	all := sample{elapsed: time.Since(start)}
-	cpu = cpuTime() - cpu
-	for _, l := range logs {
-		if l.err != nil {
-			return result{}, l.err
-		}
-		all.latencies = append(all.latencies, l.latencies...)
-		for _, e := range l.edits {
-			t.truth.toggled(int(e.pod), int(e.peer))
-		}
-	}
-	r := all.result(t.result(addPeer, writers))
-	r.CPU = micros(cpu) / float64(r.Ops)
-	return r, nil
+	return s.result(t.result(addPeer, writers)), nil
 }

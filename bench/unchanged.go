@@ -32,7 +32,7 @@ func (b *bench) unchanged() error {
 	}
 	defer s.Close()
 	n := b.sizes[0]
-	if err := (&podstorePods{s}).load(makePods(n)); err != nil {
+	if err := (&podstorePods{s}).load(makePods(podsOf(n))); err != nil {
 		return err
 	}
 	before, err := hashFile(path)

@@ -88,6 +88,60 @@ func addPeers(b *testing.B, pods, writers int) {
 	b.ReportMetric(float64(st.Changes)/float64(st.Commits), "changes/commit")
 }
 
+// BenchmarkHistory says what a long history costs those who do not read it: each line of
+// entries=50000 is to take at most 1.5 times what its twin with entries=0 takes.
+func BenchmarkHistory(b *testing.B) {
+	ctx := context.Background()
+	s := filled(b, 1000)
+	work := []struct {
+		name string
+		do   func(pod string, i int) error
+	}{
+		{"reclaim", func(pod string, i int) error {
+			return store.Do(ctx, s, pod, store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: fmt.Sprint("child-", i)}}})
+		}},
+		{"add-peer", func(pod string, i int) error {
+			if i%2 == 1 {
+				return store.Do(ctx, s, pod, store.RemovePeer{PodName: "peer"})
+			}
+			return store.Do(ctx, s, pod, store.AddPeer{PodName: "peer"})
+		}},
+		{"read", func(pod string, i int) error {
+			_, err := s.ReadPart(ctx, pod, store.ReadOptions{OmitReclaimed: true})
+			return err
+		}},
+	}
+	for _, w := range work {
+		for _, entries := range []int{0, 50_000} {
+			m := sample()
+			m.PodName, m.Manifest, m.Extra, m.Reclaimed = fmt.Sprint("history-", entries), manifest, nil, nil
+			for i := range entries {
+				m.Reclaimed = append(m.Reclaimed, store.ReclaimedChild{PodName: fmt.Sprint("former-", i), ScopeDelegated: m.Children[0].ScopeDelegated})
+			}
+			b.Run(fmt.Sprintf("%s/entries=%d", w.name, entries), func(b *testing.B) {
+				if err := store.Write(ctx, s, m); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					if err := w.do(m.PodName, i); err != nil {
+						b.Fatal(err)
+					}
+					if i++; i%16 == 0 && w.name == "reclaim" {
+						// One with no history must not get a long one.
+						b.StopTimer()
+						if err := store.Do(ctx, s, m.PodName, store.TrimReclaimed{Keep: entries}); err != nil {
+							b.Fatal(err)
+						}
+						b.StartTimer()
+					}
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkUnchangedUpdate(b *testing.B) {
 	s := filled(b, 1000)
 	ctx := context.Background()
