@@ -133,7 +133,7 @@ func TestNewTreeErrors(t *testing.T) {
 		{"syncfs", "EIO", 1, "nothing was exported: input/output error", "none"},
 		{"renameat2", "EACCES", 1, "nothing was exported: permission denied", "none"},
 		{"renameat2", "EEXIST", 1, "run the same command again", "none"},
-		{"fsync", "EIO", 1, "input/output error", "none"}, // of what is above the directory
+		{"fsync", "EIO", 1, "input/output error", "none"},                          // of what is above the directory
 		{"fsync -P", "EIO", 1, "nothing was exported: input/output error", "none"}, // of that which the directory is in
 	} {
 		what := fmt.Sprintf("%s %s at %d", c.call, c.err, c.nth)

@@ -79,9 +79,9 @@ func TestImportKilled(t *testing.T) {
 	src := filepath.Join(tempDir(t), "tree")
 	writeTree(t, src, pods)
 	for _, strict := range []bool{false, true} {
-		step := 1
+		step := pick(9, 1, 1)
 		if strict {
-			step = pick(2, 1)
+			step = pick(15, 2, 1)
 		}
 		base := tempDir(t)
 		points := 0
@@ -103,7 +103,7 @@ func TestImportKilled(t *testing.T) {
 			}
 		})
 		t.Logf("strict %v: %d points of kill", strict, points)
-		if points < 20 {
+		if points < pick(5, 20, 20) {
 			t.Errorf("only %d points of kill", points)
 		}
 	}

@@ -112,12 +112,15 @@ func needRoot(t testing.TB) {
 // long says whether the runs are to reach their full length.
 func long() bool { return os.Getenv("PODSTORE_LONG") != "" }
 
-// pick is for counts that differ between the two.
-func pick(short, full int) int {
-	if long() {
+// pick is for counts that differ between -short, the usual run and the long one.
+func pick(few, usual, full int) int {
+	switch {
+	case long():
 		return full
+	case testing.Short():
+		return few
 	}
-	return short
+	return usual
 }
 
 // tempPrefix starts the names of temporary directories.

@@ -24,6 +24,9 @@ func buildMutants(t *testing.T) string {
 
 // Each protection is needed, and the harness sees when it is missing.
 func TestMutantsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long: it builds mutants and has each of them caught")
+	}
 	needStrace(t)
 	path := buildMutants(t)
 	small := workload{Seed: 31, Goroutines: 1, Ops: 24, Large: 4}

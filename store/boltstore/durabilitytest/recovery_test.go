@@ -62,7 +62,7 @@ type samples struct {
 }
 
 func newSamples(seed uint64, file string) *samples {
-	return &samples{rand: rand.New(rand.NewPCG(seed, 99)), file: file, size: pick(2, 20)}
+	return &samples{rand: rand.New(rand.NewPCG(seed, 99)), file: file, size: pick(1, 2, 20)}
 }
 
 const absent, present = 0, 1
@@ -127,7 +127,7 @@ func (s *samples) countBad(t *testing.T, p program, path string) (images int, ba
 			states = append(states, next)
 		}
 		calls, _ := record(t, p, "recover", job)
-		r := &replay{dir: tempDir(t), perCall: pick(8, 30), seed: uint64(i)}
+		r := &replay{dir: tempDir(t), perCall: pick(2, 8, 30), seed: uint64(i)}
 		acked := 0
 		r.run(disk, calls, func(c call) bool {
 			told := c.name == "write" && c.args[0].text == "1"
@@ -176,7 +176,7 @@ func (s *samples) copied(t *testing.T, job copyJob, want model) (images int) {
 		root, disk := placed(t, files)
 		again := copyJob{How: job.How, Src: filepath.Join(root, "pods.db"), Dst: filepath.Join(root, "copy.db")}
 		calls, _ := record(t, self(t), "copy", again)
-		r := &replay{dir: tempDir(t), perCall: pick(8, 60), seed: uint64(i)}
+		r := &replay{dir: tempDir(t), perCall: pick(2, 8, 60), seed: uint64(i)}
 		done := false
 		r.run(disk, calls, func(c call) bool {
 			told := c.name == "write" && c.args[0].text == "1"

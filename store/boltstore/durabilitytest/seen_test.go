@@ -112,7 +112,7 @@ func counted(m *store.Metadata) int {
 // there.
 func TestNobodySeesWhatIsNotDurable(t *testing.T) {
 	needStrace(t)
-	images, saw, bad := countBadSights(t, self(t), pick(40, 400))
+	images, saw, bad := countBadSights(t, self(t), pick(10, 40, 400))
 	t.Logf("%d images, %d sights", images, saw)
 	if saw < 20 {
 		t.Errorf("the readers saw only %d changes, expected 20", saw)

@@ -18,7 +18,7 @@ import (
 // A real ext4 is shut down under a writer, without writing its journal out, and
 // mounted again: what was acknowledged is there.
 func TestFileSystemShutdown(t *testing.T) {
-	n := pick(30, 200)
+	n := pick(5, 30, 200)
 	for _, err := range shutdowns(t, self(t), n) {
 		t.Error(err)
 	}

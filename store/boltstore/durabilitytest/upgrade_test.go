@@ -191,7 +191,7 @@ func TestUpgradePowerLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls, _ := record(t, self(t), "upgrade", job)
-		r := &replay{dir: tempDir(t), perCall: pick(20, 200), seed: 61, samples: newSamples(61, "pods.db")}
+		r := &replay{dir: tempDir(t), perCall: pick(4, 20, 200), seed: 61, samples: newSamples(61, "pods.db")}
 		acked := false
 		r.run(newDisk(root, map[string][]byte{job.Path: file}), calls, func(c call) bool {
 			told := c.name == "write" && c.args[0].text == "1"
