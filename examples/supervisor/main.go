@@ -25,35 +25,39 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/jsonlstore"
+	"podstore/store/mirror"
 	"podstore/store/socketstore"
 )
 
 func main() {
 	export := flag.String("export", "", "write all Pods as JSON below this `directory`, for debugging")
+	sessions := flag.String("sessions", "", "delete old session logs below this `directory`")
 	socket := flag.String("socket", "", "serve the database on this `path` until interrupted")
 	program := flag.String("run", "", "run this `program` for each active Pod, with the Pod's name and the socket's path")
 	flag.Parse()
 	if flag.NArg() != 1 || *program != "" && *socket == "" {
-		log.Fatal("usage: supervisor [-export DIR] [-socket PATH [-run PROGRAM]] DB")
+		log.Fatal("usage: supervisor [-export DIR] [-sessions DIR] [-socket PATH [-run PROGRAM]] DB")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, flag.Arg(0), *export, *socket, *program); err != nil {
+	if err := run(ctx, os.Stdout, flag.Arg(0), *export, *sessions, *socket, *program); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, db, export, socket, program string) (err error) {
+func run(ctx context.Context, out io.Writer, db, export, sessions, socket, program string) (err error) {
 	pods, err := boltstore.Open(db, &boltstore.Options{Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, pods.Close()) }()
-	s := &supervisor{pods: pods, out: out}
+	s := &supervisor{pods: pods, out: out, running: running{byPID: map[int]process{}, started: map[string]bool{}}}
 	if err := s.restore(ctx); err != nil {
 		return err
 	}
@@ -67,6 +71,15 @@ func run(ctx context.Context, out io.Writer, db, export, socket, program string)
 		}
 		s.say("exported %d Pods to %s", report.Counts[jsonexport.Exported]+report.Counts[jsonexport.Unchanged], export)
 	}
+	if sessions != "" {
+		logs, err := jsonlstore.Open(sessions, nil)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.sweep(ctx, logs, 7*24*time.Hour), logs.Close()); err != nil {
+			return err
+		}
+	}
 	if socket != "" {
 		return s.serve(ctx, socket, program)
 	}
@@ -75,6 +88,7 @@ func run(ctx context.Context, out io.Writer, db, export, socket, program string)
 
 type supervisor struct {
 	pods *boltstore.Store
+	tree *mirror.Mirror // of them, while it serves
 	out  io.Writer
 	running
 }
@@ -179,6 +193,13 @@ func (s *supervisor) reclaim(ctx context.Context, parent, child string) error {
 // serve lets others look inside, its Pods change what is theirs, and whatever reads
 // expvar see the figures, until the context ends.
 func (s *supervisor) serve(ctx context.Context, socket, program string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var err error
+	if s.tree, err = mirror.New(ctx, s.pods, nil); err != nil {
+		return err
+	}
+	defer s.tree.Close()
 	l, err := socketstore.Listen(socket)
 	if err != nil {
 		return err
@@ -191,19 +212,18 @@ func (s *supervisor) serve(ctx context.Context, socket, program string) error {
 	go func() { served <- server.Serve(l) }()
 	s.say("serving on %s", socket)
 	if program != "" {
-		err = s.startAll(ctx, program, socket)
+		s.all.Go(func() { s.runPods(ctx, program, socket) })
 	}
-	if err == nil {
-		select {
-		case <-ctx.Done():
-		case err := <-served:
-			s.all.Wait()
-			return err
-		}
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		cancel()
+		s.all.Wait()
+		return err
 	}
 	// The Pods end first: they may have something to say yet.
 	s.all.Wait()
-	err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx)))
+	err = server.Shutdown(context.WithoutCancel(ctx))
 	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

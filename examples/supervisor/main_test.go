@@ -11,10 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/jsonexport"
+	"podstore/store/jsonlstore"
 	"podstore/store/socketstore"
 )
 
@@ -48,7 +50,7 @@ func TestWorkOnTheExampleTree(t *testing.T) {
 	}
 	var out strings.Builder
 	dir := filepath.Join(t.TempDir(), "debug")
-	if err := run(ctx, &out, db, dir, "", ""); err != nil {
+	if err := run(ctx, &out, db, dir, "", "", ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -79,6 +81,52 @@ func TestWorkOnTheExampleTree(t *testing.T) {
 	}
 	if got := strings.Join(reclaimed, " "); got != "scout tester" {
 		t.Errorf("reclaimed: %s", got)
+	}
+}
+
+// Old session logs in which no Pod is are deleted, and no others.
+func TestOldSessions(t *testing.T) {
+	ctx := context.Background()
+	db, root := filepath.Join(t.TempDir(), "pods.db"), filepath.Join(t.TempDir(), "sessions")
+	pods, err := boltstore.Open(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := jsonlstore.Open(root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, old, fresh := store.NewSessionID(), store.NewSessionID(), store.NewSessionID()
+	if err := store.Do(ctx, pods, "agent", store.SetActive{Active: store.PendingSegment(used)}); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-30 * 24 * time.Hour)
+	for _, id := range []store.SessionID{used, old, fresh} {
+		if err := logs.Append(ctx, id, store.NewSegmentID(), []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+		if id == fresh {
+			continue
+		}
+		err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			return errors.Join(err, os.Chtimes(path, long, long))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(logs.Close(), pods.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := run(ctx, &out, db, "", root, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "deleted session"); n != 1 || !strings.Contains(out.String(), "deleted session "+old.String()) {
+		t.Errorf("%d sessions were deleted:\n%s", n, &out)
+	}
+	if entries, err := os.ReadDir(root); err != nil || len(entries) != 2 {
+		t.Errorf("%v, %v", entries, err)
 	}
 }
 

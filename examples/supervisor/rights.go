@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"sync"
 	"syscall"
-	"time"
 
 	"podstore/store"
 	"podstore/store/socketstore"
@@ -58,9 +55,10 @@ func (r *running) authorize(_ context.Context, who socketstore.Caller, changes [
 
 // running is the Pods that run as processes.
 type running struct {
-	mu    sync.Mutex
-	byPID map[int]process
-	all   sync.WaitGroup
+	mu      sync.Mutex
+	byPID   map[int]process
+	started map[string]bool // by Pod: those that run, or failed
+	all     sync.WaitGroup
 }
 
 type process struct {
@@ -78,45 +76,4 @@ func (r *running) podOf(pid int) (pod string, ok bool) {
 		return "", false
 	}
 	return p.pod, true
-}
-
-// startAll starts a process for each active Pod.
-func (s *supervisor) startAll(ctx context.Context, program, socket string) error {
-	for m, err := range s.pods.All(ctx, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}) {
-		if errors.Is(err, store.ErrCorrupt) || err == nil && m.Active == nil {
-			continue
-		}
-		if err == nil {
-			err = s.start(ctx, m.PodName, program, socket)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// start starts one. It is known before it can connect: authorize waits for the lock.
-func (s *supervisor) start(ctx context.Context, pod, program, socket string) error {
-	cmd := exec.CommandContext(ctx, program, pod, socket)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Stdout, cmd.Stderr = s.out, s.out
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	if s.byPID == nil {
-		s.byPID = map[int]process{}
-	}
-	s.byPID[cmd.Process.Pid] = process{pod, cmd.Process}
-	s.all.Go(func() {
-		err := cmd.Wait()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.byPID, cmd.Process.Pid)
-		s.say("%s has ended: %v", pod, err)
-	})
-	return nil
 }

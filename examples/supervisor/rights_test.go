@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -68,11 +69,13 @@ func attempts(revision store.Revision) []attempt {
 	}
 }
 
-// podMain is a Pod: NAME SOCKET. Only builder does something.
+// podMain is a Pod: NAME SOCKET. Only builder does something, and is done then. The others wait for the end.
 func podMain(name, socket string) {
 	pod, program, _ := strings.Cut(name, "/")
-	if pod != "builder" {
-		return
+	switch pod {
+	case "builder":
+	default:
+		time.Sleep(time.Hour)
 	}
 	ctx := context.Background()
 	s, err := socketstore.Dial(ctx, socket, nil)
@@ -119,10 +122,16 @@ func all(ctx context.Context, s store.MetadataStore) (text string) {
 	return text
 }
 
-// A Pod that tries to widen its scope, from both sides, and whatever else is not its
-// business, is refused each time, and nothing is changed.
-func TestRights(t *testing.T) {
-	ctx := t.Context()
+// serving is a supervisor that serves, with this binary for each Pod.
+type serving struct {
+	*socketstore.Client
+	cmd *exec.Cmd
+	out io.ReadCloser
+	in  *bufio.Scanner
+}
+
+func startServing(t *testing.T) *serving {
+	t.Helper()
 	dir := t.TempDir()
 	db, socket := filepath.Join(dir, "pods.db"), filepath.Join(dir, "s")
 	cmd := exec.Command(os.Args[0], "-socket", socket, "-run", os.Args[0], db)
@@ -135,35 +144,67 @@ func TestRights(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	s := &serving{cmd: cmd, out: stdout, in: bufio.NewScanner(stdout)}
+	s.until(t, "serving on "+socket)
+	if s.Client, err = socketstore.Dial(t.Context(), socket, nil); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// until reads what it says up to a line, which it must say.
+func (s *serving) until(t *testing.T, line string) string {
+	t.Helper()
 	var said []string
-	for in := bufio.NewScanner(stdout); in.Scan(); {
-		said = append(said, in.Text())
-		if in.Text() == "builder has tried everything" {
-			break
+	for s.in.Scan() {
+		if said = append(said, s.in.Text()); s.in.Text() == line {
+			return strings.Join(said, "\n")
 		}
 	}
-	text := strings.Join(said, "\n")
+	t.Fatalf("it does not say %q:\n%s", line, strings.Join(said, "\n"))
+	return ""
+}
+
+func (s *serving) stop(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(s.Close(), s.cmd.Process.Signal(syscall.SIGTERM)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, s.out)
+	if err := s.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A Pod that tries to widen its scope, from both sides, and whatever else is not its
+// business, is refused each time, and nothing is changed. When it is done it is removed,
+// with every reference to it, and its parent has its scope back.
+func TestRights(t *testing.T) {
+	ctx := t.Context()
+	s := startServing(t)
+	text := s.until(t, "builder is done and removed")
 	if strings.Contains(text, "WRONG") || !strings.Contains(text, "a program of the Pod's: true") || !strings.Contains(text, "builder has tried everything") {
 		t.Errorf("%s", text)
 	}
+	if _, err := s.Read(ctx, "builder"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("builder is done: %v", err)
+	}
 	// Whoever is no Pod may read.
-	s, err := socketstore.Dial(ctx, socket, nil)
+	m, err := s.Read(ctx, "coordinator")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(ctx, "builder"); err != nil {
-		t.Error(err)
+	last := m.Reclaimed[len(m.Reclaimed)-1]
+	if m.RefersTo("builder") || last.PodName != "builder" || len(last.ScopeDelegated) != 1 {
+		t.Errorf("its parent: %+v", m)
 	}
-	err = store.Do(ctx, s, "builder", store.SetSegment{})
-	if !errors.Is(err, store.ErrForbidden) || !strings.Contains(err.Error(), `set segment pod "builder"`) || strings.Count(err.Error(), "not permitted") != 1 {
+	if m, err = s.Read(ctx, "tester"); err != nil || m.RefersTo("builder") {
+		t.Errorf("its peer: %+v, %v", m, err)
+	}
+	err = store.Do(ctx, s, "tester", store.SetSegment{})
+	if !errors.Is(err, store.ErrForbidden) || !strings.Contains(err.Error(), `set segment pod "tester"`) || strings.Count(err.Error(), "not permitted") != 1 {
 		t.Errorf("somebody else: %v", err)
 	}
-	if err := errors.Join(s.Close(), cmd.Process.Signal(syscall.SIGTERM)); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, stdout)
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
+	s.stop(t)
 }
