@@ -24,7 +24,7 @@ import (
 	"podstore/store/socketstore"
 )
 
-func init() { roles["knock"] = knockMain }
+func init() { roles["knock"], roles["listen"] = knockMain, listenMain }
 
 const nobody = 65534
 
@@ -39,6 +39,39 @@ func knockMain() {
 		fmt.Printf("forbidden: %v\n", err)
 	default:
 		fmt.Printf("failed: %v\n", err)
+	}
+}
+
+// listenMain listens at each SOCKET, and says what becomes of it.
+func listenMain() {
+	for _, path := range os.Args[1:] {
+		_, err := socketstore.Listen(path)
+		fmt.Println(errors.Is(err, store.ErrLocked), errors.Is(err, syscall.EACCES), err)
+	}
+}
+
+// A socket of another user's that cannot be tried is left alone, and so is a directory
+// in which nothing may be made.
+func TestListenWithoutRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to run as other users")
+	}
+	exe := forAll(t)
+	s := openServed(t, startSupervisor(t))
+	if err := os.Chmod(s.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	closed := shortDir(t)
+	if err := os.Chmod(closed, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := as(childOf(exe, "listen", s.socket(), filepath.Join(closed, "s"), filepath.Join(s.dir, "own")), nobody).Output()
+	lines := strings.Split(string(out), "\n")
+	if err != nil || len(lines) != 4 || !strings.HasPrefix(lines[0], "true true ") || !strings.HasPrefix(lines[1], "false true ") || lines[2] != "false false <nil>" {
+		t.Errorf("%s, %v", out, err)
+	}
+	if _, err := s.List(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
