@@ -161,7 +161,7 @@ func flagValues(cmd *cobra.Command, flag, prefix string) candidates {
 	}
 	values := valuesOf(cmd, flag)
 	if len(values) == 0 {
-		return candidates{kind: cmp.Or(map[string]string{"sessions": "directories"}[flag], "words")}
+		return candidates{kind: cmp.Or(map[string]string{"sessions": "directories", "from": "files"}[flag], "words")}
 	}
 	found := candidates{kind: "words"}
 	if strings.HasSuffix(values[0], "=") {

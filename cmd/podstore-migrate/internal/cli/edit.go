@@ -36,7 +36,7 @@ manifest, or a field that the Pod has besides, to a JSON value; null takes it aw
 with it a damaged Pod is replaced. With --revision, as show --json prints it, either is
 refused where the Pod has another one by now.
 
-A Pod's name cannot be changed. To create a Pod use import or copy, to delete one
+show prints a Pod before that, list which there are. A Pod's name cannot be changed. To create a Pod use import or copy, to delete one
 remove.`
 
 // editOptions are the flags of edit.
@@ -52,7 +52,7 @@ func editCmd(c *console) *cobra.Command {
 	opts := editOptions{maxFileSize: jsonexport.DefaultMaxFileSize}
 	cmd := command(c, "edit [flags] DB POD", "Change one Pod, in an editor or by flags", editHelp,
 		`  podstore-migrate edit pods.db reviewer
-  podstore-migrate edit unix:/run/supervisor.sock reviewer
+  EDITOR=nano podstore-migrate edit unix:/run/supervisor.sock reviewer
   podstore-migrate edit --set active=null --set 'peers=[{"pod_name": "indexer"}]' pods.db reviewer
   podstore-migrate show pods.db reviewer | sed s/Review/Read/ | podstore-migrate edit --from - pods.db reviewer`,
 		func(ctx context.Context, args []string) error { return runEdit(ctx, c, args[0], args[1], opts) })

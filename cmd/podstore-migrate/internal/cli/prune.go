@@ -330,7 +330,7 @@ func (p *pruning) removeOld(ctx context.Context) error {
 			removed[m.PodName] = true
 			what := fmt.Sprintf("old pod %s: not changed for %s, since %s", quoteName(m.PodName), ago(m.Version.Changed), timeText(m.Version.Changed))
 			if m.Active != nil {
-				what += ", in session " + m.Active.SessionID.String()
+				what += ", active"
 			}
 			p.goes(&p.sum.Removed, pruneItem{Kind: "pod", Pod: m.PodName, Changed: knownTime(m.Version.Changed)}, "%s", what)
 		}

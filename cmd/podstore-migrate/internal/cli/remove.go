@@ -13,7 +13,8 @@ import (
 
 const removeHelp = `Remove deletes Pods with everything that refers to them: what has one as a child or
 as a peer drops it. All of it is one transaction, on a database file, and while a
-supervisor runs through its socket: DB is unix:SOCKET then.
+supervisor runs through its socket: DB is unix:SOCKET then. What it has in memory, such
+as the process of the Pod, it does not forget for that.
 
 Before that it prints what goes: for each Pod what is lost with it, session, manifest,
 history, and every reference that is dropped. Children of a removed Pod stay, and have

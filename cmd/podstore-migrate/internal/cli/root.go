@@ -22,7 +22,9 @@ stands
   dir:DIR         a directory of {pod}/metadata.json files
   etcd://HOST:PORT[,HOST:PORT...]/PREFIX
                   in etcd; podstore-migrate-etcd is the build that has it
-salvage, snapshot and compact are about database files, and take only the first two. A file whose name begins like the others is written ./dir:x.
+While a supervisor runs it has its file locked: give the socket that it serves.
+salvage, snapshot and compact are about database files, and take only the first two.
+A file whose name begins like the others is written ./dir:x.
 
 Results go to standard output, messages to standard error. A Pod's name that has
 spaces, quotes or control characters is printed quoted, as in Go or JSON source:
@@ -64,13 +66,23 @@ func newRoot(c *console) *cobra.Command {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetHelpCommand(helpCmd(root, c))
-	root.AddCommand(
-		importCmd(c), exportCmd(c), verifyCmd(c), copyCmd(c),
-		listCmd(c), showCmd(c), treeCmd(c), watchCmd(c), uiCmd(c), statsCmd(c),
-		editCmd(c), removeCmd(c), pruneCmd(c),
-		checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c), serveCmd(c),
-		versionCmd(c), completionCmd(c), manCmd(c),
-	)
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Look inside:", []*cobra.Command{listCmd(c), showCmd(c), treeCmd(c), watchCmd(c), uiCmd(c), statsCmd(c)}},
+		{"Change Pods:", []*cobra.Command{editCmd(c), removeCmd(c), pruneCmd(c)}},
+		{"Move Pods:", []*cobra.Command{importCmd(c), exportCmd(c), verifyCmd(c), copyCmd(c)}},
+		{"Care for the database:", []*cobra.Command{checkCmd(c), salvageCmd(c), snapshotCmd(c), compactCmd(c), serveCmd(c)}},
+		{"About this program:", []*cobra.Command{versionCmd(c), completionCmd(c), manCmd(c)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.SetHelpCommandGroupID("About this program:")
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.DisableFlagsInUseLine = true
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
+	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 
 	"podstore/store"
@@ -158,10 +160,33 @@ func (d *textTree) roots(n *node) {
 	for len(d.later) > 0 && !d.c.hungUp() {
 		n, d.later = d.later[0], d.later[1:]
 		if !d.drawn[n.name] {
-			d.c.print("%s\n", d.g.label(n))
+			d.line("", "", d.g.label(n))
 			d.below(n, "", 1)
 		}
 	}
+}
+
+// line prints a line. On a terminal that is too narrow for it, it goes on below, within
+// the tree.
+func (d *textTree) line(before, below, text string) {
+	width := d.c.width()
+	if !d.c.terminal || uniseg.StringWidth(before+text) <= width {
+		d.c.print("%s%s\n", before, text)
+		return
+	}
+	line := before
+	used := false // something stands in the line besides what is drawn before it
+	for word := range strings.SplitSeq(text, " ") {
+		if used && uniseg.StringWidth(line+" "+word) > width {
+			d.c.print("%s\n", line)
+			line, used = below+"    ", false
+		}
+		if used {
+			line += " "
+		}
+		line, used = line+word, true
+	}
+	d.c.print("%s\n", line)
 }
 
 // below draws what is below a name that has been printed.
@@ -192,7 +217,7 @@ func (d *textTree) below(n *node, indent string, depth int) {
 		default:
 			descend = child.exists
 		}
-		d.c.print("%s%s%s\n", indent, branch, d.g.label(child, notes...))
+		d.line(indent+branch, indent+rest, d.g.label(child, notes...))
 		if descend {
 			d.below(child, indent+rest, depth+1)
 		}
