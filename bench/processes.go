@@ -119,7 +119,7 @@ func (b *bench) processes() error {
 }
 
 // write lets a crowd write.
-func (b *bench) write(c crowd, truth *expected, round int) error {
+func (b *bench) write(c crowd, truth *expected, round int) (err error) {
 	dir := b.files(&candidate{name: c.file()}, truth.set)
 	if err := settle(dir); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (b *bench) write(c crowd, truth *expected, round int) error {
 		if err != nil {
 			return err
 		}
-		defer server.end()
+		defer func() { err = errors.Join(err, server.end()) }()
 	}
 	var writing []*child
 	for i := range c.processes {
