@@ -432,13 +432,6 @@ func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 		e.say("unchanged pod %s", quoteName(e.pod))
 		return nil
 	}
-	for _, field := range sortedKeys(m.Extra) {
-		if e.base != nil && e.base.Extra[field] == nil {
-			text := fmt.Sprintf("%s is no field that podstore knows; it is kept as it is", quoteName(field))
-			e.emit(warningItem{e.head("warning"), text})
-			e.say("warning: %s", text)
-		}
-	}
 	what := shownFields(fields)
 	if e.base == nil {
 		what, result.Fields = "all of it, which was damaged", []string{}
@@ -446,6 +439,7 @@ func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 	if e.opts.dryRun {
 		e.emit(result)
 		e.print("%s\tedited\t%s\n", quoteName(e.pod), what)
+		e.warn(m)
 		e.say("edit: 1 Pod would be changed (dry run, nothing was changed)")
 		return nil
 	}
@@ -474,7 +468,19 @@ func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 	}
 	e.emit(result)
 	e.say("edited pod %s: %s", quoteName(e.pod), what)
+	e.warn(m)
 	return nil
+}
+
+// warn tells of fields that are new and not known: they may be slips of the pen.
+func (e *editing) warn(m *store.Metadata) {
+	for _, field := range sortedKeys(m.Extra) {
+		if e.base != nil && e.base.Extra[field] == nil {
+			text := fmt.Sprintf("%s is no field that podstore knows; it is kept as it is", quoteName(field))
+			e.emit(warningItem{e.head("warning"), text})
+			e.say("warning: %s", text)
+		}
+	}
 }
 
 // refuse tells that a text is refused.

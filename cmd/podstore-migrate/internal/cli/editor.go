@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,14 +22,20 @@ func newDraft(text []byte) (*draft, error) {
 		return nil, fmt.Errorf("the text to edit cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)
 	}
 	d := &draft{dir, filepath.Join(dir, "metadata.json")}
-	if err := d.write(d.path, text); err != nil {
+	err = os.Chmod(dir, 0o700) // whatever the umask
+	if err == nil {
+		err = d.write(d.path, text)
+	}
+	if err != nil {
 		d.remove()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *draft) write(path string, text []byte) error { return os.WriteFile(path, text, 0o600) }
+func (d *draft) write(path string, text []byte) error {
+	return errors.Join(os.WriteFile(path, text, 0o600), os.Chmod(path, 0o600))
+}
 
 // keepBeside writes what the store has now beside what the operator wrote.
 func (d *draft) keepBeside(text []byte) (path string, err error) {
@@ -51,7 +58,11 @@ func (d *draft) edit(c *console) ([]byte, error) {
 	if err := c.queue.wait(c.ctx); err != nil {
 		return nil, err
 	}
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 127 { // as the shell says it
+		return nil, fmt.Errorf("there is no program %s; set EDITOR to an editor, or use --set or --from", shellWord(editor))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the editor %s, of VISUAL or EDITOR: %w", shellWord(editor), err)
 	}
 	return os.ReadFile(d.path)

@@ -97,6 +97,11 @@ func TestTrouble(t *testing.T) {
 		"a directory for a database":        {asRoot, "chmod 755 .; nobody pm import n.db t", 1, `permission denied`},
 		"a directory for a snapshot":        {asRoot, "chmod 644 p.db; nobody pm snapshot p.db n.db", 1, `permission denied`},
 		"a directory to export to":          {asRoot, "chmod 644 p.db; mkdir o; nobody pm export p.db o", 1, `permission denied`},
+		"a database to edit":                {asRoot, "chmod 644 p.db; nobody pm edit --set x=1 p.db a", 1, `^podstore-migrate: open p.db: permission denied\nhint: run it as a user who has the right`},
+		"a database to remove from":         {asRoot, "chmod 644 p.db; nobody pm remove --yes p.db a; e=$?; pm list p.db; exit $e", 1, `permission denied\n(.|\n)*\na\t`},
+		"a database to prune":               {asRoot, "chmod 644 p.db; sleep 0.01; nobody pm prune --older-than 1ms --yes p.db; e=$?; pm list p.db; exit $e", 1, `permission denied\n(.|\n)*\na\t`},
+		"a place for the text to edit":      {nil, "EDITOR=cat TMPDIR=$PWD/none pm edit p.db a", 1, `which TMPDIR names: .*no such file or directory`},
+		"an editor":                         {nil, "EDITOR=no-such-editor TMPDIR=$PWD pm edit p.db a; e=$?; ls -d podstore-edit*; exit $e", 1, `there is no program no-such-editor; set EDITOR to an editor, or use --set or --from\nls: `},
 		"a full disk":                       {[]string{"root", "mount"}, "mkdir m; mount -t tmpfs -o size=16k none m || exit 77; pm import m/n.db t; e=$?; ls -A m; umount m; exit $e", 1, `no space left(.|\n)*hint: free some space, then run the same command again\n$`},
 		"no inodes":                         {[]string{"root", "mount"}, "mkdir m; mount -t tmpfs -o size=1m,nr_inodes=4 none m || exit 77; touch m/1 m/2 m/3; pm import m/n.db t; e=$?; umount m; exit $e", 1, `no space left(.|\n)*hint: the file system has no inodes left`},
 		"no inodes for an export":           {[]string{"root", "mount"}, "mkdir m; mount -t tmpfs -o size=1m,nr_inodes=4 none m || exit 77; pm export p.db m/e; e=$?; umount m; exit $e", 1, `no space left(.|\n)*hint: the file system has no inodes left`},
@@ -134,7 +139,7 @@ func TestTrouble(t *testing.T) {
 func TestTooFewDescriptors(t *testing.T) {
 	for _, command := range []string{
 		"list dir:t", "check dir:t", "import n.db t", "import --strict n.db t", "import --dry-run n.db t", "copy dir:t n.db",
-		"verify p.db t", "export p.db e", "export dir:t e", "list p.db", "snapshot p.db s.db",
+		"edit --set x=1 p.db a", "edit --set x=1 dir:t a", "remove p.db a", "prune --older-than 1d p.db", "verify p.db t", "export p.db e", "export dir:t e", "list p.db", "snapshot p.db s.db",
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
@@ -176,8 +181,10 @@ func TestModesAndOwners(t *testing.T) {
 	const modes = "700 o/sub\n600 o/sub/p.db\n700 o/tree\n700 o/tree/a\n600 o/tree/a/metadata.json\n700 o/copy/b\n600 o/copy/b/metadata.json\n600 o/s.db\n600 o/c.db\n"
 	many := "i=0; while [ $i -lt 40 ]; do pod t p$i; i=$((i+1)); done; "
 	for name, test := range map[string]struct{ script, ends string }{
-		"umask 0177":           {"chmod -R a+rX t; mkdir -m 777 o; umask 0177; " + all, modes},
-		"umask 0777":           {"chmod -R a+rX t; mkdir -m 777 o; umask 0777; " + all, modes},
+		"umask 0177": {"chmod -R a+rX t; mkdir -m 777 o; umask 0177; " + all, modes},
+		"umask 0777": {"chmod -R a+rX t; mkdir -m 777 o; umask 0777; " + all, modes},
+		"umask 0777, editing": {"mkdir -m 777 o; cp p.db o; chown 65534 o/p.db; umask 0777; export TMPDIR=$PWD/o; EDITOR='sed -i s/pod_name/pods/' nobody pm edit o/p.db a; EDITOR='sed -i s/.pod_name/\"x\":1,&/' nobody pm edit o/p.db a; cd o; stat -c '%U %a' podstore-edit-*/metadata.json podstore-edit-*",
+			"edited pod a: x\nwarning: x is no field that podstore knows; it is kept as it is\nnobody 600\nnobody 700\n"},
 		"umask 0":              {"chmod -R a+rX t; mkdir -m 777 o; umask 0; " + all, modes},
 		"umask 0777, and many": {many + "chmod -R a+rX t; mkdir -m 777 o; umask 0777; " + all, modes},
 		"root for another user": {"chmod -R a+rX t; mkdir o; chown 65534:65533 o; pm import o/sub/p.db t && pm export o/sub/p.db o/tree && pm snapshot o/sub/p.db o/s.db && pm copy o/s.db dir:o/copy && stat -c '%u:%g %a %n' o/sub o/sub/p.db o/tree/a o/tree/a/metadata.json o/s.db o/copy o/copy/b/metadata.json && nobody pm verify o/sub/p.db o/tree",
@@ -226,6 +233,9 @@ func TestSharedFileSystems(t *testing.T) {
 		"CephFS":                    {on("0064c300", "", "podstore-migrate import p.db t"), 1, "\\(CephFS\\)"},
 		"Lustre":                    {on("d00bd00b", "", "podstore-migrate import p.db t"), 1, "\\(Lustre\\)"},
 		"vboxsf":                    {on("56426f78", "", "podstore-migrate import p.db t"), 1, "\\(vboxsf\\)"},
+		"edit":                      {on(nfs, "", "podstore-migrate edit --set x=1 p.db a"), 1, "hint: or permit it with --allow-network-fs"},
+		"remove, permitted":         {on(nfs, "", "podstore-migrate remove --allow-network-fs p.db a"), 0, "remove: 1 Pod"},
+		"prune, only looking":       {on(nfs, "", "podstore-migrate prune --older-than 1d p.db"), 0, "dry run"},
 		"one that is not known":     {on("01020304", "", "podstore-migrate import p.db t"), 0, "warning: p.db: .* locks cannot be relied on; file system type 0x4030201\nimport: 0 imported, 2 unchanged"},
 		"permitted":                 {on(nfs, "", "podstore-migrate import --allow-network-fs p.db t"), 0, "warning: p.db: .*network file system"},
 		"copy":                      {on(nfs, "", "podstore-migrate copy dir:t p.db"), 1, "--allow-network-fs"},
