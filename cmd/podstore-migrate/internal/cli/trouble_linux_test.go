@@ -183,7 +183,7 @@ func TestModesAndOwners(t *testing.T) {
 	for name, test := range map[string]struct{ script, ends string }{
 		"umask 0177": {"chmod -R a+rX t; mkdir -m 777 o; umask 0177; " + all, modes},
 		"umask 0777": {"chmod -R a+rX t; mkdir -m 777 o; umask 0777; " + all, modes},
-		"umask 0777, editing": {"mkdir -m 777 o; cp p.db o; chown 65534 o/p.db; umask 0777; export TMPDIR=$PWD/o; EDITOR='sed -i s/pod_name/pods/' nobody pm edit o/p.db a; EDITOR='sed -i s/.pod_name/\"x\":1,&/' nobody pm edit o/p.db a; cd o; stat -c '%U %a' podstore-edit-*/metadata.json podstore-edit-*",
+		"umask 0777, editing": {"mkdir -m 777 o; cp p.db o; chown 65534 o/p.db; echo 'echo {\\\"x\\\":1,\\\"pod_name\\\":\\\"a\\\"} >$1' >ed.sh; chmod a+r ed.sh; umask 0777; export TMPDIR=$PWD/o; EDITOR='sed -i s/pod_name/pods/' nobody pm edit o/p.db a; EDITOR=\"sh $PWD/ed.sh\" nobody pm edit o/p.db a; cd o; stat -c '%U %a' podstore-edit-*/metadata.json podstore-edit-*",
 			"edited pod a: x\nwarning: x is no field that podstore knows; it is kept as it is\nnobody 600\nnobody 700\n"},
 		"umask 0":              {"chmod -R a+rX t; mkdir -m 777 o; umask 0; " + all, modes},
 		"umask 0777, and many": {many + "chmod -R a+rX t; mkdir -m 777 o; umask 0777; " + all, modes},
