@@ -224,7 +224,7 @@ func (w *watching) row(now time.Time, what, pod, text string) {
 		w.print("%s\n", strings.TrimRight(fmt.Sprintf("%s  %-7s  %s  %s", now.Format(time.TimeOnly), what, quoteName(pod), text), " "))
 		return
 	}
-	w.print("%s\t%s\t%s\t%s\n", now.UTC().Format(time.RFC3339), what, quoteName(pod), text)
+	w.print("%s\t%s\t%s\t%s\n", now.UTC().Format(time.RFC3339), what, quoteName(pod), orDash(text))
 }
 
 // shownPod says what a Pod has.

@@ -97,7 +97,7 @@ func TestWatch(t *testing.T) {
 		{"alpha", store.TrimReclaimed{}, "changed\talpha\thistory"},
 		{"new", store.AddPeer{PodName: "beta"}, "created\tnew\t1 peer"},
 		{"new", store.SetPeers{Peers: []store.Peer{{PodName: "alpha"}}}, "changed\tnew\tpeers +alpha -beta"},
-		{"new", store.Delete{}, "gone\tnew\t"},
+		{"new", store.Delete{}, "gone\tnew\t-"},
 	} {
 		change(t, s, step.pod, step.op)
 		out.waitFor(t, step.line+"\n")
@@ -151,7 +151,7 @@ func TestWatchKnowsWhatIsGone(t *testing.T) {
 	w.tell(store.Batch{Resync: true, Events: []store.Event{pod("b", 2)}})
 	w.tell(store.Batch{Events: []store.Event{pod("c", 3)}, Synced: true})
 	c.flush()
-	if got := regexp.MustCompile(`(?m)^[^\t]*\t`).ReplaceAllString(out.String(), ""); got != "created\tc\t\ngone\ta\t\n" {
+	if got := regexp.MustCompile(`(?m)^[^\t]*\t`).ReplaceAllString(out.String(), ""); got != "created\tc\t-\ngone\ta\t-\n" {
 		t.Errorf("it prints %q", got)
 	}
 }
