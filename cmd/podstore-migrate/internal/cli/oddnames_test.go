@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,38 @@ import (
 	"podstore/store/boltstore"
 	"podstore/store/memstore"
 )
+
+// oddNames are names of Pods that shells, terminals and columns may stumble over.
+// Each begins with two digits of its own, so that these select it.
+var oddNames = func() []string {
+	odd := []string{
+		"k$(touch ran)", "`touch ran`", "'; touch ran; '", `"; touch ran; "`, "${HOME}", "$HOME", "a b  c", "new\nline", "touch ran\ntouch ran",
+		"\x1b]0;PWNED\x07\x1b[31mred", "tab\there", "עברית", "bidi\u202etxt\u2066", "e\u0301\u0301combining", "\u200bzero", "\u009b31mC1\x7f",
+		`back\slash\n`, "!!;!1", "*?[a-z]{1,2}~#", "a:b=c@d|e&f>g<h(i)", "日本語🙂", "-dash", "%s%n\r", "\xc2\xadsoft", "a'b\"c`d$e\\f",
+	}
+	for i := range odd {
+		odd[i] = fmt.Sprintf("%02d%s", i, odd[i])
+	}
+	long := fmt.Sprintf("%02d", len(odd))
+	return append(odd, long+strings.Repeat("ü", (store.MaxNameLen-len(long))/2))
+}()
+
+// oddDatabase makes a database of Pods of these names.
+func oddDatabase(t *testing.T, path string, names []string) {
+	t.Helper()
+	s, err := boltstore.Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := store.Write(t.Context(), s, &store.Metadata{PodName: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // oddStarts are names that are odd from the first character on.
 var oddStarts = []string{
