@@ -17,6 +17,8 @@ func fileSystem(*os.File) (shared, unknown string) { return "", "" }
 
 func holder(*os.File) string { return "another process" }
 
+func createUnnamed(string, string) *os.File { return nil }
+
 func descriptorPath(*os.File) string { return "" }
 
 func isDescriptor(string) bool { return false }

@@ -252,6 +252,15 @@ type tempFile struct {
 
 // newTempFile creates one in dir, "" for the system's directory of temporary files.
 func newTempFile(dir, pattern string) (*tempFile, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if f := createUnnamed(dir, pattern); f != nil {
+		if path := descriptorPath(f); path != "" && f.Chmod(0o600) == nil {
+			return &tempFile{f, path, false}, nil
+		}
+		f.Close()
+	}
 	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return nil, err
