@@ -403,8 +403,10 @@ func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent 
 		}
 	case moment:
 		err = c.edit(ctx, what.pods, &out, func(*store.Metadata) {})
-		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnknown) {
-			return out, context.DeadlineExceeded // it had no turn
+		for _, kind := range []error{store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
+			if errors.Is(err, kind) {
+				return out, context.DeadlineExceeded // it had no turn, or others' changes failed with it
+			}
 		}
 	case edit:
 		add := func(m *store.Metadata) {
