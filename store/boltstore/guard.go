@@ -103,6 +103,13 @@ func onlyGrowth(err error) bool {
 	return isNoSpace(err) && strings.HasPrefix(err.Error(), "file resize error: ")
 }
 
+// lastPart is what the system said: before it bbolt names the file as it was called
+// when it was created.
+func lastPart(err error) string {
+	text := err.Error()
+	return text[strings.LastIndex(text, ": ")+len(": "):]
+}
+
 func isNoSpace(err error) bool {
 	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, berrors.ErrMaxSizeReached} {
 		// bbolt does not wrap the error of a resize, but quotes it.

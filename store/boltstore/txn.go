@@ -152,7 +152,7 @@ func (g *txn) commit() {
 	if err := guard(g.tx.Commit); err != nil && mutant != "noerror" {
 		if onlyGrowth(err) {
 			err = &store.Error{Op: "commit", Path: s.path, Kind: store.ErrNoSpace,
-				Err: fmt.Errorf("nothing was changed, and the store goes on; make room and try again: %w", err)}
+				Err: fmt.Errorf("the file cannot grow: %s; nothing was changed, and the store goes on; make room and try again", lastPart(err))}
 			g.fatal = err
 			return
 		}

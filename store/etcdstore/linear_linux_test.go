@@ -18,7 +18,7 @@ func TestLinearizable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	linear.Check(t, linear.Backend{Stores: []store.MetadataStore{one, two}, Call: 3 * time.Millisecond, Replays: true, MissesReferences: true, Short: 5})
+	linear.Check(t, linear.Backend{Stores: []store.MetadataStore{one, two}, Call: 3 * time.Millisecond, Replays: true, MissesReferences: true, Crowded: true, Short: 5})
 	check(t, one)
 }
 
@@ -37,7 +37,7 @@ func TestLinearizableWhenCutOff(t *testing.T) {
 	}
 	c.leader(t, newClient(t, nil, c.endpoints...), -1)
 	linear.Check(t, linear.Backend{
-		Stores: stores, Call: 5 * time.Millisecond, Replays: true, MissesReferences: true, Short: 3, Long: 300,
+		Stores: stores, Call: 5 * time.Millisecond, Replays: true, MissesReferences: true, Crowded: true, Short: 3, Long: 300,
 		Trouble: func(r *rand.Rand) {
 			time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
 			net.cutOff(r.IntN(3))

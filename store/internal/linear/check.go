@@ -40,6 +40,9 @@ type Backend struct {
 	// MissesReferences says that a Remove may miss a reference that is made at the same
 	// time, without a condition on the Pod that is removed. No history has one then.
 	MissesReferences bool
+	// Crowded says that [store.ErrConflict] may also mean that others came first each
+	// time the store tried.
+	Crowded bool
 	// Short is how many histories are checked where PODSTORE_LONG is not set, and Long
 	// how many where it is (0: 2000).
 	Short, Long int
@@ -400,8 +403,10 @@ func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent 
 		}
 	case moment:
 		err = c.edit(ctx, what.pods, &out, func(*store.Metadata) {})
-		if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnknown) {
-			return out, context.DeadlineExceeded // it had no turn
+		for _, kind := range []error{store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
+			if errors.Is(err, kind) {
+				return out, context.DeadlineExceeded // it had no turn, or others' changes failed with it
+			}
 		}
 	case edit:
 		add := func(m *store.Metadata) {
@@ -434,6 +439,9 @@ func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent 
 				c.last[i] = a.Version.Revision
 			}
 			c.seen = max(c.seen, a.Version.Revision.Number)
+		}
+		if c.Crowded && errors.Is(err, store.ErrConflict) {
+			return out, context.DeadlineExceeded
 		}
 		for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict} {
 			if errors.Is(err, kind) && !errors.Is(err, store.ErrUnknown) {

@@ -42,6 +42,8 @@ func SizeAt(path string, identity fs.FileInfo) (size int64, same bool, err error
 	return lsizeAt(path, identity)
 }
 
+func createUnnamed(string, string) *os.File { return nil }
+
 func descriptorPath(*os.File) string { return "" }
 
 func isDescriptor(string) bool { return false }

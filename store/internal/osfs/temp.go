@@ -17,6 +17,15 @@ type TempFile struct {
 // NewTempFile creates one in dir, with mode 0600; dir is "" for the system's directory of
 // temporary files. pattern is that of [os.CreateTemp].
 func NewTempFile(dir, pattern string) (*TempFile, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if f := createUnnamed(dir, pattern); f != nil {
+		if path := descriptorPath(f); path != "" && f.Chmod(0o600) == nil {
+			return &TempFile{f, path, false}, nil
+		}
+		f.Close()
+	}
 	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return nil, err

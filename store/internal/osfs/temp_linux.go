@@ -2,8 +2,11 @@ package osfs
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // descriptorPath is a path by which this process can open a file again that it has
@@ -16,6 +19,16 @@ func descriptorPath(f *os.File) string {
 		}
 	}
 	return ""
+}
+
+// createUnnamed creates a file in dir that never has a name, so that a process which is
+// killed leaves none; nil where the file system has no such files. name is for messages.
+func createUnnamed(dir, name string) *os.File {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(dir, name))
 }
 
 const descriptors = "/proc/self/fd/"

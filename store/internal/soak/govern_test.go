@@ -81,14 +81,14 @@ func (p *place) trouble(ctx context.Context, r *rand.Rand, server *exec.Cmd) {
 	p.watchMemory(server)
 	how := r.IntN(10)
 	switch how {
-	case 0, 1: // its disk is full for a while: the file may not grow
+	case 0, 1: // its disk is full for a while: the file may not grow, or no page be written there
 		info, err := os.Stat(p.db)
 		if err != nil {
 			p.wrong("%v", err)
 			break
 		}
 		p.count.fullDisks.Add(1)
-		p.limit(server, uint64(info.Size())+uint64(r.IntN(64<<10)))
+		p.limit(server, uint64(info.Size()/4)+uint64(r.Int64N(info.Size())))
 		pause(3 * time.Second)
 		p.limit(server, unix.RLIM_INFINITY)
 		pause(time.Second)
