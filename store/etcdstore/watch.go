@@ -41,7 +41,7 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 			part:  store.ReadOptions{OmitManifest: opts.OmitManifest, OmitReclaimed: true},
 			yield: func(b store.Batch) error { return left(yield(b, nil)) },
 		}
-		if err := w.run(ctx); err != nil && err != errLeft {
+		if err := w.run(ctx); err != errLeft {
 			yield(store.Batch{}, err)
 		}
 	}

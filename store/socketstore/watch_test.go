@@ -402,6 +402,7 @@ func watchChaos(t *testing.T, n *fakeNet, rng *rand.Rand) {
 		pass(client, server)
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
+	own := rand.New(rand.NewPCG(rng.Uint64(), 0)) // nobody else's
 	server := n.serve(pods, nil)
 	go func() {
 		defer close(stopped)
@@ -416,7 +417,7 @@ func watchChaos(t *testing.T, n *fakeNet, rng *rand.Rand) {
 			server = n.serve(pods, nil)
 		}
 	}()
-	run := storetest.NewWatchRun(t, pods, rng)
+	run := storetest.NewWatchRun(t, pods, own)
 	run.Unsure = true
 	patient := &Options{Patience: time.Hour}
 	var clients []store.MetadataStore
