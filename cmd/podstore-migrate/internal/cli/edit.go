@@ -36,8 +36,8 @@ manifest, or a field that the Pod has besides, to a JSON value; null takes it aw
 with it a damaged Pod is replaced. With --revision, as show --json prints it, either is
 refused where the Pod has another one by now.
 
-show prints a Pod before that, list which there are. A Pod's name cannot be changed. To create a Pod use import or copy, to delete one
-remove.`
+show prints a Pod before that, list which there are. A Pod's name cannot be changed. To
+create a Pod use import or copy, to delete one remove.`
 
 // editOptions are the flags of edit.
 type editOptions struct {
