@@ -76,7 +76,12 @@ func hazardTree(t *testing.T, ok, bad Outcome) (root string, want map[string]res
 	mkdir("socket")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	do(err)
-	short := filepath.Join("/tmp", filepath.Base(t.TempDir())+".sock") // a socket's path must be short
+	short, err := os.MkdirTemp("", "") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(short)
+	short = filepath.Join(short, "s")
 	do(syscall.Bind(fd, &syscall.SockaddrUnix{Name: short}), os.Rename(short, file("socket")), syscall.Close(fd))
 	want["socket"] = result{bad, "", 0, 0, "is a socket; expected a regular file"}
 

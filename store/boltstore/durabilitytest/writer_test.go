@@ -129,8 +129,10 @@ func writeAs(job writerJob, s backend, g int) {
 		if errors.Is(err, store.ErrNoSpace) && !errors.Is(err, store.ErrUnusable) {
 			// Nothing was changed: reads are served, and the operation can be done later.
 			say("%s %s", sayFailed, reason(err))
-			if _, err := readAll(s); err != nil {
-				say("%s reading after a full disk: %v", sayWrong, err)
+			for _, err := range store.All(context.Background(), s, store.ReadOptions{}) { // others write on
+				if err != nil {
+					say("%s reading after a full disk: %v", sayWrong, err)
+				}
 			}
 			say(sayServed)
 			err = job.Workload.run(context.Background(), once, g, i)
@@ -184,6 +186,7 @@ func (s *onceStore) Apply(ctx context.Context, changes []store.Change, _ *store.
 		again, err := s.backend.Apply(ctx, changes, &store.ApplyOptions{ID: s.id, Resent: true, Seen: seen})
 		switch {
 		case errors.Is(err, store.ErrUnknown): // others have written much meanwhile
+		case errors.Is(err, store.ErrNoSpace) && !errors.Is(err, store.ErrUnusable): // of others in its group; it was made
 		case err != nil:
 			return nil, err
 		case !slices.ContainsFunc(again, func(a store.Applied) bool { return a.Version.Revision.Number == number }):
