@@ -96,6 +96,8 @@ type editing struct {
 	base  *store.Metadata // what is edited; nil where that is damaged
 	draft *draft          // nil without an editor
 	kept  bool            // the draft has what must not be lost
+	// beside is what others made of the Pod meanwhile, where the draft does not have it.
+	beside string
 }
 
 // errMoved says that the Pod is not at the revision that was shown.
@@ -313,8 +315,12 @@ func (e *editing) keepIfChanged() {
 
 // sayKept says where the operator's text is.
 func (e *editing) sayKept() {
-	e.say("your text is in %s; to write it later, if the Pod is still the same: %s edit --from %s --revision %s %s %s",
-		place(nil, e.draft.path), e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.side.arg), podWord(e.pod))
+	how := "to write it later, if the Pod is still the same"
+	if e.beside != "" {
+		how = "it would undo what is new in " + place(nil, e.beside) + ", so take that over first; then write it"
+	}
+	e.say("your text is in %s; %s: %s edit --from %s --revision %s %s %s",
+		place(nil, e.draft.path), how, e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.side.arg), podWord(e.pod))
 }
 
 // podWord writes a Pod's name, the last argument of a command line that is meant to
@@ -359,6 +365,9 @@ func (e *editing) offerBoth(ctx context.Context, mine *store.Metadata) (again bo
 		return false, err
 	}
 	theirs, my := changedFields(was, e.base), changedFields(was, mine)
+	if len(theirs) > 0 {
+		e.beside = beside
+	}
 	moved := fmt.Errorf("it was changed meanwhile, in %s; nothing was written; what the store has now is in %s", shownFields(theirs), place(nil, beside))
 	if len(theirs) == 0 {
 		moved = fmt.Errorf("it was changed and changed back meanwhile; nothing was written")

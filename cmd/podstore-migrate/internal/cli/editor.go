@@ -47,7 +47,11 @@ func (d *draft) remove() { _ = os.RemoveAll(d.dir) }
 
 // edit runs the operator's editor on the file, and returns what is in it then.
 func (d *draft) edit(c *console) ([]byte, error) {
-	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
+	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"))
+	if editor == "" && !c.asks() {
+		return nil, errors.New("there is no terminal for an editor; use --set or --from, or set EDITOR")
+	}
+	editor = cmp.Or(editor, "vi")
 	// The variable may have arguments. The file's name is one of its own, so no shell
 	// sees it as a part of a command.
 	cmd := exec.Command("sh", "-c", editor+` "$@"`, editor, d.path)

@@ -16,8 +16,9 @@ import (
 const pruneHelp = `Prune clears away what is old. It shows what that is, and changes nothing unless --yes
 is given. DB is a database file, or while a supervisor runs unix:SOCKET.
 
---older-than AGE removes Pods that have not changed for so long, with all references to
-them, as remove does. It keeps a Pod that is a child of another or has children that
+--older-than AGE removes Pods that have not changed for so long, in a session or not,
+with all references to them, as remove does: what referred to them is changed by that,
+and no longer old. It keeps a Pod that is a child of another or has children that
 were not reclaimed, and one of which it is not known when it was changed. While any
 Pod cannot be read, nobody knows whose child a Pod is, and none is removed.
 --keep-history N keeps the newest N entries of each history of reclaimed children.
@@ -59,7 +60,7 @@ func pruneCmd(c *console) *cobra.Command {
 	f.BoolVar(&opts.yes, "yes", false, "do it; without it prune only shows what it would do")
 	f.Bool("dry-run", false, "show what it would do and change nothing, as without --yes")
 	cmd.MarkFlagsMutuallyExclusive("yes", "dry-run")
-	f.Lookup("keep-history").DefValue = ""
+	f.Lookup("keep-history").DefValue = "0" // says nothing of a default
 	allowNetworkFlag(f, c)
 	return cmd
 }
