@@ -19,9 +19,9 @@ import (
 	"podstore/store/podjson"
 )
 
-// migrate runs the command and returns what it wrote.
 var revisions = regexp.MustCompile(`"revision":"[^"]*",`)
 
+// migrate runs the command and returns what it wrote.
 func migrate(t *testing.T, wantExit int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	return migrateWith(t, nil, wantExit, args...)
