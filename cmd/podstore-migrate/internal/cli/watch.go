@@ -138,7 +138,8 @@ func (w *watching) tell(b store.Batch) {
 	if b.Resync && w.seen == nil {
 		w.seen = map[string]bool{}
 	}
-	for _, e := range b.Events {
+	byName := func(a, b store.Event) int { return strings.Compare(a.Pod, b.Pod) }
+	for _, e := range slices.SortedFunc(slices.Values(b.Events), byName) {
 		if w.seen != nil {
 			w.seen[e.Pod] = true
 		}
