@@ -54,6 +54,7 @@ func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions)
 		needs = store.AllFields
 	}
 	named := make(map[string]bool, len(changes))
+	gone := make(map[string]bool) // deleted by the changes so far
 	for _, c := range changes {
 		if !named[c.Pod] {
 			named[c.Pod] = true
@@ -61,12 +62,21 @@ func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions)
 		}
 		switch c.Op.(type) {
 		case nil:
+			continue
 		case store.Remove:
 			a.removes = append(a.removes, c.Pod)
+			gone[c.Pod] = true
+			continue
+		case store.Delete:
+			gone[c.Pod] = true
+			continue
 		case store.Reclaim, store.TrimReclaimed:
 			needs |= store.Fields(store.FieldReclaimed, store.FieldChildren)
 		default:
 			needs |= c.Op.Touches()
+		}
+		if gone[c.Pod] { // it is made anew, and perhaps as it was
+			needs = store.AllFields
 		}
 	}
 	if err := s.judgeCount(opApply, a.names); err != nil {

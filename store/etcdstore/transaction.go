@@ -94,7 +94,7 @@ func (t *transaction) evaluate() (err error) {
 		case !ok: // it does not refer to a removed Pod any more
 		case m == nil && !p.missing():
 			t.remove(p)
-		case m != nil && (was == nil || m.Omitted != was.Omitted || !m.Equal(was)):
+		case m != nil && (was == nil || !m.Equal(was)):
 			if err := t.set(p, m, now); err != nil {
 				return err
 			}
@@ -132,7 +132,7 @@ func (t *transaction) set(p *pod, m *store.Metadata, now time.Time) error {
 	next.stamp.IDs = codec.AddID(next.stamp.IDs, &next.stamp.Floor, t.id, codec.MaxIDs)
 	dir := t.s.valueDir(p.name)
 	for i := range next.sums {
-		if old != nil && p.unread(i) && m.Omitted == p.omitted {
+		if old != nil && p.unread(i) {
 			next.sums[i] = old.sums[i]
 			continue
 		}

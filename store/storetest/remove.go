@@ -77,6 +77,17 @@ var removeTests = skipping("the store removes no references", (*subject).removes
 		s.expect(freed("a", "b"))
 		s.expectNames("a")
 	}},
+	{"and made anew as it was, makes no revision", func(s *subject) {
+		for what, gone := range map[string]store.Op{"deleted": store.Delete{}, "removed": store.Remove{}} {
+			s.put(minimal("a"))
+			was := s.get("a").Version
+			s.apply(store.Change{Pod: "a", Op: gone}, store.Change{Pod: "a", Op: store.RemovePeer{PodName: "none"}})
+			s.expect(minimal("a"))
+			if now := s.get("a").Version; now != was {
+				s.Errorf("%s and made anew as it was, it has version %v, want %v", what, now, was)
+			}
+		}
+	}},
 	{"among other changes has its place", func(s *subject) {
 		s.put(referring("a", "b"), full("b"))
 		applied := s.applyFor(&store.ApplyOptions{Metadata: true},
