@@ -25,7 +25,7 @@ run cd "$tmp"
 step 'A tree of JSON directories goes into one database file.'
 run podstore-migrate import pods.db pods
 run podstore-migrate verify pods.db pods
-step 'Name, session, segment, children, reclaimed, peers, bytes of the manifest:'
+step 'Name, session, segment, children, reclaimed, peers, bytes of the manifest, changed:'
 run podstore-migrate list pods.db
 run podstore-migrate show pods.db scout
 echo # show prints the very bytes of metadata.json, which end without a newline
