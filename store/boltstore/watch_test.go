@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
+	"podstore/store/storetest"
 )
 
 // follow keeps a copy of what is watched until the context ends.
@@ -320,35 +321,4 @@ func openFiles() int {
 }
 
 // A watcher that sleeps costs its own goroutine and little else.
-func TestSleepingWatchers(t *testing.T) {
-	s := openNew(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	used := func() uint64 {
-		var memory runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&memory)
-		return memory.HeapAlloc + memory.StackInuse
-	}
-	before := used()
-	const n = 1000
-	var asleep, all sync.WaitGroup
-	asleep.Add(n)
-	for i := range n {
-		opts := store.WatchOptions{}
-		if i%2 == 0 {
-			for k := range 10 {
-				opts.Pods = append(opts.Pods, fmt.Sprint("pod-", i+k))
-			}
-		}
-		all.Go(func() {
-			woken := sync.OnceFunc(asleep.Done)
-			follow(t, ctx, s, opts, func(map[string]store.Event, store.Batch) bool { woken(); return true })
-		})
-	}
-	asleep.Wait()
-	after := used()
-	t.Logf("%d sleeping watchers, half of them of 10 Pods: %d bytes each, their goroutines included", n, (after-before)/n)
-	cancel()
-	all.Wait()
-}
+func TestSleepingWatchers(t *testing.T) { storetest.SleepingWatchers(t, openNew(t), 1000) }

@@ -178,14 +178,18 @@ func TestStoreWithoutIDs(t *testing.T) {
 // Clients do what must not be done twice, while connections break at every moment and
 // servers are killed: everything is made once, and every call succeeds.
 func TestChaos(t *testing.T) {
-	runs := 15
+	seeded(t, 15, func(t *testing.T, n *fakeNet, seed uint64) { chaos(t, n, seed) })
+}
+
+// seeded runs a test on as many networks, each under a seed of its own.
+func seeded(t *testing.T, runs int, run func(t *testing.T, n *fakeNet, seed uint64)) {
 	if os.Getenv("PODSTORE_LONG") != "" {
 		runs = 1000
 	}
 	for range runs {
 		seed := rand.Uint64()
 		fake(t, func(t *testing.T, n *fakeNet) {
-			chaos(t, n, seed)
+			run(t, n, seed)
 			if t.Failed() {
 				t.Logf("seed %d", seed)
 			}

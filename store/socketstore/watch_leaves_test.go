@@ -2,7 +2,6 @@ package socketstore_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +11,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/socketstore"
+	"podstore/store/storetest"
 )
 
 // served here, so that what both ends hold can be counted.
@@ -92,37 +92,5 @@ func TestWatchesLeaveNothing(t *testing.T) {
 func TestSleepingWatchers(t *testing.T) {
 	const n = 1000
 	c := serveHere(t, &socketstore.ServerOptions{MaxConns: n + 10, MaxWatches: n})
-	used := func() uint64 {
-		var memory runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&memory)
-		return memory.HeapAlloc + memory.StackInuse
-	}
-	before := used()
-	ctx, cancel := context.WithCancel(background)
-	var asleep, all sync.WaitGroup
-	asleep.Add(n)
-	for i := range n {
-		opts := store.WatchOptions{}
-		if i%2 == 0 {
-			for k := range 10 {
-				opts.Pods = append(opts.Pods, fmt.Sprint("pod-", i+k))
-			}
-		}
-		all.Go(func() {
-			woken := sync.OnceFunc(asleep.Done)
-			defer woken()
-			for _, err := range c.Watch(ctx, opts) {
-				if err != nil && ctx.Err() == nil {
-					t.Error(err)
-				}
-				woken()
-			}
-		})
-	}
-	asleep.Wait()
-	t.Logf("%d sleeping watchers, half of them of 10 Pods: %d bytes each, client and server together", n, (used()-before)/n)
-	cancel()
-	all.Wait()
+	storetest.SleepingWatchers(t, c, n)
 }

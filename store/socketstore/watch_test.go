@@ -8,7 +8,6 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -362,19 +361,7 @@ func TestWatchRequests(t *testing.T) {
 // What watchers are told is what was done, while connections break at any byte and
 // servers end and start: see storetest.WatchRun.
 func TestWatchChaos(t *testing.T) {
-	runs := 12
-	if os.Getenv("PODSTORE_LONG") != "" {
-		runs = 1000
-	}
-	for range runs {
-		seed := rand.Uint64()
-		fake(t, func(t *testing.T, n *fakeNet) {
-			watchChaos(t, n, rand.New(rand.NewPCG(seed, 1)))
-			if t.Failed() {
-				t.Logf("seed %d", seed)
-			}
-		})
-	}
+	seeded(t, 12, func(t *testing.T, n *fakeNet, seed uint64) { watchChaos(t, n, rand.New(rand.NewPCG(seed, 1))) })
 }
 
 func watchChaos(t *testing.T, n *fakeNet, rng *rand.Rand) {
