@@ -79,9 +79,9 @@ func TestImportKilled(t *testing.T) {
 	src := filepath.Join(tempDir(t), "tree")
 	writeTree(t, src, pods)
 	for _, strict := range []bool{false, true} {
-		step := pick(9, 2, 1)
+		step := pick(9, 1, 1)
 		if strict {
-			step = pick(15, 4, 1)
+			step = pick(15, 2, 1)
 		}
 		base := tempDir(t)
 		points := 0

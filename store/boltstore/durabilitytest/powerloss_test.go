@@ -35,18 +35,18 @@ func TestPowerLoss(t *testing.T) {
 		run  func(t *testing.T) int
 	}{
 		{"create and change", func(t *testing.T) int {
-			return powerLoss(t, workload{Seed: 3, Goroutines: 1, Ops: pick(24, 80, 800)}, pick(20, 28, 64))
+			return powerLoss(t, workload{Seed: 3, Goroutines: 1, Ops: pick(24, 140, 800)}, pick(20, 40, 64))
 		}},
 		{"grow", func(t *testing.T) int {
-			return powerLoss(t, workload{Seed: 4, Goroutines: 1, Ops: pick(12, 24, 120), Large: 30}, pick(12, 16, 48))
+			return powerLoss(t, workload{Seed: 4, Goroutines: 1, Ops: pick(12, 40, 120), Large: 30}, pick(12, 24, 48))
 		}},
 		{"in groups", func(t *testing.T) int {
-			return powerLoss(t, workload{Seed: 5, Goroutines: 4, Ops: pick(8, 24, 300)}, pick(20, 28, 64))
+			return powerLoss(t, workload{Seed: 5, Goroutines: 4, Ops: pick(8, 40, 300)}, pick(20, 40, 64))
 		}},
-		{"after a kill during creation", func(t *testing.T) int { return killedThenPowerLoss(t, pick(4, 10, 64)) }},
-		{"compact", func(t *testing.T) int { return copyPowerLoss(t, "compact", pick(10, 24, 400)) }},
-		{"salvage", func(t *testing.T) int { return copyPowerLoss(t, "salvage", pick(10, 24, 400)) }},
-		{"backup", func(t *testing.T) int { return copyPowerLoss(t, "backup", pick(10, 24, 400)) }},
+		{"after a kill during creation", func(t *testing.T) int { return killedThenPowerLoss(t, pick(4, 16, 64)) }},
+		{"compact", func(t *testing.T) int { return copyPowerLoss(t, "compact", pick(10, 40, 400)) }},
+		{"salvage", func(t *testing.T) int { return copyPowerLoss(t, "salvage", pick(10, 40, 400)) }},
+		{"backup", func(t *testing.T) int { return copyPowerLoss(t, "backup", pick(10, 40, 400)) }},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			n := s.run(t) // the second losses included
@@ -55,7 +55,7 @@ func TestPowerLoss(t *testing.T) {
 		})
 	}
 	t.Logf("%d images in all", total)
-	if total < pick(1500, 4000, 10_000) {
+	if total < pick(1500, 10_000, 10_000) {
 		t.Errorf("only %d images", total)
 	}
 }
