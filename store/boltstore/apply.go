@@ -33,6 +33,9 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 		return nil, err
 	}
 	removed := removedPods(a.changes)
+	if len(removed) > 0 {
+		defer s.changes.keep()()
+	}
 	for err = errPassed; err == errPassed; {
 		if len(removed) > 0 {
 			if a.referrers, err = s.findReferrers(removed); err != nil {
@@ -75,13 +78,13 @@ func (a *application) seal() error {
 	defer encoders.Put(e)
 	a.sealed = make([]*[store.NumFields][]byte, len(a.changes))
 	for i, c := range a.changes {
-		var m store.Metadata
-		set := &m
+		var set *store.Metadata
 		switch op := c.Op.(type) {
 		case store.Put:
 			set = op.Metadata
 		case store.SetActive, store.SetSegment, store.SetChildren, store.SetPeers:
-			op.Apply(&m)
+			set = &store.Metadata{}
+			op.Apply(set)
 		default:
 			continue
 		}
@@ -193,7 +196,7 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	for _, p := range st.order {
 		id := codec.FindID(p.stamp.IDs, o.ID)
 		switch {
-		case !p.there || a.deletes(string(p.key)), id == nil && p.stamp.Number > found.Number:
+		case !p.there || a.deletes(p.name), id == nil && p.stamp.Number > found.Number:
 			// It is gone, or what it is came later and says nothing of these changes.
 			p.raw = nil
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
@@ -210,7 +213,7 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 				return err
 			})
 			if err != nil {
-				return false, damaged("apply", string(p.key), err)
+				return false, damaged("apply", p.name, err)
 			}
 		}
 	}

@@ -243,7 +243,7 @@ func (c *checker) walk(bf *boltfile.File) error {
 // whole. Of a sub-key that was found more than once, as in a damaged page, it takes
 // the one whose checksum is right; digest and stamp decide whether all is there.
 func wholePod(b *boltfile.Bucket) (*rawPod, error) {
-	p := &rawPod{stored: stored{key: b.Name, nameSum: codec.NameSum(b.Name), digest: b.Sequence}}
+	p := &rawPod{stored: stored{name: string(b.Name), nameSum: codec.NameSum(b.Name), digest: b.Sequence}}
 	for _, kv := range b.Values {
 		i := codec.SubKeyIndex(kv.Key)
 		if i < 0 {

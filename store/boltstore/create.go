@@ -218,7 +218,7 @@ func (c *copyWriter) write(also func(*bolt.Tx) error) error {
 			if err := p.put(tx); err != nil {
 				return err
 			}
-			c.record.add(p.key)
+			c.record.add([]byte(p.name))
 		}
 		return also(tx)
 	})
@@ -238,7 +238,7 @@ func (p *rawPod) size() (n int) {
 
 // put makes the Pod's bucket.
 func (p *rawPod) put(tx *bolt.Tx) error {
-	b, err := tx.CreateBucket(p.key)
+	b, err := tx.CreateBucket([]byte(p.name))
 	if err != nil {
 		return err
 	}

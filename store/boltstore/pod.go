@@ -14,7 +14,7 @@ import (
 // stored is a Pod as a transaction sees it: raw values, which point into the
 // file's mapping and are valid as long as the transaction.
 type stored struct {
-	key     []byte // its name
+	name    string
 	nameSum uint32
 	digest  uint64
 	values  [codec.NumSubKeys][]byte
@@ -53,12 +53,11 @@ func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) e
 	if err := s.broken[name]; err != nil {
 		return err
 	}
-	key := []byte(name)
-	b, err := podBucket(tx, key)
+	b, err := podBucket(tx, []byte(name))
 	if err != nil {
 		return err
 	}
-	p.key, p.nameSum, p.digest, p.bucket = key, codec.NameSum(key), b.Sequence(), b
+	p.name, p.nameSum, p.digest, p.bucket = name, codec.NameSum([]byte(name)), b.Sequence(), b
 	last := -1
 	put := func(k, v []byte) error {
 		i, err := p.put(k, v)

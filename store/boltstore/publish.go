@@ -1,7 +1,6 @@
 package boltstore
 
 import (
-	"container/list"
 	"sync"
 	"time"
 
@@ -10,8 +9,8 @@ import (
 	"podstore/store"
 )
 
-// The leader notes in one log which Pods its transaction changed, when that is
-// durable and before anyone can read it. All watchers share the log. A goroutine that
+// While somebody watches, the leader notes in one log which Pods its transaction
+// changed, when that is durable and before anyone can read it. All watchers share the log. A goroutine that
 // runs only while somebody watches reads what changed, once for all, and wakes the
 // watchers whom it concerns. A watcher that is slower goes on from its own place in
 // the log; one that the log has passed lists its Pods again. So nobody's memory grows
@@ -21,7 +20,6 @@ import (
 // before are behind it.
 
 const (
-	logNames    = 1 << 14 // names that the log keeps
 	batchEvents = 1 << 11 // changes beyond which watchers list again
 	batchBytes  = 8 << 20 // the same, of manifests
 
@@ -33,10 +31,10 @@ var bookmarkPause = store.WatchQuiet / 4
 
 // changelog is what changed last, and who watches.
 type changelog struct {
-	mu    sync.Mutex
-	order list.List                // of *logEntry, each name once, what changed last at the end
-	names map[string]*list.Element // the same
-	lost  int64                    // the highest place of an entry that was dropped
+	mu     sync.Mutex
+	recent nameLog
+
+	removals int // how many Removes look for references
 
 	watchers  map[*watcher]struct{}
 	byName    map[string]map[*watcher]struct{} // those that watch some names
@@ -47,12 +45,6 @@ type changelog struct {
 
 	place int64      // up to which it published
 	batch *published // what it published last
-}
-
-// logEntry says which transaction was the last that changed a Pod.
-type logEntry struct {
-	tx   int64
-	name string
 }
 
 // published is what changed between two places in the log.
@@ -70,46 +62,46 @@ type published struct {
 func (l *changelog) note(tx int64, names map[string]struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.names == nil {
-		l.names = make(map[string]*list.Element)
+	if len(l.watchers) == 0 && l.removals == 0 {
+		l.recent = nameLog{lost: tx}
+		return
 	}
 	for name := range names {
-		if e := l.names[name]; e != nil {
-			e.Value.(*logEntry).tx = tx
-			l.order.MoveToBack(e)
-			continue
-		}
-		if l.order.Len() == logNames {
-			oldest := l.order.Remove(l.order.Front()).(*logEntry)
-			delete(l.names, oldest.name)
-			l.lost = oldest.tx
-		}
-		l.names[name] = l.order.PushBack(&logEntry{tx, name})
+		l.recent.add(tx, name)
 	}
 	if l.running {
 		nudge(l.work)
 	}
 }
 
-// since returns the names, of those that are wanted, that were changed behind a
-// place. Some may have been changed later than what the caller reads, and not before.
-// It reports false where the log does not reach back so far.
+// keep makes the leader note changes until the function that it returns is called.
+func (l *changelog) keep() (end func()) {
+	count := func(n int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.removals += n
+	}
+	count(1)
+	return func() { count(-1) }
+}
+
+// begin is a place in the log to begin at: whoever reads after it sees what is before
+// the place, and the log tells what is behind it.
+func (l *changelog) begin(s *Store) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.start(s)
+}
+
+// start is begin for who holds the lock. Where nobody reads the log it does not begin
+// at what is durable: the leader may have noted one more.
+func (l *changelog) start(s *Store) int64 { return max(s.durable.Load(), l.recent.lost) }
+
+// since is [nameLog.since].
 func (l *changelog) since(place int64, want func(string) bool) (names []string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if place < l.lost {
-		return nil, false
-	}
-	for e := l.order.Back(); e != nil; e = e.Prev() {
-		entry := e.Value.(*logEntry)
-		if entry.tx <= place {
-			break
-		}
-		if want(entry.name) {
-			names = append(names, entry.name)
-		}
-	}
-	return names, true
+	return l.recent.since(place, want)
 }
 
 // watched tells whether somebody watches a name.

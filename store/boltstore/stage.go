@@ -28,7 +28,7 @@ func (st *staging) find(name string) *staged {
 		return st.index[name]
 	}
 	for _, p := range st.order {
-		if string(p.key) == name {
+		if p.name == name {
 			return p
 		}
 	}
@@ -43,10 +43,10 @@ func (st *staging) add(p *staged) {
 	if len(st.order) == manyPods {
 		st.index = make(map[string]*staged)
 		for _, p := range st.order {
-			st.index[string(p.key)] = p
+			st.index[p.name] = p
 		}
 	} else if st.index != nil {
-		st.index[string(p.key)] = p
+		st.index[p.name] = p
 	}
 }
 
@@ -60,6 +60,7 @@ type staged struct {
 	exists   bool // after the changes so far
 	anew     bool // it was deleted by them
 	m        *store.Metadata
+	own      store.Metadata          // which m is, but after a Put
 	have     store.FieldSet          // fields of m that are known
 	dirty    store.FieldSet          // fields that the changes touched
 	promoted store.FieldSet          // fields that are written with the first that is changed
@@ -82,7 +83,8 @@ func (st *staging) pod(name string) (*staged, error) {
 	if p := st.find(name); p != nil {
 		return p, nil
 	}
-	p := &staged{m: &store.Metadata{PodName: name}}
+	p := &staged{own: store.Metadata{PodName: name}}
+	p.m = &p.own
 	err := guard(func() error {
 		_, changed := st.g.touched[name]
 		if err := st.g.s.loadChanged(st.g.tx, name, &p.stored, changed); err != nil {
@@ -96,11 +98,11 @@ func (st *staging) pod(name string) (*staged, error) {
 		p.version = p.stored.version()
 		p.next, p.nextStamp = p.values, p.stamp
 	case errors.Is(err, errMissing):
-		p.stored = stored{key: []byte(name), nameSum: codec.NameSum([]byte(name))}
+		p.stored = stored{name: name, nameSum: codec.NameSum([]byte(name))}
 	case errors.Is(err, store.ErrFormat):
 		return nil, newer(name, err)
 	default:
-		p.stored = stored{key: []byte(name), nameSum: codec.NameSum([]byte(name))}
+		p.stored = stored{name: name, nameSum: codec.NameSum([]byte(name))}
 		p.there, p.exists = true, true
 		p.damage = damaged("", name, err)
 	}
@@ -163,7 +165,7 @@ func (p *staged) atStart() store.Revision {
 
 func (p *staged) delete() {
 	p.exists, p.anew = false, p.there
-	p.m = &store.Metadata{PodName: string(p.key)}
+	p.m = &store.Metadata{PodName: p.name}
 	p.replace(store.AllFields)
 	p.add, p.drop = nil, 0
 }
@@ -182,7 +184,7 @@ func (p *staged) do(op store.Op, sealed *[store.NumFields][]byte) error {
 	fields := op.Touches()
 	switch op := op.(type) {
 	case store.Put:
-		p.puts = append(p.puts, store.Change{Pod: string(p.key), Op: op})
+		p.puts = append(p.puts, store.Change{Pod: p.name, Op: op})
 		p.m = op.Metadata
 		p.replace(fields)
 		p.add, p.drop = nil, 0
@@ -280,7 +282,7 @@ func (p *staged) plan(g *txn) (bool, error) {
 		case f == store.FieldManifest && codec.SameBinary(codec.Payload(p.values[f]), p.m.Manifest):
 			continue // by far the largest, and nearly always unchanged
 		default:
-			if err := sealFields(g.s.enc, p.m, string(p.key), store.Fields(f), &fresh); err != nil {
+			if err := sealFields(g.s.enc, p.m, p.name, store.Fields(f), &fresh); err != nil {
 				return false, err
 			}
 		}
@@ -292,7 +294,7 @@ func (p *staged) plan(g *txn) (bool, error) {
 		return false, err
 	}
 	if p.history.tooLarge {
-		return false, &store.Error{Pod: string(p.key), Kind: store.ErrInvalid,
+		return false, &store.Error{Pod: p.name, Kind: store.ErrInvalid,
 			Err: fmt.Errorf("an entry of the history has more bytes as stored than the limit, %d", codec.MaxPayload)}
 	}
 	return changed || !p.history.nothing() || !bytes.Equal(p.next[codec.Reclaimed], p.values[codec.Reclaimed]), nil
@@ -312,7 +314,7 @@ func (p *staged) planHistory(g *txn) error {
 		was, err := p.stored.history(g.tx)
 		switch {
 		case err != nil && p.dirty != store.AllFields:
-			return damaged("", string(p.key), err)
+			return damaged("", p.name, err)
 		case err != nil: // the Pod is replaced, and so healed
 		case len(was) == len(list) && beginsWith(list, was):
 			return nil
@@ -322,7 +324,7 @@ func (p *staged) planHistory(g *txn) error {
 	}
 	if len(list) <= inlineHistory || !p.chunks && p.values[codec.Reclaimed] != nil {
 		var fresh [store.NumFields][]byte
-		if err := sealFields(g.s.enc, p.m, string(p.key), store.Fields(store.FieldReclaimed), &fresh); err != nil {
+		if err := sealFields(g.s.enc, p.m, p.name, store.Fields(store.FieldReclaimed), &fresh); err != nil {
 			return err
 		}
 		if bytes.Equal(fresh[codec.Reclaimed], p.values[codec.Reclaimed]) && !p.chunks {
@@ -364,7 +366,7 @@ func (st *staging) commit(id codec.MadeID) error {
 	for _, p := range st.order {
 		changed := false
 		if err := guard(func() (err error) { changed, err = p.prepare(st.g); return err }); err != nil {
-			return asDamage(string(p.key), err)
+			return asDamage(p.name, err)
 		}
 		if changed {
 			todo = append(todo, p)
@@ -391,7 +393,7 @@ func (st *staging) commit(id codec.MadeID) error {
 			st.g.bulk(todo)
 		}
 		for _, p := range todo {
-			st.g.touched[string(p.key)] = struct{}{}
+			st.g.touched[p.name] = struct{}{}
 			if err := p.put(st.g, id); err != nil {
 				return err
 			}
@@ -413,26 +415,25 @@ func (st *staging) commit(id codec.MadeID) error {
 // prepare decides what to do with a Pod, and reports whether it is anything. After
 // it nothing can fail but bbolt itself.
 func (p *staged) prepare(g *txn) (changed bool, err error) {
-	name := string(p.key)
 	switch {
 	case !p.exists && !p.there:
 		return false, nil
 	case !p.exists:
-		return true, g.removable(name)
+		return true, g.removable(p.name)
 	case p.damage != nil && p.dirty != store.AllFields:
 		return false, nil // its change was left out
 	}
 	if changed, err = p.plan(g); err != nil {
-		return false, asDamage(name, err)
+		return false, asDamage(p.name, err)
 	}
 	if p.damage != nil || p.history.remove {
-		if err := g.removable(name); err != nil {
+		if err := g.removable(p.name); err != nil {
 			return false, err
 		}
 	}
 	if p.asked && p.damage == nil {
 		if err := p.whole(g.tx); err != nil {
-			return false, asDamage(name, err)
+			return false, asDamage(p.name, err)
 		}
 	}
 	return changed || !p.there || p.damage != nil, nil
@@ -470,7 +471,7 @@ func (p *staged) stampNext(g *txn, id codec.MadeID, now time.Time) {
 	}
 	s := &p.nextStamp
 	s.Number = id.Number
-	s.SetTimes(store.NextVersion(was, p.puts, string(p.key), now))
+	s.SetTimes(store.NextVersion(was, p.puts, p.name, now))
 	s.HistoryCount, s.HistorySum = p.history.count, p.history.sum
 	if id.ID != (store.RequestID{}) {
 		s.IDs = codec.AddID(s.IDs, &s.Floor, id, codec.MaxIDs)
@@ -482,22 +483,22 @@ func (p *staged) stampNext(g *txn, id codec.MadeID, now time.Time) {
 // put puts a Pod into the transaction.
 func (p *staged) put(g *txn, id codec.MadeID) error {
 	if p.there && (!p.exists || p.damage != nil) {
-		if err := g.tx.DeleteBucket(p.key); err != nil {
+		if err := g.tx.DeleteBucket([]byte(p.name)); err != nil {
 			return err
 		}
 	}
 	if !p.exists {
-		g.record.remove(p.key)
+		g.record.remove([]byte(p.name))
 		g.deletions.note(id)
 		return nil
 	}
 	var err error
 	switch {
 	case !p.there:
-		g.record.add(p.key)
-		p.bucket, err = g.tx.CreateBucket(p.key)
+		g.record.add([]byte(p.name))
+		p.bucket, err = g.tx.CreateBucket([]byte(p.name))
 	case p.damage != nil:
-		p.bucket, err = g.tx.CreateBucket(p.key)
+		p.bucket, err = g.tx.CreateBucket([]byte(p.name))
 	}
 	if err != nil {
 		return err
@@ -612,7 +613,7 @@ func (p *staged) copyRaw() *rawPod {
 
 // metadata decodes it.
 func (p *rawPod) metadata() (*store.Metadata, error) {
-	m := &store.Metadata{PodName: string(p.key), Version: p.version()}
+	m := &store.Metadata{PodName: p.name, Version: p.version()}
 	h := historyReader{nameSum: p.nameSum}
 	for _, c := range p.history {
 		if err := h.chunk(c.k, c.v); err != nil {
@@ -698,7 +699,7 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 	for i, name := range removed {
 		needles[i] = []byte(name)
 	}
-	r := &referrers{place: s.durable.Load()}
+	r := &referrers{place: s.changes.begin(s)}
 	for from := []byte{}; from != nil; {
 		err := s.view("remove", removed[0], func(tx *bolt.Tx) error {
 			c := tx.Cursor()

@@ -191,8 +191,9 @@ var errFatal = errors.New("the transaction cannot be committed")
 // writeBooks writes what changed of the bookkeeping.
 func (g *txn) writeBooks() error {
 	return guard(func() error {
-		b := g.tx.Bucket([]byte(bookkeeping))
-		put := func(key string, payload []byte) error { return b.Put([]byte(key), sealBook(key, payload)) }
+		put := func(key string, payload []byte) error {
+			return g.tx.Bucket([]byte(bookkeeping)).Put([]byte(key), sealBook(key, payload))
+		}
 		if g.s.format.Load() != formatVersion {
 			if err := put(keyFormat, g.s.enc.Uint(formatVersion)); err != nil {
 				return err

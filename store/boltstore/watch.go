@@ -100,7 +100,7 @@ func (s *Store) addWatcher(w *watcher) {
 		l.byName[name][w] = struct{}{}
 	}
 	if !l.running {
-		l.running, l.batch, l.place = true, nil, s.durable.Load()
+		l.running, l.batch, l.place = true, nil, l.start(s)
 		go s.publish()
 	}
 }
@@ -133,7 +133,7 @@ var errPassed = errors.New("the log has passed the watcher")
 // as long as that is much, and at last what makes it one moment.
 func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(store.Batch) bool) (more bool, err error) {
 	for {
-		place := s.durable.Load()
+		place := s.changes.begin(s)
 		names, lost, err := s.watchedNames(ctx, w)
 		if err != nil {
 			return false, err

@@ -118,9 +118,9 @@ func TestWatchFallsBehind(t *testing.T) {
 		pods, changes int
 		all, some     bool // list again
 	}{
-		{"few Pods", 300, logNames, false, false},
+		{"few Pods", 300, 3 * logNames, false, false},
 		{"more than a batch", batchEvents + 100, batchEvents + 100, true, false},
-		{"more than the log", logNames + 100, logNames + 100, true, true},
+		{"more than the log", 2*logNames + 100, 2*logNames + 100, true, true},
 	} {
 		for _, watched := range [][]string{nil, {"1", "2"}} {
 			if watched == nil && c.all && c.some {
