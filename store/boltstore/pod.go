@@ -50,6 +50,14 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 // loadChanged is load for a transaction that may have changed the Pod: bbolt keeps
 // that apart from the pages.
 func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) error {
+	if err := s.loadValues(tx, name, p, changed); err != nil {
+		return err
+	}
+	return p.finish()
+}
+
+// loadValues is loadChanged without a look at whether the values belong together.
+func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored, changed bool) error {
 	if err := s.broken[name]; err != nil {
 		return err
 	}
@@ -77,7 +85,9 @@ func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) e
 				return err
 			}
 		}
-	} else if err := checkPod(tx, b, func(l leaf) error {
+		return nil
+	}
+	return checkPod(tx, b, func(l leaf) error {
 		for i := range l {
 			v := l[i].value()
 			if l[i].flags != 0 {
@@ -88,10 +98,7 @@ func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) e
 			}
 		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	return p.finish()
+	})
 }
 
 // put takes one sub-key. v is nil for a bucket.

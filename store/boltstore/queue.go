@@ -221,6 +221,13 @@ func (s *Store) gather() {
 	}
 }
 
+// busy reports whether a change is being made.
+func (s *Store) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leading
+}
+
 // handOver ends a group: the first of those that came meanwhile leads.
 func (s *Store) handOver(size int) {
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -690,7 +691,11 @@ type referrers struct {
 
 // referrerPods is how many Pods one transaction looks at: bbolt cannot let the file
 // grow while it is open.
-const referrerPods = 1 << 10
+const referrerPods = 1 << 8
+
+// referrerYield is after how many Pods the search lets others run. Go would let it have
+// a processor for 10 ms at a time, which writers would wait for.
+const referrerYield = 1 << 4
 
 // findReferrers looks for them before the leader has to, so that writers need not
 // wait for it.
@@ -701,12 +706,16 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 	}
 	r := &referrers{place: s.changes.begin(s)}
 	for from := []byte{}; from != nil; {
+		start := time.Now()
 		err := s.view("remove", removed[0], func(tx *bolt.Tx) error {
 			c := tx.Cursor()
 			k, v := c.Seek(from)
 			for n := 0; k != nil && n < referrerPods; n++ {
 				if v == nil && string(k) != bookkeeping && s.mayRefer(tx, string(k), false, needles) {
 					r.names = append(r.names, string(k))
+				}
+				if n%referrerYield == 0 {
+					runtime.Gosched()
 				}
 				k, v = c.Next()
 			}
@@ -718,18 +727,20 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		if s.busy() {
+			time.Sleep(time.Since(start) / 2) // writers have the processor meanwhile
+		}
 	}
 	return r, nil
 }
 
 // mayRefer tells whether a Pod has one of the names in its children or peers, or may
-// have children or peers among its unknown fields. Of what
-// is damaged nothing is told.
+// have children or peers among its unknown fields. Of what is damaged nothing is told.
 func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte) (refers bool) {
 	_ = guard(func() error {
 		var p stored
-		if err := s.loadChanged(tx, pod, &p, changed); err != nil {
-			return nil
+		if err := s.loadValues(tx, pod, &p, changed); err != nil {
+			return err
 		}
 		refers = p.values[codec.Extra] != nil && codec.Promotes(p.values[codec.Extra])
 		for _, needle := range needles {
