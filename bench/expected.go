@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"podstore/store"
 )
 
@@ -20,7 +18,6 @@ type expected struct {
 	set
 	peers   []uint8 // for each Pod and each of peerNames 1 where it is there, else 0
 	touched map[int]bool
-	pause   time.Duration // before each change, not counted
 }
 
 func newExpected(of set) *expected {
@@ -52,10 +49,6 @@ func (e *expected) write(span time.Duration, first, writers, altogether int, see
 		wg.Go(func() {
 			<-ready
 			for last := start; last.Sub(start) < span; {
-				if e.pause > 0 {
-					rest(e.pause)
-					last = time.Now()
-				}
 				at := rng.IntN(owned)*altogether + w
 				if l.err = e.flip(at, do); l.err != nil {
 					return
@@ -85,12 +78,6 @@ func (e *expected) write(span time.Duration, first, writers, altogether int, see
 		}
 	}
 	return all, nil
-}
-
-// rest sleeps; time.Sleep takes a whole millisecond where nothing else runs.
-func rest(d time.Duration) {
-	t := unix.NsecToTimespec(int64(d))
-	_ = unix.Nanosleep(&t, nil) // a signal may end it early
 }
 
 // writeOne is a change of a caller that is alone.

@@ -33,7 +33,6 @@ type job struct {
 	// Of a process among several: the first of its writers, and how many there are
 	// altogether.
 	First, Altogether int
-	Pause             time.Duration // before each change
 }
 
 // done is what it answers.

@@ -68,26 +68,14 @@ func dialPodstore(dir string) (*podstorePods, error) {
 type crowd struct {
 	candidate          string
 	processes, writers int // writers in each
-	pause              time.Duration
 }
-
-// exchangePause is about what an exchange takes in which nothing is done. A disk that
-// had so much rest is slower on some machines, and the client of a socket gives it that
-// rest before each change.
-const exchangePause = 100 * time.Microsecond
 
 // crowds are measured in turns.
 var crowds = []crowd{
-	{ours, 1, 64, 0}, {throughSocket, 8, 8, 0}, {"sqlite", 8, 8, 0}, {ours, 1, 1, 0}, {throughSocket, 1, 1, 0},
-	{ours, 1, 1, exchangePause},
+	{ours, 1, 64}, {throughSocket, 8, 8}, {"sqlite", 8, 8}, {ours, 1, 1}, {throughSocket, 1, 1},
 }
 
-func (c crowd) workload() string {
-	if c.pause > 0 {
-		return fmt.Sprintf("%s after a pause, processes %d", addPeer, c.processes)
-	}
-	return fmt.Sprintf("%s, processes %d", addPeer, c.processes)
-}
+func (c crowd) workload() string { return fmt.Sprintf("%s, processes %d", addPeer, c.processes) }
 
 // file is the candidate that has the crowd's file.
 func (c crowd) file() string {
@@ -147,7 +135,7 @@ func (b *bench) write(c crowd, truth *expected, round int) (err error) {
 	for i := range c.processes {
 		p, err := b.start(job{
 			Part: "write", Dir: dir, Candidate: c.candidate, Set: truth.set, Round: round, Peers: truth.peers,
-			First: i * c.writers, Writers: []int{c.writers}, Altogether: c.processes * c.writers, Pause: c.pause,
+			First: i * c.writers, Writers: []int{c.writers}, Altogether: c.processes * c.writers,
 		})
 		if err != nil {
 			return err
@@ -201,7 +189,7 @@ func writeJob(b *bench, j job, talk conversation) (d done, err error) {
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	truth := newExpected(j.Set)
-	truth.peers, truth.pause = j.Peers, j.Pause
+	truth.peers = j.Peers
 	var ready bool
 	if err := errors.Join(talk.Encode(true), talk.Decode(&ready)); err != nil {
 		return done{}, err

@@ -193,7 +193,7 @@ func (b *bench) moreGoals() []goal {
 	of := func(c crowd, figure func(result) float64) float64 {
 		return rs.median(c.workload(), c.candidate, n, c.processes*c.writers, figure)
 	}
-	alone, shared, sqlite, one, oneShared, paused := crowds[0], crowds[1], crowds[2], crowds[3], crowds[4], crowds[5]
+	alone, shared, sqlite, one, oneShared := crowds[0], crowds[1], crowds[2], crowds[3], crowds[4]
 	worst := func(c crowd) float64 {
 		waits := rs.pick(c.workload(), c.candidate, n, c.processes*c.writers, func(r result) float64 { return r.Max })
 		return slices.Max(append(waits, 0))
@@ -213,7 +213,7 @@ func (b *bench) moreGoals() []goal {
 	})
 	add(goal{
 		what: "one client, one change at a time, through the socket", ratio: of(oneShared, p50) / of(one, p50), bound: 1.3, unit: "× the time in process",
-		measured: fmt.Sprintf("p50 %s; %s, after %s of rest %s", duration(of(oneShared, p50)), duration(of(one, p50)), exchangePause, duration(of(paused, p50))),
+		measured: fmt.Sprintf("p50 %s; %s", duration(of(oneShared, p50)), duration(of(one, p50))),
 	})
 	nobody := rs.median(watchWriters, watchedBy[0].name, n, watchedWriters, rate)
 	for _, by := range watchedBy[1:] {

@@ -256,11 +256,7 @@ func (b *bench) processTable(w *strings.Builder) {
 		if len(of(rate)) == 0 {
 			continue
 		}
-		name := c.candidate
-		if c.pause > 0 {
-			name += fmt.Sprint(", after ", c.pause, " of rest")
-		}
-		fmt.Fprintf(w, "| %s | %d × %d | %s | %s | %s | %s |\n", name, c.processes, c.writers, round(medianOf(of(rate))),
+		fmt.Fprintf(w, "| %s | %d × %d | %s | %s | %s | %s |\n", c.candidate, c.processes, c.writers, round(medianOf(of(rate))),
 			duration(medianOf(of(p50))), duration(medianOf(of(p99))), duration(slices.Max(of(func(r result) float64 { return r.Max }))))
 	}
 	w.WriteString("\n")
