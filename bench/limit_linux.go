@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,11 +27,48 @@ const (
 // measureLimit does what no bbolt commit can do without, and nothing else: three
 // pages of 4 KiB side by side, fdatasync, one page, fdatasync.
 func measureLimit(dir string, span time.Duration) (sample, error) {
+	return measureCommits(dir, span, metaPage, limitPages())
+}
+
+func limitPages() func() []int64 {
 	rng := rand.New(rand.NewPCG(1, 2))
-	return measureCommits(dir, span, metaPage, func() []int64 {
+	return func() []int64 {
 		at := int64(1+rng.IntN(limitFile/metaPage-4)) * metaPage
 		return []int64{at, at + metaPage, at + 2*metaPage}
-	})
+	}
+}
+
+// measureAskedLimit is measureLimit where another process asks for each commit and
+// waits: what no client of a server can do without.
+func (b *bench) measureAskedLimit(dir string, span time.Duration) (s sample, err error) {
+	c, err := b.start(job{Part: "limit", Dir: dir})
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, c.end()) }()
+	var ready bool
+	if err := c.Decode(&ready); err != nil {
+		return s, err
+	}
+	return measure(span, func() error { return errors.Join(c.Encode(true), c.Decode(&ready)) })
+}
+
+// limitJob makes a commit whenever it is asked to.
+func limitJob(_ *bench, j job, talk conversation) (d done, err error) {
+	l, err := openLimit(j.Dir, metaPage)
+	if err != nil {
+		return d, err
+	}
+	defer func() { err = errors.Join(err, l.file.Close()) }()
+	pages, ask := limitPages(), true
+	for err = talk.Encode(true); err == nil; err = errors.Join(l.commit(pages()), talk.Encode(true)) {
+		if err = talk.Decode(&ask); errors.Is(err, io.EOF) {
+			return d, nil
+		} else if err != nil {
+			break
+		}
+	}
+	return d, err
 }
 
 // measureGroupLimit does the same for the pages of 8 KiB that 8 changes at a time
@@ -54,43 +93,60 @@ func measureGroupLimit(dir string, span time.Duration) (sample, error) {
 // measureCommits writes pages at the offsets that pages returns, fdatasync, one
 // page, fdatasync, in a file that has its size and all its blocks.
 func measureCommits(dir string, span time.Duration, size int, pages func() []int64) (sample, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "limit"), os.O_RDWR|os.O_CREATE, 0o600)
+	l, err := openLimit(dir, size)
 	if err != nil {
 		return sample{}, err
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return sample{}, err
-	} else if info.Size() < limitFile {
-		if _, err := f.WriteAt(make([]byte, limitFile), 0); err != nil {
-			return sample{}, err
-		}
-		if err := f.Sync(); err != nil {
-			return sample{}, err
+	defer l.file.Close()
+	return measure(span, func() error { return l.commit(pages()) })
+}
+
+// limitWriter has the file.
+type limitWriter struct {
+	file *os.File
+	page []byte
+}
+
+func openLimit(dir string, size int) (*limitWriter, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "limit"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < limitFile {
+		if _, err = f.WriteAt(make([]byte, limitFile), 0); err == nil {
+			err = f.Sync()
 		}
 	}
-	fd := int(f.Fd())
-	page := make([]byte, size)
-	commit := func(pages []int64) error {
-		page[0]++
-		for _, at := range pages {
-			if _, err := f.WriteAt(page, at); err != nil {
-				return err
-			}
-		}
-		if err := unix.Fdatasync(fd); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(page, 0); err != nil {
-			return err
-		}
-		return unix.Fdatasync(fd)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	var s sample
+	return &limitWriter{f, make([]byte, size)}, nil
+}
+
+func (l *limitWriter) commit(pages []int64) error {
+	l.page[0]++
+	for _, at := range pages {
+		if _, err := l.file.WriteAt(l.page, at); err != nil {
+			return err
+		}
+	}
+	fd := int(l.file.Fd())
+	if err := unix.Fdatasync(fd); err != nil {
+		return err
+	}
+	if _, err := l.file.WriteAt(l.page, 0); err != nil {
+		return err
+	}
+	return unix.Fdatasync(fd)
+}
+
+// measure does something again and again.
+func measure(span time.Duration, do func() error) (s sample, err error) {
 	user, system := cpuTime()
 	start := time.Now()
 	for last := start; last.Sub(start) < span; {
-		if err := commit(pages()); err != nil {
+		if err := do(); err != nil {
 			return s, err
 		}
 		now := time.Now()

@@ -46,7 +46,7 @@ type done struct {
 
 // jobs are what a process can be started for. Each may talk with who started it.
 var jobs = map[string]func(b *bench, j job, talk conversation) (done, error){
-	"turn": turnJob, "write": writeJob, "serve": serveJob,
+	"turn": turnJob, "write": writeJob, "serve": serveJob, "limit": limitJob,
 	"history": historyJob, "watch": watchJob, "remove": removeJob, "mirror": mirrorJob,
 }
 

@@ -106,6 +106,9 @@ func (b *bench) processes() error {
 				return fmt.Errorf("%s: %w", c.candidate, err)
 			}
 		}
+		if err := b.askedLimit(round); err != nil {
+			return fmt.Errorf("%s: %w", limitName, err)
+		}
 	}
 	for _, c := range stores {
 		if err := verify(c, b.files(c, of), truths[c.name]); err != nil {
@@ -114,6 +117,22 @@ func (b *bench) processes() error {
 		if err := os.RemoveAll(b.files(c, of)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// askedLimit measures the floor of a change through a socket, beside that of one in
+// process.
+func (b *bench) askedLimit(round int) error {
+	for _, l := range []struct {
+		workload string
+		measure  func(dir string, span time.Duration) (sample, error)
+	}{{ownCommit, measureLimit}, {askedCommit, b.measureAskedLimit}} {
+		s, err := l.measure(b.dir, b.watching)
+		if err != nil {
+			return err
+		}
+		b.add(s.result(result{Workload: l.workload, Candidate: limitName, Round: round}))
 	}
 	return nil
 }

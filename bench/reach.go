@@ -213,7 +213,8 @@ func (b *bench) moreGoals() []goal {
 	})
 	add(goal{
 		what: "one client, one change at a time, through the socket", ratio: of(oneShared, p50) / of(one, p50), bound: 1.3, unit: "× the time in process",
-		measured: fmt.Sprintf("p50 %s; %s", duration(of(oneShared, p50)), duration(of(one, p50))),
+		measured: fmt.Sprintf("p50 %s; %s. %s that another process asks for: %s; own: %s", duration(of(oneShared, p50)), duration(of(one, p50)),
+			limitName, duration(rs.median(askedCommit, limitName, 0, 0, p50)), duration(rs.median(ownCommit, limitName, 0, 0, p50))),
 	})
 	nobody := rs.median(watchWriters, watchedBy[0].name, n, watchedWriters, rate)
 	for _, by := range watchedBy[1:] {

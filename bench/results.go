@@ -44,6 +44,8 @@ const (
 	idleMemory   = "idle"
 	unchanged    = "unchanged"
 	fsyncPair    = "fsync-pair"
+	askedCommit  = "commit that another process asks for"
+	ownCommit    = "commit"
 
 	watchWriters    = "writers beside watchers"
 	watchDelivery   = "delivery to watchers"
