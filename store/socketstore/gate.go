@@ -27,31 +27,50 @@ func (g *gate) Accept() (net.Conn, error) {
 	s := g.server
 	c := &conn{Conn: nc, server: s}
 	c.peer, err = s.peerOf(nc)
+	c.pid = c.peer.PID
 	c.refused = trusted(c.peer, err)
 	c.quiet.Store(time.Now().UnixNano())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) >= s.opts.MaxConns {
-		switch old := s.quietest(); {
+		crowd := s.crowd(c.pid)
+		switch old := s.quietest(crowd); {
 		case old != nil:
 			old.quiet.Store(0) // so that it is chosen once
 			go old.Close()     // it takes the lock
 			s.counters.cut.Add(1)
-		case len(s.conns) < 2*s.opts.MaxConns:
-			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))
-		default: // not even the reading of a request can be afforded
+		case len(s.conns) >= 2*s.opts.MaxConns: // not even the reading of a request can be afforded
 			nc.Close()
+		case crowd == c.pid:
+			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))
 		}
 	}
 	s.conns[c] = true
+	s.of[c.pid]++
 	return c, nil
 }
 
-// quietest is the connection that has waited longest for a request, or nil where
-// all have one. Clients connect again by themselves.
-func (s *Server) quietest() (old *conn) {
+// crowd is the process that has most of the connections, the new one among them. It
+// pays for there being too many: others would lose theirs to one that connects again and
+// again.
+func (s *Server) crowd(newcomer int) int {
+	pid, most := newcomer, s.of[newcomer]+1
+	for p, n := range s.of {
+		if n > most {
+			pid, most = p, n
+		}
+	}
+	return pid
+}
+
+// quietest is the connection of a process that has waited longest for a request, or nil
+// where all have one. Clients connect again by themselves.
+func (s *Server) quietest(pid int) (old *conn) {
 	least := int64(0)
 	for c := range s.conns {
+		if c.pid != pid {
+			continue
+		}
 		if since := c.quiet.Load(); since != 0 && (old == nil || since < least) {
 			old, least = c, since
 		}
@@ -63,6 +82,7 @@ func (s *Server) quietest() (old *conn) {
 type conn struct {
 	net.Conn
 	server  *Server
+	pid     int          // of the process that connected
 	refused error        // why it is not let in, or nil
 	quiet   atomic.Int64 // since when it has had no request, in Unix nanoseconds, or 0
 
@@ -80,7 +100,12 @@ func (c *conn) Close() error {
 	}
 	c.mu.Unlock()
 	c.server.mu.Lock()
-	delete(c.server.conns, c)
+	if c.server.conns[c] {
+		delete(c.server.conns, c)
+		if c.server.of[c.pid]--; c.server.of[c.pid] == 0 {
+			delete(c.server.of, c.pid)
+		}
+	}
 	c.server.mu.Unlock()
 	return c.Conn.Close()
 }
@@ -90,6 +115,10 @@ func (c *conn) peerEnded() bool {
 	defer c.mu.Unlock()
 	return c.closed || c.peer.ended()
 }
+
+// ends makes the connection the first to be cut when there are too many: it is only
+// there until its client has read the answer.
+func (c *conn) ends() { c.quiet.Store(1) }
 
 // state is what net/http tells of a connection.
 func (s *Server) state(nc net.Conn, state http.ConnState) {
@@ -111,6 +140,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		if head, text, ok := bytes.Cut(p, plain); ok {
 			b := append(head, "\r\nContent-Type: "+jsonType+"\r\nConnection: close\r\n\r\n"...)
 			b = appendError(b, &errorDocument{Kind: "invalid", Op: "request", Reason: string(text)})
+			c.ends()
 			if _, err := c.Conn.Write(b); err != nil {
 				return 0, err
 			}

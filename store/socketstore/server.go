@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,9 +45,10 @@ type ServerOptions struct {
 	// of the store's file, or the system's.
 	TempDir string
 
-	// MaxConns is how many connections may be open (default 512). For a further one
-	// the one is closed that has waited longest for a request; where all have one, it
-	// is answered 503.
+	// MaxConns is how many connections may be open (default 512). For a further one the
+	// process pays that has most of them: its connection is closed that has waited
+	// longest for a request. Where all of these have one, a further one of that process
+	// is answered 503, and others are let in up to twice as many.
 	MaxConns int
 	// MaxWatches is how many watches may be under way (default 256). A further one is
 	// answered 503. Each takes a connection for as long as it goes on, so it should be
@@ -124,12 +126,14 @@ type Server struct {
 	alive                               context.Context // until Shutdown
 
 	sizes    sizes
+	heaviest atomic.Int64 // of the batches that watches were told
 	reads    chan struct{}
 	counters counters
 	peerOf   func(net.Conn) (peer, error)
 
-	mu    sync.Mutex // guards conns
+	mu    sync.Mutex // guards conns and of
 	conns map[*conn]bool
+	of    map[int]int // how many of them each process has
 }
 
 // NewServer returns a server of s. Every change runs in a goroutine of its own, so
@@ -138,7 +142,7 @@ type Server struct {
 // its change has begun has changed nothing. Closing s is the caller's, after
 // [Server.Shutdown].
 func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
-	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}}
+	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}, of: map[int]int{}}
 	o := &server.opts
 	server.log = o.Logger
 	server.memory = newBudget("memory", o.MaxHeld)
@@ -584,17 +588,27 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 		if err := s.takeMemory(r.Context(), f, 3*n); err != nil {
 			return nil, err
 		}
-		b.grow(int(n))
 		_ = f.conn.SetWriteDeadline(time.Time{}) // net/http says "100 Continue" when it is read
-		err = f.move(b.bytes[smallBytes:], f.conn.SetReadDeadline, read)
+		// It grows with what arrives: clients that only announce much would keep the
+		// garbage collector busy.
+		for err == nil && len(b.bytes) < int(n) {
+			have := len(b.bytes)
+			b.grow(min(4*have, int(n)))
+			err = f.move(b.bytes[have:], f.conn.SetReadDeadline, read)
+		}
 	}
 	switch {
 	case err == nil:
 		return b, nil
 	case f.gone.Load():
 		return nil, errCut
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, invalid("the body did not arrive: %v", err)
 	}
-	return nil, invalid("the body did not arrive: %v", err)
+	// The client has gone. Whatever is answered, net/http keeps the connection for half
+	// a second after it, and clients that come and go would take the places of others.
+	b.release()
+	panic(http.ErrAbortHandler)
 }
 
 // send sends an answer with its length.
@@ -624,6 +638,11 @@ func writer(w io.Writer) func([]byte) error {
 
 // fail answers with an error.
 func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
+	defer func() {
+		if w.Header().Get("Connection") == "close" {
+			c.ends()
+		}
+	}()
 	d, status := documentOf(err)
 	if _, ok := errors.AsType[withStatus](err); ok {
 		w.Header().Set("Connection", "close") // its body was not read

@@ -153,13 +153,25 @@ type told struct {
 	begun  bool
 }
 
+// listWeight is what a piece of a list with manifests counts before it is read, where
+// none was heavier, and at most a listShare of all there is: names of watches are held
+// for long, and a list must not wait for these.
+const (
+	listWeight = 16 << 20
+	listShare  = 4
+)
+
 // tell sends what the store tells, until that ends. What is large is counted before it
-// is sent. Where there is no room for it, it is dropped, and all listed again when
-// there is, so that who waits holds nothing. What a list takes is kept to its end, so
-// that it does not begin anew for ever.
+// is sent, and a list before it is read: hundreds that begin at once would each hold a
+// piece before any of it is counted. Where there is no room, what was read is dropped,
+// and all listed again when there is, so that a watch that waits holds nothing. A list
+// keeps what it takes to its end, so that it does not begin anew for ever.
 func (t *told) tell(ctx context.Context) error {
-	s := t.server
-	for want := int64(0); ; {
+	s, want := t.server, int64(0)
+	if !t.opts.OmitManifest {
+		want = min(max(listWeight, s.heaviest.Load()), s.memory.total/listShare)
+	}
+	for {
 		if want > 0 {
 			if err := s.takeMemory(ctx, t.flow, want); err != nil {
 				return err
@@ -171,7 +183,11 @@ func (t *told) tell(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if need := 2 * weightOf(b); need > smallBytes && !s.memory.try(t.flow, need) {
+			need := 2 * weightOf(b)
+			if need > s.heaviest.Load() {
+				s.heaviest.Store(need)
+			}
+			if need > smallBytes && !s.memory.try(t.flow, need) {
 				want = 2 * need
 				break
 			}
