@@ -58,7 +58,7 @@ var abuses = []abuse{
 	}},
 	{"leave in the middle of a body", 32, func(c net.Conn) {
 		send(c, "POST /v2/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n"+strings.Repeat(" ", 64<<10))
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}},
 	{"send garbage", 32, func(c net.Conn) {
 		b := make([]byte, 4<<10)
@@ -66,7 +66,7 @@ var abuses = []abuse{
 			b[i] = byte(rand.Uint32())
 		}
 		send(c, string(b))
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}},
 	{"connect and say nothing", 2000, func(c net.Conn) {
 		_, _ = io.Copy(io.Discard, c)

@@ -593,7 +593,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 		// garbage collector busy.
 		for err == nil && len(b.bytes) < int(n) {
 			have := len(b.bytes)
-			b.grow(min(4*have, int(n)))
+			b.grow(min(2*have, int(n)))
 			err = f.move(b.bytes[have:], f.conn.SetReadDeadline, read)
 		}
 	}
