@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -252,12 +251,12 @@ func (c *console) hint(err error, code int) string {
 		return "check the address"
 	case code == exitMissing:
 		return "check the path"
-	case code == exitLocked && c.command == "import":
+	case code == exitLocked && c.command == "serve":
 		return "end the program that has it open, then run the same command again"
-	case code == exitLocked && slices.Contains([]string{"copy", "edit", "remove", "prune"}, c.command):
-		return "end the program that has it open, or where it serves a socket, give unix:SOCKET in place of " + db
+	case code == exitLocked && c.command == "import":
+		return fmt.Sprintf("end the program that has it open, or where it serves a socket: %s copy dir:DIR unix:SOCKET", c.program)
 	case code == exitLocked:
-		return fmt.Sprintf("end the program that has it open, or where it serves a socket: %s %s unix:SOCKET", c.program, c.command)
+		return "end the program that has it open, or where it serves a socket, give unix:SOCKET in place of " + db
 	case code == exitDamage && c.db.kind == inDirectory:
 		return "correct or remove that file"
 	case code == exitDamage && c.db.kind != onServers && c.command != "check" && c.command != "salvage":

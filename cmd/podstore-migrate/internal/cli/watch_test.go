@@ -175,7 +175,7 @@ func TestWatchNeedsALivePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, text := migrate(t, exitLocked, "watch", db); !strings.Contains(text, "watch unix:SOCKET") {
+	if _, text := migrate(t, exitLocked, "watch", db); !strings.Contains(text, "give unix:SOCKET in place of ") {
 		t.Error(text)
 	}
 }
