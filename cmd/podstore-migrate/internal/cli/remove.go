@@ -19,8 +19,9 @@ as the process of the Pod, it does not forget for that.
 Before that it prints what goes: for each Pod what is lost with it, session, manifest,
 history, and every reference that is dropped. Children of a removed Pod stay, and have
 no parent then. With --dry-run it does no more than that. On a terminal it asks, unless
---yes or --json is given, and removes a Pod only if it is still as it was shown. Where
-there is no terminal it does not ask.
+--yes or --json is given, and removes a Pod only if it is still as it was shown. After
+any other answer than y nothing is removed, and the exit code is 3. Where there is no
+terminal it does not ask.
 
 A Pod that is not there is no failure: that is said, and what refers to it is dropped.
 Session logs stay; check --sessions names those that no Pod is in.`
@@ -114,9 +115,12 @@ func runRemove(ctx context.Context, c *console, db string, pods []string, opts r
 	asked := !opts.yes && c.asks()
 	if asked {
 		answer, err := c.ask(ctx, "remove "+what+"?", "yn")
+		if err == nil && answer != 'y' {
+			c.note(exitPartial)
+		}
 		if err != nil || answer != 'y' {
 			c.summary = removeSummary{Missing: sum.Missing}
-			c.say("nothing was removed")
+			c.say("remove: 0 Pods; nothing was removed")
 			return err
 		}
 	}

@@ -36,7 +36,7 @@ Exit codes:
   0    done
   1    failure
   2    wrong usage
-  3    done, but some Pods were refused or are in conflict
+  3    done, but some Pods were refused or are in conflict; or you answered no
   4    verify or copy found differences, or check --sessions dangling sessions
   5    damage found; everything that could be read was delivered
   10   no such database, directory or Pod
