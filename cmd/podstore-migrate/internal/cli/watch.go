@@ -27,8 +27,8 @@ for each Pod that is there.
 
 Of a Pod that changes several times at once the states between may be left out. What
 several Pods have gone through together has one time. A supervisor that restarts is
-waited for, and what has changed meanwhile is printed then. The history of reclaimed
-children is not watched.`
+waited for, and what has changed meanwhile is printed then. Of the history of reclaimed
+children it says that it changed ("history"), not what.`
 
 func watchCmd(c *console) *cobra.Command {
 	var list bool
