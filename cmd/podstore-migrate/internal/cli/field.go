@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"podstore/store"
@@ -42,22 +44,28 @@ func ids(active *store.ActiveSegment) (session, segment string) {
 	return active.SessionID.String(), segment
 }
 
-// changedFields are the fields in which two states of a Pod differ, as
-// [store.Metadata.Diff] names them.
+// changedFields are the names in a metadata.json of the fields in which two states of
+// a Pod differ, in the order of that file.
 func changedFields(was, is *store.Metadata) (fields []string) {
-	rest := was.Clone()
-	for field := rest.Diff(is); field != ""; field = rest.Diff(is) {
-		fields = append(fields, field)
-		takeField(rest, is, field)
+	others := maps.Clone(was.Extra)
+	if others == nil {
+		others = map[string]json.RawMessage{}
+	}
+	maps.Copy(others, is.Extra)
+	for _, field := range slices.Concat(store.FieldNames(), sortedKeys(others)) {
+		var a, b store.Metadata // that have this field alone
+		takeField(&a, was, field)
+		takeField(&b, is, field)
+		if !a.Equal(&b) {
+			fields = append(fields, field)
+		}
 	}
 	return fields
 }
 
-// takeField gives a Pod a field of another state of it.
+// takeField copies one field of a Pod from another state of it.
 func takeField(to, from *store.Metadata, field string) {
 	switch field {
-	case "pod_name":
-		to.PodName = from.PodName
 	case "active":
 		to.Active = from.Active
 	case "spawned_children":
@@ -68,9 +76,6 @@ func takeField(to, from *store.Metadata, field string) {
 		to.Peers = from.Peers
 	case "resolved_manifest_snapshot":
 		to.Manifest = from.Manifest
-	case `""`: // what Diff calls the field without a name
-		takeExtra(to, from, "")
-		takeExtra(to, from, field)
 	default:
 		takeExtra(to, from, field)
 	}
