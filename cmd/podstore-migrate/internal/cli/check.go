@@ -23,8 +23,10 @@ The exit code is then 5.
 
 It also names references between Pods that lead nowhere. They are no damage, may be
 right, and do not change the exit code:
-  one-sided pod NAME: ...       its peer does not have it as a peer, or does not exist
+  one-sided pod NAME: ...       its peer does not have it as a peer
+  missing-peer pod NAME: ...    its peer does not exist
   missing-child pod NAME: ...   its child does not exist
+prune --references drops the last two.
 
 With --sessions it also looks into the session logs, in the layout
 DIR/{session}/{segment}.jsonl, and refuses a directory in another layout:
@@ -62,6 +64,7 @@ type checkSummary struct {
 	Unreadable      int  `json:"unreadable"`
 	Findings        int  `json:"findings"`
 	OneSided        *int `json:"one_sided,omitempty"`
+	MissingPeers    *int `json:"missing_peers,omitempty"`
 	MissingChildren *int `json:"missing_children,omitempty"`
 	Dangling        *int `json:"dangling,omitempty"`
 	Sessions        *int `json:"sessions,omitempty"`
@@ -155,6 +158,9 @@ func (t *checkSummary) references() (verdict string) {
 	if t.OneSided != nil && *t.OneSided > 0 {
 		verdict += fmt.Sprintf(", %d one-sided", *t.OneSided)
 	}
+	if t.MissingPeers != nil && *t.MissingPeers > 0 {
+		verdict += fmt.Sprintf(", %d missing-peer", *t.MissingPeers)
+	}
 	if t.MissingChildren != nil && *t.MissingChildren > 0 {
 		verdict += fmt.Sprintf(", %d missing-child", *t.MissingChildren)
 	}
@@ -173,15 +179,14 @@ func (t *checkSummary) references() (verdict string) {
 // referenceItem is a reference in JSON that leads nowhere: a peer or a child.
 type referenceItem struct {
 	head
-	Pod     string  `json:"pod"`
-	Peer    *string `json:"peer,omitempty"`
-	Child   *string `json:"child,omitempty"`
-	Missing *bool   `json:"missing,omitempty"`
+	Pod   string  `json:"pod"`
+	Peer  *string `json:"peer,omitempty"`
+	Child *string `json:"child,omitempty"`
 }
 
-// checkPods tells of links with one side and of children that do not exist.
+// checkPods prints links with one side, and peers and children that do not exist.
 func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total *checkSummary) error {
-	var oneSided, missing int
+	var oneSided, missingPeers, missingChildren int
 	for r, podErr := range store.BrokenReferences(ctx, pods) {
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
@@ -190,21 +195,20 @@ func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total
 		case podErr != nil:
 			return podErr
 		case r.Child:
-			missing++
+			missingChildren++
 			c.emit(referenceItem{head: c.head("missing-child"), Pod: r.Pod, Child: &r.To})
-			c.print("missing-child pod %s: there is no Pod %s, which is its child; restore it or reclaim the child, unless it is only beginning\n",
-				quoteName(r.Pod), quoteName(r.To))
+			c.print("missing-child pod %s: its child %s does not exist; restore that Pod or reclaim the child, unless it is only beginning\n", quoteName(r.Pod), quoteName(r.To))
+		case r.Missing:
+			missingPeers++
+			c.emit(referenceItem{head: c.head("missing-peer"), Pod: r.Pod, Peer: &r.To})
+			c.print("missing-peer pod %s: its peer %s does not exist; restore that Pod or remove the peer\n", quoteName(r.Pod), quoteName(r.To))
 		default:
 			oneSided++
-			c.emit(referenceItem{head: c.head("one-sided"), Pod: r.Pod, Peer: &r.To, Missing: &r.Missing})
-			what := fmt.Sprintf("its peer %s does not have it as a peer", quoteName(r.To))
-			if r.Missing {
-				what = fmt.Sprintf("there is no Pod %s, which is its peer", quoteName(r.To))
-			}
-			c.print("one-sided pod %s: %s; link them or remove the peer, unless that is meant\n", quoteName(r.Pod), what)
+			c.emit(referenceItem{head: c.head("one-sided"), Pod: r.Pod, Peer: &r.To})
+			c.print("one-sided pod %s: its peer %s does not have it as a peer; link them or remove the peer, unless that is meant\n", quoteName(r.Pod), quoteName(r.To))
 		}
 	}
-	total.OneSided, total.MissingChildren = &oneSided, &missing
+	total.OneSided, total.MissingPeers, total.MissingChildren = &oneSided, &missingPeers, &missingChildren
 	return nil
 }
 
