@@ -38,6 +38,7 @@ type copyItem struct {
 	Pod     string      `json:"pod"`
 	Path    string      `json:"path,omitempty"`
 	Outcome copyOutcome `json:"outcome"`
+	DryRun  bool        `json:"dry_run,omitempty"`
 	Field   string      `json:"field,omitempty"`
 	Reason  string      `json:"reason,omitempty"`
 	Line    int         `json:"line,omitempty"`
@@ -47,7 +48,7 @@ type copyItem struct {
 // told tells what became of one Pod.
 func (cp *copying) told(r copyResult) {
 	cp.counts[r.outcome]++
-	item := copyItem{head: cp.head("result"), Pod: r.pod, Path: r.path, Outcome: r.outcome, Field: r.field}
+	item := copyItem{head: cp.head("result"), Pod: r.pod, Path: r.path, Outcome: r.outcome, DryRun: cp.opts.dryRun, Field: r.field}
 	where := "pod " + quoteName(r.pod)
 	if r.path != "" {
 		where = place(nil, r.path)

@@ -73,6 +73,7 @@ type editItem struct {
 	head
 	Pod      string   `json:"pod"`
 	Outcome  string   `json:"outcome"`
+	DryRun   bool     `json:"dry_run,omitempty"`
 	Fields   []string `json:"fields"`
 	Revision string   `json:"revision,omitempty"`
 	Reason   string   `json:"reason,omitempty"`
@@ -100,6 +101,9 @@ type editing struct {
 	beside string
 }
 
+// howToRename ends the message that a name cannot be changed.
+const howToRename = "to have it under another name, export it, change pod_name and the directory's name, import that, and remove this Pod"
+
 // errMoved says that the Pod is not at the revision that was shown.
 var errMoved = errors.New("the Pod was changed meanwhile")
 
@@ -115,8 +119,14 @@ func runEdit(ctx context.Context, c *console, db, pod string, opts editOptions) 
 		}
 	}
 	for _, s := range opts.set {
-		if field, value, ok := strings.Cut(s, "="); !ok || field == "" || value == "" || slices.Contains([]string{"name", "session", "segment", "pod_name", "worker_name"}, field) {
-			return c.misuse(`--set %q: expected FIELD=JSON, where FIELD is active, children, reclaimed, peers, manifest or one that the Pod has besides`, s)
+		field, value, ok := strings.Cut(s, "=")
+		switch {
+		case !ok || field == "" || value == "":
+			return c.misuse("--set %q: expected FIELD=JSON, where FIELD is active, children, reclaimed, peers, manifest or one that the Pod has besides", s)
+		case slices.Contains([]string{"name", "pod_name", "worker_name"}, field):
+			return c.misuse("--set %q: a Pod's name cannot be changed; %s", s, howToRename)
+		case slices.Contains([]string{"session", "session_id", "segment", "segment_id"}, field):
+			return c.misuse("--set %q: session and segment are set together, with active", s)
 		}
 	}
 	var text []byte
@@ -411,7 +421,7 @@ func (e *editing) offerBoth(ctx context.Context, mine *store.Metadata) (again bo
 func (e *editing) parse(text []byte, path string) (*store.Metadata, *store.Error) {
 	m, _, err := podjson.Read(text, "")
 	if err == nil && m.PodName != e.pod {
-		err = &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf("pod_name is %.300q; the name of a Pod cannot be changed, this is %q", m.PodName, e.pod)}
+		err = &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf("pod_name is %.300q, and this Pod is %q; its name cannot be changed; %s", m.PodName, e.pod, howToRename)}
 	}
 	if err == nil {
 		err = m.Clone().Normalize()
@@ -434,7 +444,7 @@ func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 	if e.base != nil {
 		fields = changedFields(e.base, m)
 	}
-	result := editItem{head: e.head("result"), Pod: e.pod, Outcome: "edited", Fields: fields}
+	result := editItem{head: e.head("result"), Pod: e.pod, Outcome: "edited", DryRun: e.opts.dryRun, Fields: fields}
 	if e.base != nil && len(fields) == 0 {
 		result.Outcome, result.Fields = "unchanged", []string{}
 		e.emit(result)
@@ -495,7 +505,7 @@ func (e *editing) warn(m *store.Metadata) {
 // refuse tells that a text is refused.
 func (e *editing) refuse(refused *store.Error) {
 	e.note(exitPartial)
-	e.emit(editItem{head: e.head("result"), Pod: e.pod, Outcome: "refused", Fields: []string{}, Reason: e.why(refused), Path: refused.Path, Line: refused.Line, Column: refused.Column})
+	e.emit(editItem{head: e.head("result"), Pod: e.pod, Outcome: "refused", DryRun: e.opts.dryRun, Fields: []string{}, Reason: e.why(refused), Path: refused.Path, Line: refused.Line, Column: refused.Column})
 	if refused.Path == "" {
 		e.say("refused pod %s: %s", quoteName(e.pod), e.why(refused))
 	} else {
@@ -507,7 +517,7 @@ func (e *editing) refuse(refused *store.Error) {
 // what it is, if any.
 func (e *editing) conflict(why error, stored string) {
 	e.note(exitPartial)
-	item := editItem{head: e.head("result"), Pod: e.pod, Outcome: "conflict", Fields: []string{}, Reason: oneLine(why.Error()), Stored: stored}
+	item := editItem{head: e.head("result"), Pod: e.pod, Outcome: "conflict", DryRun: e.opts.dryRun, Fields: []string{}, Reason: oneLine(why.Error()), Stored: stored}
 	if e.draft != nil {
 		item.Path = e.draft.path
 	}

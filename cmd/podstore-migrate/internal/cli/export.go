@@ -82,7 +82,7 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 
 // exported tells the result of one Pod.
 func (c *console) exported(r jsonexport.Result, naming podjson.Naming, dryRun bool) {
-	c.result(r)
+	c.result(r, dryRun)
 	switch r.Outcome {
 	case jsonexport.Refused:
 		c.note(exitPartial)

@@ -91,7 +91,7 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 
 // imported tells the result of one Pod.
 func (c *console) imported(r jsonexport.Result, dryRun bool) {
-	c.result(r)
+	c.result(r, dryRun)
 	switch r.Outcome {
 	case jsonexport.Refused:
 		c.note(exitPartial)

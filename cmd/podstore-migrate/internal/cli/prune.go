@@ -27,7 +27,7 @@ Pod cannot be read, nobody knows whose child a Pod is, and none is removed.
 so long, and that no Pod is in.
 
 Each is one line on standard output:
-  old pod NAME: ...
+  old pod NAME: ...           and how many references of Pods that stay go with it
   history of pod NAME: ...
   missing-child pod NAME: ..., missing-peer pod NAME: ...
   unreferenced session ID: ...
@@ -85,8 +85,11 @@ type pruneItem struct {
 	Other   *string `json:"other,omitempty"`
 	Changed *string `json:"changed,omitempty"`
 	Entries *int    `json:"entries,omitempty"`
-	Outcome string  `json:"outcome"`
-	Reason  string  `json:"reason,omitempty"`
+	// References are those of Pods that stay to one that goes.
+	References *int   `json:"references,omitempty"`
+	Outcome    string `json:"outcome"`
+	DryRun     bool   `json:"dry_run,omitempty"`
+	Reason     string `json:"reason,omitempty"`
 }
 
 // pruning is one run of prune.
@@ -97,6 +100,8 @@ type pruning struct {
 	sum  pruneSummary
 	pods map[string]*store.Metadata // what was read, without manifests
 	old  []*store.Metadata
+	// references counts, for each name, the references that Pods which stay have to it.
+	references map[string]int
 }
 
 func runPrune(ctx context.Context, c *console, db string, opts pruneOptions) (err error) {
@@ -186,13 +191,31 @@ func (p *pruning) read(ctx context.Context) (unread int, err error) {
 			p.old = append(p.old, m)
 		}
 	}
+	p.countReferences()
 	return unread, ctx.Err()
+}
+
+// countReferences counts the references that the removal of an old Pod drops. An old
+// Pod is nobody's child, so they are those of its peers.
+func (p *pruning) countReferences() {
+	p.references = map[string]int{}
+	goes := make(map[string]bool, len(p.old))
+	for _, m := range p.old {
+		goes[m.PodName] = true
+	}
+	for name, m := range p.pods {
+		for i, peer := range m.Peers {
+			if !goes[name] && !slices.Contains(m.Peers[:i], peer) {
+				p.references[peer.PodName]++
+			}
+		}
+	}
 }
 
 // goes tells of one thing that goes, and counts it.
 func (p *pruning) goes(count *int, item pruneItem, format string, args ...any) {
 	*count++
-	item.head, item.Outcome = p.head("result"), "pruned"
+	item.head, item.Outcome, item.DryRun = p.head("result"), "pruned", p.sum.DryRun
 	p.emit(item)
 	p.print(format+"\n", args...)
 }
@@ -333,7 +356,9 @@ func (p *pruning) removeOld(ctx context.Context) error {
 			if m.Active != nil {
 				what += ", active"
 			}
-			p.goes(&p.sum.Removed, pruneItem{Kind: "pod", Pod: m.PodName, Changed: knownTime(m.Version.Changed)}, "%s", what)
+			references := p.references[m.PodName]
+			what += ", " + plural(references, "reference") + " to it"
+			p.goes(&p.sum.Removed, pruneItem{Kind: "pod", Pod: m.PodName, Changed: knownTime(m.Version.Changed), References: &references}, "%s", what)
 		}
 	}
 	return nil

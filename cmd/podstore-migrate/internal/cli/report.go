@@ -30,6 +30,7 @@ type resultItem struct {
 	Pod     string             `json:"pod"`
 	Path    string             `json:"path"`
 	Outcome jsonexport.Outcome `json:"outcome"`
+	DryRun  bool               `json:"dry_run,omitempty"`
 	Field   string             `json:"field,omitempty"`
 	Renamed bool               `json:"renamed,omitempty"`
 	Left    int                `json:"left_bytes,omitempty"`
@@ -39,11 +40,11 @@ type resultItem struct {
 }
 
 // result writes one Pod's result, with --json.
-func (c *console) result(r jsonexport.Result) {
+func (c *console) result(r jsonexport.Result, dryRun bool) {
 	if !c.json {
 		return
 	}
-	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, Field: r.Field, Renamed: r.Renamed, Left: r.Left}
+	item := resultItem{head: c.head("result"), Pod: r.Pod, Path: r.Path, Outcome: r.Outcome, DryRun: dryRun, Field: r.Field, Renamed: r.Renamed, Left: r.Left}
 	if r.Err != nil {
 		item.Reason = c.why(r.Err)
 		var e *store.Error

@@ -58,7 +58,7 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 
 // verified tells the result of one Pod.
 func (c *console) verified(r jsonexport.Result) {
-	c.result(r)
+	c.result(r, false)
 	name, path, adds := quoteName(r.Pod), place(nil, r.Path), "copy"
 	if c.db.kind == inFile {
 		adds = "import"
