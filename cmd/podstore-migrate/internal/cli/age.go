@@ -8,24 +8,6 @@ import (
 	"time"
 )
 
-// ageFlag is a flag's length of time.
-type ageFlag time.Duration
-
-func (a *ageFlag) Type() string { return "AGE" }
-
-func (a *ageFlag) String() string {
-	if *a == 0 {
-		return ""
-	}
-	return time.Duration(*a).String()
-}
-
-func (a *ageFlag) Set(s string) error {
-	d, err := parseAge(s)
-	*a = ageFlag(d)
-	return err
-}
-
 // parseAge understands what Go does, such as 1h30m, and whole days and weeks.
 func parseAge(s string) (time.Duration, error) {
 	bad := errors.New("expected an age such as 30d, 2w, 12h or 1h30m")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -143,16 +142,6 @@ func (c *console) openChecked(path string, logs store.SessionLog, total *checkSu
 	return s, err
 }
 
-// checkReferences looks where the Pods' references lead, those to sessions where
-// there are logs. Damage has been told.
-func (c *console) checkReferences(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) error {
-	err := c.checkPods(ctx, pods, total)
-	if err == nil && logs != nil {
-		err = c.checkSessions(ctx, pods, logs, total)
-	}
-	return err
-}
-
 // references is the part of the verdict that speaks of references.
 func (t *checkSummary) references() (verdict string) {
 	if t.OneSided != nil && *t.OneSided > 0 {
@@ -174,42 +163,6 @@ func (t *checkSummary) references() (verdict string) {
 		verdict += ", " + plural(*t.Sessions, "session")
 	}
 	return verdict
-}
-
-// referenceItem is a reference in JSON that leads nowhere: a peer or a child.
-type referenceItem struct {
-	head
-	Pod   string  `json:"pod"`
-	Peer  *string `json:"peer,omitempty"`
-	Child *string `json:"child,omitempty"`
-}
-
-// checkPods prints links with one side, and peers and children that do not exist.
-func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total *checkSummary) error {
-	var oneSided, missingPeers, missingChildren int
-	for r, podErr := range store.BrokenReferences(ctx, pods) {
-		switch {
-		case errors.Is(podErr, store.ErrCorrupt):
-			c.note(exitDamage)
-		case podErr != nil && podOf(podErr) != "": // it was told as unreadable
-		case podErr != nil:
-			return podErr
-		case r.Child:
-			missingChildren++
-			c.emit(referenceItem{head: c.head("missing-child"), Pod: r.Pod, Child: &r.To})
-			c.print("missing-child pod %s: its child %s does not exist; restore that Pod or reclaim the child, unless it is only beginning\n", quoteName(r.Pod), quoteName(r.To))
-		case r.Missing:
-			missingPeers++
-			c.emit(referenceItem{head: c.head("missing-peer"), Pod: r.Pod, Peer: &r.To})
-			c.print("missing-peer pod %s: its peer %s does not exist; restore that Pod or remove the peer\n", quoteName(r.Pod), quoteName(r.To))
-		default:
-			oneSided++
-			c.emit(referenceItem{head: c.head("one-sided"), Pod: r.Pod, Peer: &r.To})
-			c.print("one-sided pod %s: its peer %s does not have it as a peer; link them or remove the peer, unless that is meant\n", quoteName(r.Pod), quoteName(r.To))
-		}
-	}
-	total.OneSided, total.MissingPeers, total.MissingChildren = &oneSided, &missingPeers, &missingChildren
-	return nil
 }
 
 // checker is a store that can say more of itself than what reading it tells.
@@ -285,84 +238,4 @@ func (c *console) found(f boltstore.Finding) {
 	}
 	c.emit(item)
 	c.print("damaged %s: %s; %s\n", what, item.Reason, item.Advice)
-}
-
-// danglingItem is a Pod in JSON whose session log is not there.
-type danglingItem struct {
-	head
-	Pod string `json:"pod"`
-	activeItem
-	NoSession bool `json:"no_session"`
-}
-
-// checkSessions looks for the session logs of all Pods, and for the Pods of all
-// session logs. What is damaged has been told.
-func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) (err error) {
-	total.Dangling = new(int)
-	for d, podErr := range store.DanglingActive(ctx, pods, logs) {
-		switch {
-		case errors.Is(podErr, store.ErrCorrupt):
-			c.note(exitDamage)
-		case podErr != nil && podOf(podErr) != "" && transient(podErr): // it was told as unreadable
-		case podErr != nil:
-			err = errors.Join(err, podErr)
-		default:
-			kind, advice := "dangling", "restore the log, or clear or set the active segment"
-			what := fmt.Sprintf("there is no session %v", d.Active.SessionID)
-			switch {
-			case d.Active.SegmentID == nil:
-				kind, advice = "pending", "nothing to do, unless it should have begun long ago"
-				what = fmt.Sprintf("session %v has no segment yet", d.Active.SessionID)
-			case !d.NoSession:
-				what = fmt.Sprintf("session %v has no segment %v", d.Active.SessionID, *d.Active.SegmentID)
-			}
-			if kind == "dangling" {
-				*total.Dangling++
-				c.note(exitDifferent)
-			}
-			c.emit(danglingItem{c.head(kind), d.Pod, activeItem{d.Active.SessionID, d.Active.SegmentID}, d.NoSession})
-			c.print("%s pod %s: %s; %s\n", kind, quoteName(d.Pod), what, advice)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	sessions, err := logs.ListSessions(ctx)
-	if err != nil {
-		return err
-	}
-	all := len(sessions)
-	total.Sessions = &all
-	if total.Damaged+total.Unreadable > 0 {
-		c.say("which sessions no Pod refers to is not known: a Pod that could not be read may refer to any")
-		return nil
-	}
-	unreferenced := 0
-	for u, err := range store.UnreferencedSessions(ctx, pods, logs) {
-		if err != nil {
-			return err
-		}
-		unreferenced++
-		c.emit(unreferencedItem{c.head("unreferenced"), u.Session, u.Modified.UTC()})
-		c.print("unreferenced session %v: changed %s, and no Pod is in it; nothing to do, unless it should have been deleted\n",
-			u.Session, u.Modified.UTC().Format(time.RFC3339))
-	}
-	total.Unreferenced = &unreferenced
-	return nil
-}
-
-// unreferencedItem is a session in JSON that no Pod is in.
-type unreferencedItem struct {
-	head
-	Session  store.SessionID `json:"session_id"`
-	Modified time.Time       `json:"modified"`
-}
-
-// podOf is the Pod that an error concerns, or "".
-func podOf(err error) string {
-	var e *store.Error
-	if errors.As(err, &e) {
-		return e.Pod
-	}
-	return ""
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonexport"
-	"podstore/store/jsonvalue"
 	"podstore/store/podjson"
 )
 
@@ -66,26 +64,6 @@ func editCmd(c *console) *cobra.Command {
 	completeFlag(cmd, "set", "active=", "children=", "reclaimed=", "peers=", "manifest=")
 	cmd.MarkFlagsMutuallyExclusive("set", "from")
 	return cmd
-}
-
-// editItem is the result of edit in JSON.
-type editItem struct {
-	head
-	Pod      string   `json:"pod"`
-	Outcome  string   `json:"outcome"`
-	DryRun   bool     `json:"dry_run,omitempty"`
-	Fields   []string `json:"fields"`
-	Revision string   `json:"revision,omitempty"`
-	Reason   string   `json:"reason,omitempty"`
-	Path     string   `json:"path,omitempty"`
-	Line     int      `json:"line,omitempty"`
-	Column   int      `json:"column,omitempty"`
-	Stored   string   `json:"stored,omitempty"`
-}
-
-// editSummary is the summary of edit in JSON.
-type editSummary struct {
-	DryRun bool `json:"dry_run"`
 }
 
 // editing is one run of edit.
@@ -195,228 +173,6 @@ func (e *editing) once(ctx context.Context, text []byte) error {
 	return err
 }
 
-// set changes single fields of the Pod as it is when they are written.
-func (e *editing) set(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		text, err := patched(e.base, e.opts.set)
-		if err != nil {
-			return e.misuse("%w", err)
-		}
-		m, refused := e.parse(text, "")
-		if refused != nil {
-			refused.Line, refused.Column = 0, 0 // of a document that nobody saw
-			e.refuse(refused)
-			return nil
-		}
-		err = e.write(ctx, m)
-		switch {
-		case !errors.Is(err, errMoved):
-			return err
-		case e.opts.revision != "" || attempt == 100:
-			e.conflict(errors.New("it was changed meanwhile; nothing was written; run the same command again"), "")
-			return nil
-		}
-		if err := e.read(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// patched is a Pod's document with fields set.
-func patched(m *store.Metadata, sets []string) ([]byte, error) {
-	m = m.Clone()
-	extra := m.Extra
-	m.Extra = nil
-	known := map[string]string{} // what replaces a known field
-	for _, s := range sets {
-		field, value, _ := strings.Cut(s, "=")
-		if long := fieldNames[field]; long != "" {
-			field = long
-		}
-		if _, err := jsonvalue.Canonical([]byte(value), store.MaxValueDepth); err != nil {
-			return nil, fmt.Errorf("--set %q: its value is not JSON (%s); text stands in double quotes", s, reason(err))
-		}
-		known[field] = value
-	}
-	var doc bytes.Buffer
-	doc.Write(jsonvalue.AppendString([]byte(`{"pod_name":`), m.PodName))
-	add := func(field string, value []byte) {
-		doc.Write(append(jsonvalue.AppendString([]byte(","), field), ':'))
-		doc.Write(value)
-	}
-	whole := podjson.Append(nil, m)
-	for _, field := range []string{"active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot"} {
-		value, there := topField(whole, field)
-		if set, ok := known[field]; ok {
-			value, there = []byte(set), strings.TrimSpace(set) != "null"
-			delete(known, field)
-		}
-		if there {
-			add(field, value)
-		}
-	}
-	for _, field := range sortedKeys(extra) {
-		if _, ok := known[field]; !ok {
-			add(field, extra[field])
-		}
-	}
-	for _, field := range sortedKeys(known) {
-		if strings.TrimSpace(known[field]) != "null" {
-			add(field, []byte(known[field]))
-		}
-	}
-	doc.WriteByte('}')
-	return doc.Bytes(), nil
-}
-
-// inEditor lets the operator edit the Pod until it is written or given up.
-func (e *editing) inEditor(ctx context.Context) (err error) {
-	e.draft, err = newDraft([]byte(visibleText(string(podjson.Append(nil, e.base))) + "\n"))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if !e.kept {
-			e.draft.remove()
-		} else if err != nil {
-			e.sayKept()
-		}
-	}()
-	for {
-		text, err := e.draft.edit(e.console)
-		if err != nil {
-			e.keepIfChanged()
-			return err
-		}
-		e.kept = true // until it is written, or found to change nothing
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		m, refused := e.parse(text, e.draft.path)
-		if refused == nil {
-			err = e.write(ctx, m)
-		}
-		again := false
-		switch {
-		case refused != nil:
-			again, err = e.offerAfterRefusal(ctx, refused)
-		case errors.Is(err, errMoved):
-			again, err = e.offerBoth(ctx, m)
-		case err == nil && e.opts.dryRun:
-			e.sayKept()
-		case err == nil:
-			e.kept = false
-		}
-		if !again {
-			return err
-		}
-	}
-}
-
-// keepIfChanged keeps the draft where an editor failed that had written to it.
-func (e *editing) keepIfChanged() {
-	text, err := os.ReadFile(e.draft.path)
-	if err != nil {
-		return
-	}
-	m, refused := e.parse(text, e.draft.path)
-	e.kept = refused != nil || len(changedFields(e.base, m)) > 0
-}
-
-// sayKept says where the operator's text is.
-func (e *editing) sayKept() {
-	how := "to write it later, if the Pod is still the same"
-	if e.beside != "" {
-		how = "it would undo what is new in " + place(nil, e.beside) + ", so take that over first; then write it"
-	}
-	e.say("your text is in %s; %s: %s edit --from %s --revision %s %s %s",
-		place(nil, e.draft.path), how, e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.side.arg), podWord(e.pod))
-}
-
-// podWord writes a Pod's name, the last argument of a command line that is meant to
-// be copied.
-func podWord(pod string) string {
-	if strings.HasPrefix(pod, "-") {
-		return "-- " + shellWord(pod)
-	}
-	return shellWord(pod)
-}
-
-// offerAfterRefusal tells why a text is refused and asks whether to edit it again.
-func (e *editing) offerAfterRefusal(ctx context.Context, refused *store.Error) (again bool, err error) {
-	if !e.asks() {
-		e.refuse(refused)
-		e.sayKept()
-		return false, nil
-	}
-	e.say("refused %s: %s", refused.Position(), reason(refused))
-	answer, err := e.ask(ctx, "edit it again, or quit and keep the text?", "eq")
-	if err != nil || answer == 'e' {
-		return err == nil, err
-	}
-	e.refuse(refused)
-	e.sayKept()
-	return false, nil
-}
-
-// offerBoth tells that the Pod was changed meanwhile. What the store has now is put
-// beside the operator's text, and where each changed other fields, both can be taken.
-func (e *editing) offerBoth(ctx context.Context, mine *store.Metadata) (again bool, err error) {
-	was := e.base
-	if err = e.read(ctx); errors.Is(err, store.ErrNotFound) {
-		e.conflict(errors.New("it was removed meanwhile; nothing was written; your text is in "+place(nil, e.draft.path)), "")
-		return false, nil
-	} else if err != nil {
-		e.base = was
-		return false, err
-	}
-	beside, err := e.draft.keepBeside([]byte(visibleText(string(podjson.Append(nil, e.base))) + "\n"))
-	if err != nil {
-		return false, err
-	}
-	theirs, my := changedFields(was, e.base), changedFields(was, mine)
-	if len(theirs) > 0 {
-		e.beside = beside
-	}
-	moved := fmt.Errorf("it was changed meanwhile, in %s; nothing was written; what the store has now is in %s", shownFields(theirs), place(nil, beside))
-	if len(theirs) == 0 {
-		moved = fmt.Errorf("it was changed and changed back meanwhile; nothing was written")
-	}
-	if !e.asks() {
-		e.conflict(moved, beside)
-		e.sayKept()
-		return false, nil
-	}
-	e.say("conflict pod %s: %v", quoteName(e.pod), moved)
-	question, letters := "edit your text again, to write it in place of that, or quit and keep both files?", "eq"
-	apart := !slices.ContainsFunc(my, func(f string) bool { return slices.Contains(theirs, f) })
-	if apart {
-		question = fmt.Sprintf("take both, with your %s, edit your text again, to write it in place of that, or quit and keep both files?", shownFields(my))
-		letters = "beq"
-	}
-	answer, err := e.ask(ctx, question, letters)
-	switch {
-	case err != nil:
-		return false, err
-	case answer == 'e':
-		return true, nil
-	case answer == 'b':
-		both := e.base.Clone()
-		for _, field := range my {
-			takeField(both, mine, field)
-		}
-		err := e.write(ctx, both)
-		if errors.Is(err, errMoved) {
-			return e.offerBoth(ctx, both)
-		}
-		e.kept = err != nil
-		return false, err
-	}
-	e.conflict(moved, beside)
-	e.sayKept()
-	return false, nil
-}
-
 // parse reads a text as the Pod's document. The error names its file.
 func (e *editing) parse(text []byte, path string) (*store.Metadata, *store.Error) {
 	m, _, err := podjson.Read(text, "")
@@ -489,38 +245,4 @@ func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 	e.say("edited pod %s: %s", quoteName(e.pod), what)
 	e.warn(m)
 	return nil
-}
-
-// warn tells of fields that are new and not known: they may be slips of the pen.
-func (e *editing) warn(m *store.Metadata) {
-	for _, field := range sortedKeys(m.Extra) {
-		if e.base != nil && e.base.Extra[field] == nil {
-			text := fmt.Sprintf("%s is no field that podstore knows; it is kept as it is", quoteName(field))
-			e.emit(warningItem{e.head("warning"), text})
-			e.say("warning: %s", text)
-		}
-	}
-}
-
-// refuse tells that a text is refused.
-func (e *editing) refuse(refused *store.Error) {
-	e.note(exitPartial)
-	e.emit(editItem{head: e.head("result"), Pod: e.pod, Outcome: "refused", DryRun: e.opts.dryRun, Fields: []string{}, Reason: e.why(refused), Path: refused.Path, Line: refused.Line, Column: refused.Column})
-	if refused.Path == "" {
-		e.say("refused pod %s: %s", quoteName(e.pod), e.why(refused))
-	} else {
-		e.say("refused %s: %s", refused.Position(), e.why(refused))
-	}
-}
-
-// conflict tells that the Pod is not what it was taken for. stored is the file that has
-// what it is, if any.
-func (e *editing) conflict(why error, stored string) {
-	e.note(exitPartial)
-	item := editItem{head: e.head("result"), Pod: e.pod, Outcome: "conflict", DryRun: e.opts.dryRun, Fields: []string{}, Reason: oneLine(why.Error()), Stored: stored}
-	if e.draft != nil {
-		item.Path = e.draft.path
-	}
-	e.emit(item)
-	e.say("conflict pod %s: %v", quoteName(e.pod), why)
 }
