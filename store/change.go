@@ -11,12 +11,12 @@ import (
 )
 
 // Change is one operation on one Pod, as a plain value: it can be sent, logged,
-// judged and made again. [MetadataStore] Apply makes changes.
+// checked against rights, and made again. [MetadataStore] Apply makes changes.
 type Change struct {
 	Pod string
-	// Op is what is done. Without one the change is its condition alone.
+	// Op is the operation. A change with a nil Op only tests its condition.
 	Op Op
-	// If says when it may be done. The zero Condition is always met.
+	// If must be met, or the change is not made. The zero Condition is always met.
 	If Condition
 }
 
@@ -31,13 +31,13 @@ type Op interface {
 	// Touches are the fields that Apply reads or changes. Reclaim and TrimReclaimed
 	// leave FieldReclaimed out: see [Metadata.Reclaim].
 	Touches() FieldSet
-	// Apply is the operation's rule, for backends. It changes m and keeps its
-	// normal form. The operation must come from [Prepare]. What m then shares with
-	// the operation must not be changed. Delete and Remove do nothing here.
+	// Apply changes m as the operation says, for backends, and leaves it in normal
+	// form. The operation must come from [Prepare]. Afterwards m may share memory with
+	// it, which must not be changed. Delete and Remove do nothing here.
 	Apply(m *Metadata)
 
-	// prepare returns the operation in normal form, in memory of its own. It
-	// closes the set, too.
+	// prepare returns the operation in normal form, in memory of its own. Being
+	// unexported, it also keeps other packages from adding operations.
 	prepare(pod string) (Op, error)
 }
 
@@ -45,20 +45,20 @@ type Op interface {
 // the error matches [ErrInvalidName]; strings are UTF-8 and JSON is strict,
 // otherwise it matches [ErrInvalid].
 type (
-	// Put replaces everything that is kept of the Pod, also where that is damaged.
-	// Metadata.PodName is the Pod's. Names inside may be any UTF-8.
+	// Put replaces everything that is kept of the Pod, even if that is damaged.
+	// Metadata.PodName must be the Pod's name. Names inside may be any UTF-8.
 	Put struct {
 		Metadata *Metadata
-		// Created and Changed are the Pod's times at a former place, or zero. Created
-		// counts only where the Pod is new. A time in the future counts as now.
+		// Created and Changed are the times that the Pod had in another store, or
+		// zero. Created is used only for a new Pod. A time in the future becomes now.
 		Created, Changed time.Time
 	}
-	// Delete deletes the Pod, also a damaged one. A missing Pod is a success.
+	// Delete deletes the Pod, even a damaged one. A missing Pod is no error.
 	// References to it stay: see [Remove].
 	Delete struct{}
-	// Remove deletes the Pod and every reference to it: it is no one's peer and no
-	// one's spawned child afterwards. Reclaim history stays. A missing Pod is a
-	// success, and its references are removed.
+	// Remove deletes the Pod and every reference to it: afterwards no Pod has it as
+	// a peer or as a spawned child. Reclaim history stays. A missing Pod is no error:
+	// the references to it are removed.
 	Remove struct{}
 	// SetActive sets the active pointer and the manifest together; nil, and for the
 	// manifest JSON null, clears either. To keep the manifest use [SetSegment].
@@ -83,8 +83,8 @@ type (
 	AddPeer struct{ PodName string }
 	// RemovePeer drops every peer of that name, which may be any UTF-8.
 	RemovePeer struct{ PodName string }
-	// Reclaim drops every spawned child that is named in Reclaimed, and appends
-	// Reclaimed to the history, also those that were not outstanding.
+	// Reclaim drops every spawned child that is named in Reclaimed, and appends all
+	// of Reclaimed to the history, even names that were no spawned child.
 	Reclaim struct{ Reclaimed []ReclaimedChild }
 	// TrimReclaimed drops the oldest entries of the history and keeps the newest
 	// Keep, at least 0.
@@ -99,8 +99,8 @@ type (
 	ClearField struct{ Field string }
 )
 
-// Condition says when a change may be made: see [Exists], [Missing],
-// [SkipMissing] and [AtRevision]. Conditions can be compared with ==.
+// Condition must be met for a change to be made: [Exists], [Missing], [SkipMissing]
+// or [AtRevision]. Conditions can be compared with ==.
 type Condition struct {
 	kind     conditionKind
 	revision Revision
@@ -116,8 +116,8 @@ const (
 	atRevision
 )
 
-// The conditions without an argument. Each is judged in the order of the changes,
-// after those before it.
+// The conditions without an argument. Each is tested after the changes before it in
+// the same Apply were made.
 var (
 	// Exists is met where the Pod exists. Otherwise nothing is changed and the error
 	// matches [ErrNotFound].
@@ -125,13 +125,13 @@ var (
 	// Missing is met where there is no such Pod. Otherwise nothing is changed and the
 	// error matches [ErrExists].
 	Missing = Condition{kind: missing}
-	// SkipMissing leaves the change out where there is no such Pod, and the other
-	// changes are made.
+	// SkipMissing leaves the change out if there is no such Pod. The other changes
+	// are made.
 	SkipMissing = Condition{kind: skipMissing}
 )
 
-// AtRevision is met where the Pod had this revision before the first of the
-// changes. Otherwise nothing is changed and the error matches [ErrConflict].
+// AtRevision is met if the Pod had this revision before the first change of the
+// Apply. Otherwise nothing is changed and the error matches [ErrConflict].
 func AtRevision(r Revision) Condition { return Condition{atRevision, r} }
 
 // String is the condition as in a change's JSON: "exists", "missing",
@@ -165,9 +165,9 @@ func ParseCondition(s string) (Condition, error) {
 	return AtRevision(r), nil
 }
 
-// Check judges a condition, for backends: there tells whether the Pod exists now,
-// at is its revision before the first change, zero where it did not exist. It
-// reports false where the change is to be left out.
+// Check tests a condition, for backends: there is true if the Pod exists now, at is
+// its revision before the first change, zero if it did not exist then. It returns
+// false if the change must be left out.
 func (c Condition) Check(pod string, there bool, at Revision) (do bool, err error) {
 	switch {
 	case c.kind == exists && !there:
@@ -182,24 +182,27 @@ func (c Condition) Check(pod string, there bool, at Revision) (do bool, err erro
 	return true, nil
 }
 
-// NeedsRevision reports whether judging the condition takes the Pod's revision.
+// NeedsRevision reports whether [Condition.Check] looks at the Pod's revision.
 func (c Condition) NeedsRevision() bool { return c.kind == atRevision }
 
-// ApplyOptions say what else is asked of an Apply. Nil is the zero value.
+// ApplyOptions are the options of an Apply. Nil is the zero value.
 type ApplyOptions struct {
-	// Metadata asks for the resulting metadata of each Pod.
+	// Metadata asks for each Pod's metadata as it is after the changes.
 	Metadata bool
 
-	// ID makes the changes once: where they were made under the same ID already, they
-	// are not made again, and the result has the revision that they made, of a Pod that
-	// has changed since perhaps its number alone and no metadata. It is chosen at random
-	// for each set of changes ([NewRequestID]). The same ID with other changes of one of
-	// the Pods is [ErrInvalid]. The zero ID is none. A store that keeps no IDs refuses
-	// one with [errors.ErrUnsupported].
+	// ID makes sure that the changes are made only once. If they were already made
+	// under this ID, they are not made again, and the result has the revision that they
+	// made. Of a Pod that has changed since, it may have only the number of that
+	// revision, and no metadata. Choose a random ID for each set of changes
+	// ([NewRequestID]). The same ID with other changes of one of the Pods is
+	// [ErrInvalid]. The zero ID is none. A store that keeps no IDs refuses one with
+	// [errors.ErrUnsupported]. A store remembers a limited number of IDs for each Pod:
+	// send a request again soon, with Resent, and not after many other changes.
 	ID RequestID
 	// Resent says that the same changes were sent before, with an unknown result, by
-	// a caller whose highest Revision.Number until then was Seen. Where the store can
-	// no longer tell whether they were made, the error matches [ErrUnknown].
+	// a caller whose highest Revision.Number until then was Seen. If the store has
+	// forgotten too many IDs since to know whether they were made, the error matches
+	// [ErrUnknown] and nothing is changed now.
 	Resent bool
 	Seen   uint64
 }
@@ -223,12 +226,12 @@ func (id RequestID) String() string { return uuid.UUID(id).String() }
 // Applied is the result of one change.
 type Applied struct {
 	Pod string
-	// Version is the Pod's after all of the changes. Of a Pod that is gone it has only
-	// the number of the revision that deleted it, or is zero where there was none.
+	// Version is the Pod's version after all of the changes. If the changes deleted the
+	// Pod, it has only the number of that revision; if there was no Pod, it is zero.
 	Version Version
-	// Metadata is the Pod after all of the changes, where ApplyOptions asked for it;
-	// nil where it does not exist. It belongs to the caller; changes of one Pod share
-	// it.
+	// Metadata is the Pod after all of the changes, if ApplyOptions asked for it; nil
+	// if the Pod does not exist. It belongs to the caller. Results for the same Pod
+	// share it.
 	Metadata *Metadata
 }
 
@@ -238,8 +241,8 @@ func Do(ctx context.Context, s MetadataStore, pod string, ops ...Op) error {
 	return err
 }
 
-// DoAndRead is [Do] and returns the Pod as it is after that, at the same moment;
-// nil where it does not exist.
+// DoAndRead is [Do]. It returns the Pod as the operations left it, read in the same
+// transaction; nil if the Pod does not exist then.
 func DoAndRead(ctx context.Context, s MetadataStore, pod string, ops ...Op) (*Metadata, error) {
 	applied, err := s.Apply(ctx, changesOf(pod, ops), &ApplyOptions{Metadata: true})
 	if err != nil {
@@ -262,10 +265,10 @@ func Write(ctx context.Context, s MetadataStore, m *Metadata) error {
 	return Do(ctx, s, m.PodName, Put{Metadata: m})
 }
 
-// LinkPeers makes a and b peers of each other, on both Pods or on neither; where
-// both sides are there already it changes nothing. Both Pods must exist, or the
-// error matches [ErrNotFound]; a Pod cannot be its own peer ([ErrInvalid]). A
-// store that cannot change several Pods at once gives [errors.ErrUnsupported].
+// LinkPeers makes a and b peers of each other, on both Pods or on neither. If they are
+// linked already, it changes nothing. Both Pods must exist, or the error matches
+// [ErrNotFound]. A Pod cannot be its own peer ([ErrInvalid]). A store that cannot
+// change several Pods at once fails with [errors.ErrUnsupported].
 func LinkPeers(ctx context.Context, s MetadataStore, a, b string) error {
 	const op = "link peers"
 	if err := validatePair(op, a, b); err != nil {
@@ -275,7 +278,8 @@ func LinkPeers(ctx context.Context, s MetadataStore, a, b string) error {
 	return withOp(op, err)
 }
 
-// UnlinkPeers undoes [LinkPeers]. Where a Pod is gone the other side is removed.
+// UnlinkPeers undoes [LinkPeers], on both Pods or on neither. If one Pod is gone, the
+// other still loses it as a peer.
 func UnlinkPeers(ctx context.Context, s MetadataStore, a, b string) error {
 	const op = "unlink peers"
 	if err := validatePair(op, a, b); err != nil {

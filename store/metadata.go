@@ -19,7 +19,7 @@ const MaxValueSize = 64 << 20
 // may have: one less than a document, which contains it.
 const MaxValueDepth = jsonvalue.MaxDepth - 1
 
-// ActiveSegment points at the session a Pod writes and, once it is known, at
+// ActiveSegment points at the session that a Pod writes and, once it is known, at
 // the segment.
 type ActiveSegment struct {
 	SessionID SessionID
@@ -81,16 +81,17 @@ type Metadata struct {
 	Manifest json.RawMessage
 
 	// Extra holds the top-level fields that this version does not know, by name.
-	// Every operation keeps them.
+	// Every operation keeps them, except those that name them: Put, SetField and
+	// ClearField.
 	Extra map[string]json.RawMessage
 
-	// Version is set in what a store returns. Nothing else looks at it: writing,
-	// Equal, Diff and the JSON layout ignore it.
+	// Version is set in what a store returns. Writing, Equal, Diff and the JSON layout
+	// ignore it.
 	Version Version
 
-	// Omitted says what a store left out because the reader asked for that. Such
-	// metadata is not whole: [Metadata.Normalize], and so every store, refuses to
-	// write it.
+	// Omitted is what the reader asked the store to leave out. Such metadata is not
+	// whole: [Metadata.Normalize], and so every store, refuses to write it, because
+	// that would delete the rest.
 	Omitted ReadOptions
 }
 
@@ -141,7 +142,7 @@ func (m *Metadata) Equal(o *Metadata) bool { return m.Diff(o) == "" }
 
 // Diff names the first field, by its JSON name and in the order of the JSON
 // layout, in which m and o differ, or is "" when they are equal as [Metadata.Equal]
-// judges. An unknown field whose name is empty is given as two double quotes.
+// says. It names an unknown field whose name is empty by two double quotes.
 func (m *Metadata) Diff(o *Metadata) string {
 	switch {
 	case m.PodName != o.PodName:
@@ -217,8 +218,8 @@ func (m *Metadata) Normalize() error {
 	return m.NormalizeExtra()
 }
 
-// NormalizeLists is the part of [Metadata.Normalize] that concerns neither
-// Manifest nor Extra. A backend that knows those to be unchanged calls it alone.
+// NormalizeLists is the part of [Metadata.Normalize] that leaves out Manifest and
+// Extra. A backend that knows those to be unchanged calls it alone.
 func (m *Metadata) NormalizeLists() error {
 	if err := ValidateName(m.PodName); err != nil {
 		return err

@@ -7,21 +7,23 @@ import (
 	"time"
 )
 
-// Revision names one state of one Pod. It is a token: compare it with ==, and use
-// it as a condition ([AtRevision]). Two states of a Pod never share one, also not
-// after an older copy of the store was put back, when numbers repeat.
+// Revision identifies one state of one Pod. It is a token: compare it with ==, and use
+// it as a condition ([AtRevision]). Two states of a Pod never share one, even after an
+// older copy of the store was put back and numbers repeat. The directory store of
+// store/jsonexport is an exception: a Pod that is changed and changed back has its
+// former revision again.
 //
 // The zero Revision is that of no state.
 type Revision struct {
 	// Number rises with each change for the life of the store. All Pods that one
-	// Apply changed have the same one. It is 0 where the store keeps no numbers, and
-	// for a Pod that was last changed before it did.
+	// Apply changed have the same one. It is 0 if the store keeps no numbers, and for a
+	// Pod that was last changed before the store began to.
 	Number uint64
-	// Digest depends on what the store holds of the Pod.
+	// Digest is a hash. It tells states with the same Number apart.
 	Digest uint64
 }
 
-// IsZero reports whether r is the revision of no state.
+// IsZero reports whether r is the zero Revision.
 func (r Revision) IsZero() bool { return r == Revision{} }
 
 // String is the token as text: the number in decimal, a hyphen, and the digest as
@@ -42,22 +44,22 @@ func ParseRevision(s string) (Revision, error) {
 	return r, nil
 }
 
-// Version says which state of a Pod this is, and since when.
+// Version is a Pod's revision and its times.
 type Version struct {
 	Revision Revision
-	// Created and Changed are in UTC, to the millisecond. They are zero where the
-	// store does not know them.
+	// Created and Changed are in UTC, to the millisecond. They are zero if the store
+	// does not know them.
 	Created, Changed time.Time
 }
 
-// clockTolerance is how far a Pod's changed time may lie ahead of the clock and be
-// kept: a clock that was set back a little does not move it back, one that was far
-// ahead is corrected.
+// clockTolerance bounds how far a Pod's changed time may be ahead of the clock and be
+// kept. So a clock that was set back a little does not move the time back, and the
+// time of a clock that was far ahead is corrected.
 const clockTolerance = time.Hour
 
-// NextVersion is, for backends, the Version without its Revision that a Pod has
-// after changes at now: was is the Pod before them, nil where it did not exist, its
-// Version zero where its times are unknown.
+// NextVersion returns, for backends, the times that a Pod has after changes at now,
+// as a Version without a Revision. was is the Pod before them, nil if it did not exist,
+// with a zero Version if its times are unknown.
 func NextVersion(was *Metadata, changes []Change, pod string, now time.Time) Version {
 	now = now.UTC().Truncate(time.Millisecond)
 	v := Version{Changed: now}
