@@ -8,11 +8,11 @@ import (
 	"iter"
 )
 
-// Combined is one handle over a session log and a metadata store. It delegates
-// both halves, and forwards the optional abilities of each: where the metadata
-// store has none, All falls back to List and Read, ReadPart to Read, WriteBatch to
-// Apply, RootDir is "", and UpdatePods, Watch and Snapshot give
-// [errors.ErrUnsupported], as Follow does where the session log cannot follow.
+// Combined is one handle over a session log and a metadata store. It forwards every
+// method to its half, optional abilities included. If the metadata store lacks one, All
+// uses List and Read, ReadPart uses Read, WriteBatch uses Apply, RootDir is "", and
+// UpdatePods, Watch and Snapshot fail with [errors.ErrUnsupported]. Follow does too, if
+// the session log cannot follow.
 type Combined struct {
 	SessionLog
 	MetadataStore
@@ -31,7 +31,8 @@ var (
 	_ Snapshotter   = (*Combined)(nil)
 )
 
-// NewCombined combines two stores. It starts nothing and keeps no state.
+// NewCombined combines a session log and a metadata store. It starts nothing and keeps
+// no state.
 func NewCombined(logs SessionLog, pods MetadataStore) *Combined {
 	return &Combined{SessionLog: logs, MetadataStore: pods}
 }
@@ -61,10 +62,10 @@ func (c *Combined) WriteBatch(ctx context.Context, puts []Put) []error {
 	return writeBatch(ctx, c.MetadataStore, puts)
 }
 
-// RootDir is the metadata store's directory, as [RootDir] gives it.
+// RootDir is the metadata store's directory: see [RootDir].
 func (c *Combined) RootDir() string { return RootDir(c.MetadataStore) }
 
-// Snapshot freezes the metadata store, if it can be.
+// Snapshot reads one moment of the metadata store: see [Snapshotter].
 func (c *Combined) Snapshot(ctx context.Context) (MetadataStore, io.Closer, error) {
 	if s, ok := c.MetadataStore.(Snapshotter); ok {
 		return s.Snapshot(ctx)

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Outcome is what became of one Pod of a copy.
+// Outcome is the result of copying one Pod.
 type Outcome string
 
 // The outcomes of a copy.
@@ -19,20 +19,20 @@ const (
 	Refused   Outcome = "refused"   // it could not be read or written
 )
 
-// CopyOptions say how [Copy] treats what it finds.
+// CopyOptions are the options of [Copy]. The zero value is a good default.
 type CopyOptions struct {
-	// Overwrite replaces Pods that are stored differently already; otherwise they
-	// are conflicts.
+	// Overwrite replaces Pods that dst has with other content. Otherwise they are
+	// conflicts.
 	Overwrite bool
-	// Atomic copies all Pods or, when one is refused or in conflict, none, in a
-	// single Apply. All of them are then held in memory at once. A store that cannot
-	// change several Pods at once gives [errors.ErrUnsupported].
+	// Atomic copies all Pods in a single Apply or, if one is refused or in conflict,
+	// none. All of them are then in memory at once. A store that cannot change several
+	// Pods at once fails with [errors.ErrUnsupported].
 	Atomic bool
 	// DryRun finds out what would happen and writes nothing.
 	DryRun bool
 	// Progress, if set, is called once for each Pod, in the order of the source,
 	// from the goroutine that called Copy, after the Pod's outcome is durable.
-	// When an atomic copy fails it is called for the Pods that made it fail.
+	// If an atomic copy fails, it is called only for the Pods that made it fail.
 	Progress func(CopyResult)
 }
 
@@ -63,18 +63,20 @@ func (s *CopySummary) Count(o Outcome) {
 	}
 }
 
-// Copy puts every Pod that src yields to dst, with the times of its Version as far
-// as they are known. A Pod that src yields as an error naming it is refused and the
-// copy goes on; so is one that dst does not take. One that dst holds damaged is
-// refused too, unless Overwrite says that it may be replaced. Without Overwrite a
-// Pod that others create meanwhile is kept too, but by a [BatchWriter], which takes no
-// conditions. An error that names no Pod is returned, joined with others of its kind,
-// after everything that could be copied has been. When the context
-// ends, or dst fails as a whole, Copy stops; what Progress has been told is
-// durable and running it again completes the work.
+// Copy puts every Pod that src yields into dst, with the times of its Version as far
+// as they are known.
 //
-// src is iterated in a goroutine of its own, ahead of the writing, and is done
-// with when Copy returns.
+// A Pod is refused, and the copy goes on, if src yields an error that names it, if dst
+// does not take it, or, without Overwrite, if what dst has of it is damaged. Without
+// Overwrite a Pod that others create meanwhile is kept too, except by a [BatchWriter],
+// which takes no conditions.
+//
+// Errors of src that name no Pod are joined and returned after everything else was
+// copied. When the context ends, or dst fails as a whole, Copy stops. What Progress
+// reported is durable, and running Copy again completes the work.
+//
+// Copy iterates over src in another goroutine, ahead of the writing. That goroutine has
+// ended when Copy returns.
 func Copy(ctx context.Context, dst MetadataStore, src iter.Seq2[*Metadata, error], opts CopyOptions) (CopySummary, error) {
 	c, err := newCopier(dst, opts)
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// list asks once which Pods dst has, so that the others need not be looked for one
-// by one.
+// list reads once which Pods dst has. The others need no Read.
 func (c *copier) list(ctx context.Context) error {
 	if c.listed || c.writer != nil {
 		return ctx.Err()
@@ -23,8 +22,8 @@ func (c *copier) list(ctx context.Context) error {
 	return nil
 }
 
-// has reports whether dst may have a Pod. What one Put after another replaces must
-// be looked at just before.
+// has reports whether dst may have a Pod. Before a Put without a condition, dst must be
+// read again each time.
 func (c *copier) has(pod string) bool {
 	if c.writer != nil || c.partial {
 		return true
@@ -33,10 +32,11 @@ func (c *copier) has(pod string) bool {
 	return found
 }
 
-// readers is how many Pods of dst are read at once: a server may be far away.
+// readers bounds how many Pods of dst are read at once. One at a time would wait for
+// the network each time.
 const readers = 8
 
-// look judges the Pods of a batch that are not settled yet.
+// look decides the outcome of each Pod of a batch that has none yet.
 func (c *copier) look(ctx context.Context, batch []copyItem) error {
 	return c.each(ctx, batch, func(it *copyItem) error {
 		switch {
@@ -53,8 +53,8 @@ func (c *copier) look(ctx context.Context, batch []copyItem) error {
 	})
 }
 
-// lookAgain judges anew the Pods of a batch that were to be written, or are to be as
-// they were found.
+// lookAgain decides anew the outcome of the Pods of a batch that have not failed: others
+// changed dst meanwhile.
 func (c *copier) lookAgain(ctx context.Context, batch []copyItem) error {
 	return c.each(ctx, batch, func(it *copyItem) error {
 		if failed(*it) {
@@ -64,8 +64,8 @@ func (c *copier) lookAgain(ctx context.Context, batch []copyItem) error {
 	})
 }
 
-// each calls do for each Pod of a batch, several at once, and returns the first
-// error.
+// each calls do for each Pod of a batch, several at once, and returns an error if one
+// does.
 func (c *copier) each(ctx context.Context, batch []copyItem, do func(it *copyItem) error) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -96,7 +96,7 @@ func (c *copier) lookAt(ctx context.Context, it *copyItem) error {
 	it.result = CopyResult{Pod: it.pod, Outcome: Written}
 	switch {
 	case err == nil:
-		c.judge(it, stored)
+		c.compare(it, stored)
 	case errors.Is(err, ErrNotFound):
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -111,7 +111,8 @@ func (c *copier) lookAt(ctx context.Context, it *copyItem) error {
 	return nil
 }
 
-func (c *copier) judge(it *copyItem, stored *Metadata) {
+// compare decides the outcome of a Pod that dst has.
+func (c *copier) compare(it *copyItem, stored *Metadata) {
 	field := stored.Diff(it.m)
 	switch {
 	case field == "":

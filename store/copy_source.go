@@ -13,7 +13,7 @@ const (
 	batchBytes = 32 << 20
 )
 
-// copyItem is one Pod of the source, or why it could not be read.
+// copyItem is one Pod of the source, or the error that src yielded for it.
 type copyItem struct {
 	pod string
 	m   *Metadata

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// changes are what is to be done for a batch. What may be replaced needs no
-// condition; of an atomic copy what was found unchanged must be so still.
+// changes returns the changes for a batch. A Pod that may be replaced needs no
+// condition. In an atomic copy, a Pod that was found unchanged must still be so.
 func (c *copier) changes(batch []copyItem) (changes []Change) {
 	for i := range batch {
 		switch it := &batch[i]; {
@@ -22,11 +22,11 @@ func (c *copier) changes(batch []copyItem) (changes []Change) {
 	return changes
 }
 
-// attempts bounds how often a batch is tried that others come between.
+// attempts bounds how often a batch is tried while others change the same Pods.
 const attempts = 100
 
-// apply makes the changes of a batch that was looked at, and reports each of its
-// Pods.
+// apply makes the changes of a batch whose outcomes look decided, and reports each of
+// its Pods.
 func (c *copier) apply(ctx context.Context, batch []copyItem) error {
 	if c.alone && len(batch) > 1 {
 		return c.applyParts(ctx, batch, 1)
@@ -74,8 +74,8 @@ func (c *copier) applyParts(ctx context.Context, batch []copyItem, size int) err
 	return nil
 }
 
-// culprit is the Pod of a batch that an error of Apply concerns, or nil where it
-// concerns dst as a whole.
+// culprit returns the Pod of a batch that made Apply fail, or nil if the error concerns
+// dst as a whole.
 func (c *copier) culprit(batch []copyItem, err error) *copyItem {
 	var e *Error
 	if !errors.As(err, &e) || e.Pod == "" || concernsAll(err) {
@@ -92,8 +92,7 @@ func (c *copier) culprit(batch []copyItem, err error) *copyItem {
 	return &batch[i]
 }
 
-// writeBatch writes a batch that was looked at to a store that changes Pods one by
-// one.
+// writeBatch writes a batch whose outcomes look decided to a [BatchWriter].
 func (c *copier) writeBatch(ctx context.Context, batch []copyItem) error {
 	var puts []Put
 	var of []*copyItem
@@ -116,7 +115,7 @@ func (c *copier) writeBatch(ctx context.Context, batch []copyItem) error {
 	return nil
 }
 
-// concernsAll tells an error after which no other Pod can be copied either.
+// concernsAll reports whether no other Pod can be copied after this error.
 func concernsAll(err error) bool {
 	for _, kind := range []error{ErrNoSpace, ErrReadOnly, ErrClosed, ErrLocked, ErrUnusable, ErrUnavailable} {
 		if errors.Is(err, kind) {

@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// Dangling is a Pod whose active pointer leads nowhere.
+// Dangling is a Pod whose active pointer names a session or segment that the logs do not
+// have.
 type Dangling struct {
 	Pod    string
 	Active ActiveSegment
 	// NoSession says that there is no such session. Otherwise the session exists
-	// and has no such segment. For a pending pointer, which names no segment, it
-	// is always set: such a Pod may be one that has only just begun.
+	// and has no such segment. It is always set for a pending pointer, which names no
+	// segment: such a Pod may have only just begun.
 	NoSession bool
 }
 
@@ -21,10 +22,9 @@ type Dangling struct {
 // or segment that logs do not have. It changes nothing and reads no log. What is
 // created while it runs counts as existing.
 //
-// A Pod that cannot be read, or of which logs cannot tell, is yielded as an
-// error that names it, before the dangling ones; an error that concerns no
-// single Pod is yielded as well. It takes one Exists for each Pod, and
-// ListSessions once.
+// If a Pod cannot be read, or logs cannot be asked about it, an error that names it is
+// yielded before the dangling Pods. An error that concerns no single Pod is yielded
+// too. It calls Exists once for each Pod, and ListSessions once.
 func DanglingActive(ctx context.Context, pods MetadataStore, logs SessionLog) iter.Seq2[Dangling, error] {
 	return func(yield func(Dangling, error) bool) {
 		var suspects []Dangling
@@ -52,7 +52,7 @@ func DanglingActive(ctx context.Context, pods MetadataStore, logs SessionLog) it
 		if len(suspects) == 0 || ctx.Err() != nil {
 			return
 		}
-		// Listed after the Pods were read, so that no session can be too new.
+		// Listed after the Pods were read: the list has every session that they name.
 		sessions, err := logs.ListSessions(ctx)
 		if err != nil {
 			yield(Dangling{}, err)
@@ -88,7 +88,7 @@ func (d Dangling) segmentExists(ctx context.Context, logs SessionLog) (bool, err
 	return there, err
 }
 
-// Unreferenced is a session that is no Pod's active one.
+// Unreferenced is a session to which no Pod's active pointer leads.
 type Unreferenced struct {
 	Session SessionID
 	// Modified is when it was last changed: see [SessionLog.SessionModified].
@@ -99,15 +99,15 @@ type Unreferenced struct {
 // pointer leads, newest first. It changes nothing and reads no log.
 //
 // A session that has just begun is unreferenced until its Pod points at it, and
-// one that a Pod has left may still be where another was forked from. So delete
-// none by this alone: look at Modified too.
+// another session may have been forked from one that a Pod has left. So do not delete a
+// session for this alone: look at Modified too.
 //
-// A Pod that cannot be read might point at any of them. It is yielded as an error
-// that names it, as is what else fails, and then no session follows.
+// A Pod that cannot be read might point at any of them. Errors are yielded first, and
+// after an error no session follows.
 func UnreferencedSessions(ctx context.Context, pods MetadataStore, logs SessionLog) iter.Seq2[Unreferenced, error] {
 	return func(yield func(Unreferenced, error) bool) {
-		// Listed before the Pods are read: a session that is created later and
-		// pointed at must not be taken for one that nobody wants.
+		// Listed before the Pods are read: a session that is created later, with a
+		// Pod that points at it, is then not reported.
 		sessions, err := logs.ListSessions(ctx)
 		if err != nil {
 			yield(Unreferenced{}, err)

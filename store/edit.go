@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// How long an edit by revisions is tried, and how long it waits between.
+// An edit by revisions is tried for editPatience, with pauses from editPause up to
+// editMaxPause.
 const (
 	editPatience = 30 * time.Second
 	editPause    = time.Millisecond
 	editMaxPause = 200 * time.Millisecond
 )
 
-// EditByRevision is UpdatePods for a backend that holds no lock while edit runs: it
+// EditByRevision is UpdatePods for a backend that holds no lock while edit runs. It
 // reads the Pods with their revisions, runs edit, and applies what edit changed
 // under the condition of those revisions. After a conflict it begins again, with
-// back-off, until 30 s have passed: then the error matches [ErrConflict].
+// back-off. After 30 s of conflicts the error matches [ErrConflict].
 func EditByRevision(ctx context.Context, s MetadataStore, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error) {
 	const op = "update"
 	if err := ValidateNames(op, names); err != nil {
@@ -43,8 +44,9 @@ func EditByRevision(ctx context.Context, s MetadataStore, names []string, edit f
 	}
 }
 
-// ValidateNames checks the names that an edit of several Pods is given: at least
-// one, each valid, none twice. The error matches [ErrInvalidName] or [ErrInvalid].
+// ValidateNames checks the names for an edit of several Pods: at least one, each valid,
+// none twice. The error matches [ErrInvalidName] or [ErrInvalid] and has op as its
+// operation.
 func ValidateNames(op string, names []string) error {
 	for i, name := range names {
 		if err := validateOp(op, name); err != nil {
@@ -121,8 +123,8 @@ func tryEdit(ctx context.Context, s MetadataStore, names []string, edit func(pod
 	return pods, nil
 }
 
-// readAtOnce reads Pods as they are at one moment, nil where one does not exist: an
-// edit that saw what was never so might fail for that.
+// readAtOnce reads Pods at one moment, nil for one that does not exist. An edit that
+// saw a state that never existed might fail because of it.
 func readAtOnce(ctx context.Context, s MetadataStore, names []string) ([]*Metadata, error) {
 	pods := make([]*Metadata, len(names))
 	if len(names) == 1 {
@@ -147,8 +149,8 @@ func readAtOnce(ctx context.Context, s MetadataStore, names []string) ([]*Metada
 	return pods, nil
 }
 
-// edited is what an edit left of a Pod, in normal form. It may stand in another
-// place too, so it is copied.
+// edited returns a copy of what an edit left of a Pod, in normal form. It must be a
+// copy: the edit may have put the same metadata into several elements.
 func edited(name string, m *Metadata) (*Metadata, error) {
 	if m == nil {
 		return nil, nil
@@ -161,9 +163,9 @@ func edited(name string, m *Metadata) (*Metadata, error) {
 	return m, nil
 }
 
-// opsBetween are the operations that make one state of a Pod another, of both in
-// normal form: those of the fields that differ, or a [Put] where no operation says
-// it. They are few where little was changed.
+// opsBetween returns the operations that turn one state of a Pod into another, both in
+// normal form: one for each field that differs, or one [Put] if no operation can
+// express the difference.
 func opsBetween(was, m *Metadata) []Op {
 	switch {
 	case was == nil && m == nil:
@@ -201,7 +203,7 @@ func opsBetween(was, m *Metadata) []Op {
 	}
 	for _, op := range ops {
 		if _, err := op.prepare(m.PodName); err != nil {
-			return []Op{Put{Metadata: m}} // a name inside that no operation sets
+			return []Op{Put{Metadata: m}} // it has a name inside that only Put takes
 		}
 	}
 	return ops

@@ -9,11 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// What can go wrong, for errors.Is. Every error of this module that is one of
-// these matches it; the text around it says which Pod and file, and what to do.
+// The kinds of errors, for errors.Is. The text around them says which Pod and file, and
+// what to do. [MetadataStore] lists those after which nothing was changed.
 var (
-	// ErrNotFound: there is no such Pod, session or segment. Asked of an update
-	// of several Pods, it means that nothing was changed.
+	// ErrNotFound: there is no such Pod, session or segment. Nothing was changed.
 	ErrNotFound = errors.New("not found")
 	// ErrInvalidName: a Pod name that [ValidateName] rejects. Nothing was written.
 	ErrInvalidName = errors.New("invalid pod name")
@@ -36,8 +35,8 @@ var (
 	// ErrClosed: the handle was closed.
 	ErrClosed = errors.New("store is closed")
 
-	// ErrCorrupt: stored data is damaged. What is named is damaged; the rest is
-	// still served.
+	// ErrCorrupt: stored data is damaged. The error names what is damaged. The rest
+	// is still served.
 	ErrCorrupt = errors.New("damaged data")
 	// ErrFormat: the store was written in a format that this version cannot read.
 	// It was not touched.
@@ -45,29 +44,29 @@ var (
 	// ErrUnusable: an earlier failure left the handle unable to vouch for
 	// anything. Close it and open the store again.
 	ErrUnusable = errors.New("store handle is unusable")
-	// ErrNoSpace: the disk or a quota is full.
+	// ErrNoSpace: the disk or a quota is full. Free some space. If the error matches
+	// ErrUnusable too, then open the store again.
 	ErrNoSpace = errors.New("no space left")
 
-	// ErrUnavailable: a store that is kept by servers, and none of them answers or
-	// can. Nothing was changed.
+	// ErrUnavailable: no server of the store answers, or none can serve. Nothing was
+	// changed.
 	ErrUnavailable = errors.New("the store's servers are not available")
 	// ErrConflict: a Pod is not at the revision that a change named, or other writers
 	// changed the same Pods each time before an edit's result could be written.
-	// Nothing was changed; read, and decide again.
+	// Nothing was changed. Read, and decide again.
 	ErrConflict = errors.New("changed by others meanwhile")
 	// ErrTooLarge: more Pods or bytes than the store takes in one change. It matches
-	// ErrInvalid too. Nothing was changed; what need not be one change fits in
-	// smaller ones.
+	// ErrInvalid too. Nothing was changed. Make several smaller changes.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
-	// ErrUnknown: the answer to a change was lost, and what is stored does not tell
-	// whether it was made: it may or may not have been, whole in either case. Read,
-	// and decide whether to ask again. It never comes together with a sentinel that
-	// says what became of the change, nor with an error of a context.
+	// ErrUnknown: the answer to a change was lost, and the store cannot tell whether
+	// the change was made. It was made completely or not at all. Read, and decide
+	// whether to make it again. The error matches no sentinel that says what happened
+	// to the change, and no error of a context.
 	ErrUnknown = errors.New("the change may or may not have been made")
 )
 
-// Error says what failed, for which Pod, where, and why. Every error that a
-// store returns about one Pod, session or file is or wraps one.
+// Error is an error with its operation, Pod, place and cause. Every error that a store
+// returns about one Pod, session or file is or wraps one.
 type Error struct {
 	Op     string // the operation, such as "read" or "import"
 	Pod    string // the Pod, or "" when none is concerned
@@ -78,7 +77,7 @@ type Error struct {
 	Err    error  // the cause, or nil when Kind says it all
 }
 
-// Error gives operation, Pod, position and reason on one line.
+// Error returns operation, Pod, position and reason on one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Op != "" {
@@ -107,9 +106,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Position is PATH, PATH:LINE or PATH:LINE:COLUMN, as far as known; without a
-// path, "line LINE column COLUMN". A path with control characters, or that is
-// not UTF-8, is quoted.
+// Position returns PATH, PATH:LINE or PATH:LINE:COLUMN, as far as known; without a
+// path, "line LINE column COLUMN". It quotes a path that has control characters or is
+// not UTF-8.
 func (e *Error) Position() string {
 	s := e.Path
 	switch {
@@ -130,7 +129,7 @@ func (e *Error) Position() string {
 	return s
 }
 
-// Reason is the cause alone, without operation, Pod and position.
+// Reason returns the cause alone, without operation, Pod and position.
 func (e *Error) Reason() string {
 	// The system's errors name the operation and the file too.
 	if sys, ok := e.Err.(*fs.PathError); ok && sys.Path == e.Path && e.Path != "" {
@@ -148,7 +147,7 @@ func (e *Error) Reason() string {
 	return "unknown error"
 }
 
-// Unwrap gives Kind and Err to errors.Is and errors.As.
+// Unwrap returns Kind and Err, for errors.Is and errors.As.
 func (e *Error) Unwrap() []error {
 	var errs []error
 	if e.Kind != nil {

@@ -5,15 +5,16 @@ import (
 	"maps"
 )
 
-// Evaluate is [MetadataStore] Apply without a store, for backends that hold whole
-// Pods. changes come from [Prepare]. before has the Pods that they name, where they
-// exist, each in normal form and with its revision; for a [Remove] it has every
-// Pod. It is not changed. The result has each Pod that was named or changed, nil
-// where it does not exist now: an element of before where nothing was done to it,
-// otherwise metadata in memory of its own, which may be equal to what was.
+// Evaluate is [MetadataStore] Apply on Pods in memory, for backends. changes come from
+// [Prepare]. before has the existing Pods that they name, each in normal form and with
+// its revision; for a [Remove] it has every Pod. Evaluate does not change it.
 //
-// Pods that cannot be read are in damaged instead, with why: that is returned where
-// a change needs what was stored, which [Put], [Delete] and [Remove] do not.
+// The result has each Pod that was named or changed, nil if it does not exist now. A Pod
+// to which nothing was done is the element of before. Every other one is in memory of
+// its own, and may still be equal to what it was.
+//
+// damaged has the errors of the Pods that cannot be read. Evaluate returns such an error
+// if a change needs what was stored, which [Put], [Delete] and [Remove] do not.
 func Evaluate(changes []Change, before map[string]*Metadata, damaged map[string]error) (after map[string]*Metadata, err error) {
 	e := evaluation{before: before, damaged: damaged, after: make(map[string]*Metadata, len(changes)), own: make(map[string]bool, len(changes))}
 	for _, c := range changes {
@@ -26,8 +27,8 @@ func Evaluate(changes []Change, before map[string]*Metadata, damaged map[string]
 
 type evaluation struct {
 	before, after map[string]*Metadata
-	damaged       map[string]error // those that are still as they were
-	own           map[string]bool  // what after has of them was made here
+	damaged       map[string]error // of Pods that no change has replaced yet
+	own           map[string]bool  // Pods of after that may be changed in place
 }
 
 func (e *evaluation) pod(name string) *Metadata {
@@ -70,7 +71,7 @@ func (e *evaluation) change(c Change) error {
 	return nil
 }
 
-// unlink drops what a Pod has of references to one that is removed.
+// unlink drops a Pod's references to one that is removed.
 func (e *evaluation) unlink(name, removed string) {
 	if m := e.pod(name); m != nil && e.damaged[name] == nil && m.RefersTo(removed) {
 		m = e.owned(name)
@@ -79,7 +80,7 @@ func (e *evaluation) unlink(name, removed string) {
 	}
 }
 
-// replaces reports whether a change needs nothing of what was there.
+// replaces reports whether a change can be made without what was stored.
 func replaces(c Change) bool {
 	if c.If.NeedsRevision() {
 		return false

@@ -35,7 +35,7 @@ func (s FieldSet) Has(f Field) bool { return s&(1<<f) != 0 }
 const AllFields FieldSet = 1<<NumFields - 1
 
 // fieldNames are the top-level fields of the JSON layout, which Extra cannot
-// hold. worker_name is pod_name as later writers call it.
+// hold. Later writers call pod_name worker_name.
 var fieldNames = [...]string{
 	"pod_name", "worker_name", "active", "spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot",
 }
@@ -44,6 +44,6 @@ var fieldNames = [...]string{
 // this version knows, and so can be no key of Extra.
 func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }
 
-// FieldNames are the names that the fields have in the JSON layout, but for the
-// Pod's own. They must not be changed.
+// FieldNames returns the names of the fields in the JSON layout, in its order, without
+// that of the Pod's name. The caller must not change them.
 func FieldNames() []string { return fieldNames[2:] }

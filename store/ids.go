@@ -68,10 +68,10 @@ func (id SessionID) String() string { return uuid.UUID(id).String() }
 // String is the lower-case hyphenated form.
 func (id SegmentID) String() string { return uuid.UUID(id).String() }
 
-// MarshalText gives the form of String.
+// MarshalText returns the form of String.
 func (id SessionID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
 
-// MarshalText gives the form of String.
+// MarshalText returns the form of String.
 func (id SegmentID) MarshalText() ([]byte, error) { return uuid.UUID(id).MarshalText() }
 
 // UnmarshalText reads the forms of [ParseSessionID].

@@ -11,10 +11,9 @@ import (
 // common file systems take, so that every Pod can be exported.
 const MaxNameLen = 255
 
-// ValidateName is the one place where Pod names are judged. A name is valid
-// UTF-8, 1 to [MaxNameLen] bytes, not "." or "..", and has neither "/" nor NUL;
-// it can therefore never name anything outside a directory of Pods. The error
-// matches [ErrInvalidName] and quotes the name.
+// ValidateName checks a Pod's name. A name is valid UTF-8 of 1 to [MaxNameLen] bytes, not
+// "." or "..", and has neither "/" nor NUL. So it can never name anything outside a
+// directory of Pods. The error matches [ErrInvalidName] and quotes the name.
 func ValidateName(name string) error {
 	var why string
 	switch {

@@ -11,9 +11,9 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// Prepare checks changes before anything is read, and returns them in normal form
-// and in memory of their own: what every backend does first. The error matches
-// [ErrInvalidName] or [ErrInvalid] and names the Pod.
+// Prepare checks changes and returns them in normal form, in memory of their own. Every
+// backend calls it before it reads anything. The error matches [ErrInvalidName] or
+// [ErrInvalid] and names the Pod.
 func Prepare(changes []Change) ([]Change, error) {
 	if len(changes) == 0 {
 		return nil, &Error{Op: "apply", Kind: ErrInvalid, Err: errors.New("no change is given")}
@@ -151,8 +151,8 @@ func (op Put) prepare(pod string) (Op, error) {
 func (op Delete) prepare(string) (Op, error) { return op, nil }
 func (op Remove) prepare(string) (Op, error) { return op, nil }
 
-// The fields of other operations are brought to normal form as a Pod's that has
-// nothing else.
+// The operations below bring their fields to normal form with the code for a whole Pod,
+// on a Pod that has only those fields.
 
 func (op SetActive) prepare(pod string) (Op, error) {
 	m := &Metadata{PodName: pod, Manifest: op.Manifest}
@@ -191,7 +191,8 @@ func (op AddPeer) prepare(string) (Op, error) { return op, ValidateName(op.PodNa
 
 func (op RemovePeer) prepare(string) (Op, error) { return op, inText(op.PodName) }
 
-// inText refuses a name that no stored one can be, and that JSON cannot say.
+// inText refuses a name that is not UTF-8: no stored name can match it, and JSON cannot
+// hold it.
 func inText(name string) error {
 	if !utf8.ValidString(name) {
 		return fmt.Errorf("the name %.80q is not UTF-8", name)

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Reference is a Pod's reference to another Pod that the other does not bear
-// out.
+// Reference is a broken reference of one Pod to another: the other does not exist, or
+// does not refer back.
 type Reference struct {
-	Pod string // whose list has it
-	To  string // the Pod that it names, which may be no valid name
+	Pod string // the Pod that has the reference
+	To  string // the name that it refers to, perhaps not a valid one
 	// Child says that To is among Pod's children. Otherwise it is among its peers.
 	Child bool
 	// Missing says that there is no such Pod. Otherwise To is a Pod that does not
@@ -25,10 +25,10 @@ type Reference struct {
 // children are history and may be gone. It changes nothing, reads all Pods in
 // one pass, and keeps their names and those of their peers and children.
 //
-// A Pod that cannot be read is yielded as an error that names it, before the
-// references. It exists, and nothing is said of its lists or of a link to it. An
-// error that concerns no single Pod is yielded as well; then some Pods may not
-// have been seen, and no references follow.
+// If a Pod cannot be read, an error that names it is yielded before the references. Such
+// a Pod exists, and neither its own references nor links to it are reported. An error
+// that concerns no single Pod is yielded too. Then some Pods may not have been seen, and
+// no references follow.
 func BrokenReferences(ctx context.Context, pods MetadataStore) iter.Seq2[Reference, error] {
 	type lists struct{ peers, children []string }
 	return func(yield func(Reference, error) bool) {

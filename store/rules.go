@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// The merge rules, pure: each changes what it names and nothing else. Those that
-// set names of other Pods reject invalid ones with an error that matches
-// ErrInvalidName, and then change nothing. What is passed in is copied. Edits of
-// [MetadataStore] Update use them; the operations of a [Change] do the same.
+// The merge rules: each method changes what it names and nothing else, and copies what
+// it is given. Those that set names of other Pods refuse invalid ones with an error that
+// matches ErrInvalidName, and then change nothing. Edits of [MetadataStore] Update use
+// them. The operations of a [Change] follow the same rules.
 
 // SetActive sets the active pointer and the manifest together; nil clears
 // either. To keep the manifest assign to Active.
@@ -93,9 +93,9 @@ func (m *Metadata) RemovePeer(name string) {
 	m.Peers = orNil(slices.DeleteFunc(m.Peers, func(p Peer) bool { return p.PodName == name }))
 }
 
-// Reclaim drops every spawned child that is named in reclaimed and appends
-// reclaimed to the history, also those that were not outstanding. It reads
-// nothing of the history.
+// Reclaim drops every spawned child that is named in reclaimed and appends all of
+// reclaimed to the history, even names that were no spawned child. It does not read the
+// history.
 func (m *Metadata) Reclaim(reclaimed []ReclaimedChild) error {
 	if err := validateNames("reclaim", reclaimed, reclaimedName); err != nil {
 		return err

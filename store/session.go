@@ -14,15 +14,16 @@ import (
 // compact form, keys in the order and numbers in the notation in which they
 // were given.
 //
-// All methods are safe for concurrent use. A context is checked before work
-// starts and while waiting for it to start: the error is then the context's and
-// nothing was changed. An entry that is no JSON object is refused with
-// [ErrInvalid], a segment that does not exist is [ErrNotFound] unless a method
-// says otherwise, stored data that is damaged is [ErrCorrupt] with file, line
-// and column. Sessions and segments are listed newest first, which is by
-// descending bytes of their IDs: see [NewSessionID]. Whether a change survives a
-// loss of power is for each backend to say; it always survives the end of the
-// process.
+// All methods are safe for concurrent use. Each checks its context before it starts and
+// while it waits to start: the error is then the context's and nothing was changed.
+//
+// An entry that is not a JSON object is refused with [ErrInvalid]. The error for a
+// segment that does not exist matches [ErrNotFound], unless a method says otherwise. The
+// error for damaged data matches [ErrCorrupt] and has file, line and column.
+//
+// Sessions and segments are listed newest first, that is by descending bytes of their
+// IDs: see [NewSessionID]. A change always survives the end of the process. Each backend
+// says whether it survives a loss of power.
 type SessionLog interface {
 	// Append adds one entry at the end of a segment, which is created if it does
 	// not exist. After an error the segment holds the entry whole or not at all.
@@ -34,9 +35,8 @@ type SessionLog interface {
 	// holds no lock and may use the store. A damaged entry is yielded as nil and
 	// an error, and the next one follows if the caller goes on; an error after
 	// which nothing can follow ends the sequence, as does the end of the context.
-	// What stands after the last complete line, left by an append that was
-	// interrupted, is no entry. The sequence can be ranged over again, and then
-	// yields what is there then.
+	// Text after the last complete line, left by an append that was interrupted, is no
+	// entry. Another loop over the sequence yields what is there at that time.
 	ReadAll(ctx context.Context, session SessionID, segment SegmentID) iter.Seq2[json.RawMessage, error]
 
 	// ReadFrom yields what ReadAll yields, without the first n entries; damaged
@@ -77,34 +77,33 @@ type SessionLog interface {
 	AppendTrace(ctx context.Context, session SessionID, segment SegmentID, trace json.RawMessage) error
 
 	// DeleteSession removes a session with its segments and traces, atomically. A
-	// session that does not exist is a success. An append that comes later makes
-	// the session anew.
+	// session that does not exist is no error. A later append makes the session anew.
 	DeleteSession(ctx context.Context, session SessionID) error
 
 	// SessionModified returns when a session was last changed, by the clock of the
-	// log. Each change to its segments and traces moves that time on, reading does
-	// not. A session that does not exist is ErrNotFound.
+	// log. Each change to its segments and traces moves that time on; reading does
+	// not. The error for a session that does not exist matches ErrNotFound.
 	SessionModified(ctx context.Context, session SessionID) (time.Time, error)
 }
 
-// Follower is an ability of a [SessionLog]: to tell of entries as they are
+// Follower is the optional ability of a [SessionLog] to yield entries as they are
 // appended. Use [Follow].
 type Follower interface {
 	// Follow yields what ReadFrom yields, then waits and yields each entry that is
 	// appended, in order, each once. While it waits it does no work. It holds no lock
 	// in the loop, which may use the log.
 	//
-	// The last that it yields is an error: the context's when that ends; ErrConflict
-	// when the segment was cut or replaced, so that the numbers of its entries mean
-	// something else; ErrNotFound when the segment was deleted. Entries that were
-	// appended shortly before that may not have been yielded. When the loop ends,
-	// nothing is left behind: no goroutine and no open file.
+	// The last element is an error: the context's when that ends; ErrConflict when the
+	// segment was cut or replaced, and the numbers of its entries have changed meaning;
+	// ErrNotFound when the segment was deleted. Entries that were appended shortly
+	// before that may be missing. When the loop ends, no goroutine and no open file is
+	// left.
 	Follow(ctx context.Context, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error]
 }
 
 // Follow yields the entries of a segment without the first n, and then each one
-// that is appended: see [Follower]. A log without that ability yields
-// [errors.ErrUnsupported].
+// that is appended: see [Follower]. For a log without that ability the only element is
+// an error that matches [errors.ErrUnsupported].
 func Follow(ctx context.Context, logs SessionLog, session SessionID, segment SegmentID, n int) iter.Seq2[json.RawMessage, error] {
 	if f, ok := logs.(Follower); ok {
 		return f.Follow(ctx, session, segment, n)
