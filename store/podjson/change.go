@@ -13,8 +13,8 @@ import (
 
 // AppendChange appends a change as JSON on one line, without a line break:
 // {"pod":"planner","op":"add_peer","peer":"coder","if":"exists"}. docs/changes.md
-// describes it. c must be of [store.Prepare]; this is not checked. [DecodeChanges]
-// gives the same change again, with times to the millisecond.
+// describes it. c must come from [store.Prepare]; this is not checked. [DecodeChanges]
+// reads the same change again, with times to the millisecond.
 func AppendChange(dst []byte, c store.Change) []byte {
 	dst = jsonvalue.AppendString(append(dst, `{"pod":`...), c.Pod)
 	if c.Op != nil {
@@ -73,14 +73,14 @@ func AppendChanges(dst []byte, changes []store.Change) []byte {
 	return dst
 }
 
-// DecodeChanges reads changes that follow each other, at most limit of them where
-// that is not 0: more match [store.ErrTooLarge]. It is strict: a member that is unknown, that the
-// operation does not take or that is given twice is refused, and so is what [Decode]
-// refuses. Names and rules of operations are not judged here, but by
-// [store.Prepare]. The result shares no memory with data.
+// DecodeChanges reads changes that follow each other. If limit is not 0 and there are
+// more, the error matches [store.ErrTooLarge]. It is strict: it refuses a member that is
+// unknown, that the operation does not take, or that is given twice, and whatever
+// [Decode] refuses. It does not check names and the rules of operations: [store.Prepare]
+// does. The result shares no memory with data.
 //
-// The error is that of [Decode], with its position in data, and names the Pod where
-// it is known.
+// The error is like that of [Decode], with its position in data. It names the Pod if
+// that is known.
 func DecodeChanges(data []byte, limit int) ([]store.Change, error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -136,7 +136,7 @@ func membersOf(list ...int) (set members) {
 	return set
 }
 
-// changeValues is what the members of one change say.
+// changeValues are the values of the members of one change.
 type changeValues struct {
 	metadata         *store.Metadata
 	created, changed time.Time
@@ -165,7 +165,7 @@ var operations = map[string]operation{
 	}},
 	"delete": {0, 0, func(*changeValues) store.Op { return store.Delete{} }},
 	"remove": {0, 0, func(*changeValues) store.Op { return store.Remove{} }},
-	// Both are required, so that nobody clears the manifest who forgets it.
+	// Both are required, so that nobody clears the manifest by leaving it out.
 	"set_active": {membersOf(memberActive, memberManifest), 0, func(v *changeValues) store.Op {
 		return store.SetActive{Active: v.active, Manifest: v.manifest}
 	}},
@@ -184,8 +184,8 @@ var operations = map[string]operation{
 	"clear_field": {membersOf(memberField), 0, func(v *changeValues) store.Op { return store.ClearField{Field: v.field} }},
 }
 
-// change reads one change. Members come in any order, so what the operation takes is
-// judged at the end.
+// change reads one change. Members come in any order, so it checks at the end which of
+// them the operation takes.
 func (d *decoder) change() (c store.Change, pod string) {
 	var v changeValues
 	var seen members

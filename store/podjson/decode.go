@@ -14,17 +14,17 @@ import (
 
 // Decode reads one metadata.json as strictly as serde_json does, in either naming.
 // The result is in normal form and shares no memory with data. Unknown top-level
-// fields are kept in Extra; an unknown field further down is refused, since it would
-// be lost. The Pod's name only has to be a string: whether it is a valid name is
-// not judged here.
+// fields are kept in Extra. An unknown field further down is refused, since it would
+// be lost. The Pod's name must be a string; whether it is a valid name is not checked
+// here.
 //
-// The first key for a Pod's name, at whatever depth, tells the document's naming; a
-// key of the other one after it is refused.
+// The first key for a Pod's name, at whatever depth, decides the document's naming. A
+// later key of the other naming is refused.
 //
-// The error is a [*store.Error] that matches [store.ErrInvalid], with line and
-// column of the first byte of the offending token; of a missing field, of the
-// closing brace of the object that lacks it; at the end of data, the position
-// after the last byte.
+// The error is a [*store.Error] that matches [store.ErrInvalid]. Its line and column are
+// those of the first byte of the offending token, for a missing field those of the
+// closing brace of the object that lacks it, and at the end of data the position after
+// the last byte.
 func Decode(data []byte) (*store.Metadata, error) {
 	m, _, bad := decode(data, "")
 	if bad != nil {
@@ -34,9 +34,9 @@ func Decode(data []byte) (*store.Metadata, error) {
 	return m, nil
 }
 
-// Read is [Decode] of the file of a Pod, which must be named so: where another name
-// stands there, the error wraps a [*NameError], at the position of that name. The
-// error has no operation.
+// Read is [Decode] of the file of the Pod named pod. If the document has another name,
+// the error wraps a [*NameError] and has the position of that name. The error has no
+// operation.
 func Read(data []byte, pod string) (*store.Metadata, Naming, error) {
 	m, naming, bad := decode(data, pod)
 	if bad != nil {
@@ -45,8 +45,8 @@ func Read(data []byte, pod string) (*store.Metadata, Naming, error) {
 	return m, naming, nil
 }
 
-// NamingOf tells the naming of a document, which need be good only as far as the
-// first key for a Pod's name. ok is false where there is none.
+// NamingOf returns the naming of a document, which must be valid only up to the first
+// key for a Pod's name. ok is false if it has none.
 func NamingOf(data []byte) (n Naming, ok bool) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -55,7 +55,7 @@ func NamingOf(data []byte) (n Naming, ok bool) {
 	return d.naming, d.named
 }
 
-// NameError says that a whole document is another Pod's. It matches
+// NameError is the error for a whole document of another Pod. It matches
 // [store.ErrInvalid].
 type NameError struct {
 	Key         string // pod_name or worker_name
@@ -69,8 +69,8 @@ func (e *NameError) Error() string {
 // Is makes it match [store.ErrInvalid].
 func (e *NameError) Is(target error) bool { return target == store.ErrInvalid }
 
-// decode is Decode with an error that has neither Op nor Path. Unless pod is "",
-// the Pod must be named so.
+// decode is Decode with an error that has neither Op nor Path. Unless pod is "", it must
+// be the Pod's name.
 func decode(data []byte, pod string) (*store.Metadata, Naming, *store.Error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -87,7 +87,7 @@ func decode(data []byte, pod string) (*store.Metadata, Naming, *store.Error) {
 	return d.m, d.naming, nil
 }
 
-// failure is a scanner's error with its position, and nil for nil.
+// failure turns a scanner's error into a *store.Error with its position, and nil into nil.
 func (d *decoder) failure(err error) *store.Error {
 	if err == nil {
 		return nil
@@ -106,7 +106,7 @@ type decoder struct {
 	*jsonvalue.Scanner
 	m         *store.Metadata
 	naming    Naming
-	named     bool // a key has told the naming
+	named     bool // naming was decided by a key
 	nameAt    int  // where the value of the Pod's name starts
 	extraSize int
 	scratch   []byte // a value, until its size is known
@@ -118,7 +118,7 @@ func (d *decoder) begin(data []byte) {
 	d.Scanner, d.m = jsonvalue.NewScanner(data), new(store.Metadata)
 }
 
-// release gives the decoder back, but not memory that one large value took.
+// release puts the decoder back into the pool, unless one large value has swollen it.
 func (d *decoder) release() {
 	*d = decoder{scratch: d.scratch[:0]}
 	if cap(d.scratch) <= keepBytes {
@@ -126,7 +126,7 @@ func (d *decoder) release() {
 	}
 }
 
-// keepBytes is how large a buffer may be that is kept for the next use.
+// keepBytes bounds the buffer that is kept for the next use.
 const keepBytes = 256 << 10
 
 func (d *decoder) metadata() {
@@ -177,8 +177,8 @@ func (d *decoder) metadata() {
 	}
 }
 
-// oneNaming fails at a key for a name that is not of the document's naming, which
-// the first such key tells.
+// oneNaming fails at a key for a name that is not of the document's naming. The first
+// such key decides the naming.
 func (d *decoder) oneNaming() bool {
 	n := Pods
 	if string(d.Key()) == Workers.Key() {
@@ -194,7 +194,7 @@ func (d *decoder) oneNaming() bool {
 	return true
 }
 
-// otherCase is a hint for who wrote the name's key in another case.
+// otherCase returns a hint if the document has the name's key in another case.
 func (d *decoder) otherCase() string {
 	for k := range d.m.Extra {
 		if strings.EqualFold(k, Pods.Key()) || strings.EqualFold(k, Workers.Key()) {
@@ -360,8 +360,8 @@ func readUUID[ID ~[16]byte](d *decoder, field string, parse func(string) (ID, er
 	return id
 }
 
-// value reads any value in canonical form, in memory of its own. used is how
-// much of the size limit other values have taken.
+// value reads any value in canonical form, in memory of its own. used is the part of the
+// size limit that other values have taken.
 func (d *decoder) value(what string, used int) json.RawMessage {
 	at := d.Offset()
 	d.scratch = d.AppendValue(d.scratch[:0])

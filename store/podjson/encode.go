@@ -13,10 +13,9 @@ import (
 
 // Encode returns the canonical metadata.json of m in the naming [Pods]: 2-space
 // indentation, no newline at the end, empty fields left out, unknown fields after the
-// known ones sorted by bytes. Equal metadata gives equal bytes. It does not change m,
-// which need not be in normal form; metadata that breaks a rule of
-// [store.Metadata.Normalize] gives an error that matches [store.ErrInvalid] or
-// [store.ErrInvalidName].
+// known ones sorted by bytes. Equal metadata has equal bytes. It does not change m,
+// which need not be in normal form. If m breaks a rule of [store.Metadata.Normalize],
+// the error matches [store.ErrInvalid] or [store.ErrInvalidName].
 func Encode(m *store.Metadata) ([]byte, error) {
 	c := m.Clone()
 	if err := c.Normalize(); err != nil {
@@ -29,9 +28,8 @@ func Encode(m *store.Metadata) ([]byte, error) {
 	return Append(nil, c), nil
 }
 
-// Append appends what [Encode] returns. m must be in normal form, as everything
-// is that a store, [Decode] or [store.Metadata.Normalize] returns; this is not
-// checked.
+// Append appends what [Encode] returns. m must be in normal form, as what a store,
+// [Decode] or [store.Metadata.Normalize] returns is; this is not checked.
 func Append(dst []byte, m *store.Metadata) []byte { return Pods.Append(dst, m) }
 
 // Append is [Append] in this naming.
@@ -149,10 +147,10 @@ func appendUUID[ID ~[16]byte](dst []byte, id ID) []byte {
 	return append(dst, '"')
 }
 
-// AppendMax is [Naming.Append] of what takes at most limit bytes. size is what it takes;
-// where that is more than limit, nothing is appended, and size may be less than all
-// of it. A value of many nested containers grows by two orders of magnitude when it
-// is indented, so that is found out before memory is taken for it.
+// AppendMax is [Naming.Append] for at most limit bytes. size is the number of bytes
+// appended. If the document has more than limit, nothing is appended, and size is some
+// number above limit. A value of many nested containers grows by two orders of magnitude
+// when it is indented, so the size is computed before memory is taken for it.
 func (n Naming) AppendMax(dst []byte, m *store.Metadata, limit int64) (out []byte, size int64) {
 	if size = valuesSize(m, limit); size > limit {
 		return dst, size
@@ -165,7 +163,7 @@ func (n Naming) AppendMax(dst []byte, m *store.Metadata, limit int64) (out []byt
 	return out, size
 }
 
-// valuesSize is how many bytes the manifest and the unknown fields take when
+// valuesSize returns the number of bytes of the manifest and the unknown fields when
 // indented, or a larger number that is still within the limit.
 func valuesSize(m *store.Metadata, limit int64) int64 {
 	compact := int64(len(m.Manifest))
@@ -183,7 +181,7 @@ func valuesSize(m *store.Metadata, limit int64) int64 {
 	return size
 }
 
-// indentedSize is how many bytes jsonvalue.AppendIndent appends at level 1.
+// indentedSize returns the number of bytes that jsonvalue.AppendIndent appends at level 1.
 func indentedSize(compact []byte) int64 {
 	size, level := int64(0), int64(1)
 	inString := false

@@ -9,11 +9,10 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// Naming is which key a document has for the name of a Pod, at every level. A
-// document has one naming.
+// Naming is the key for a Pod's name in a document, the same at every level.
 type Naming uint8
 
-// The namings. Pods is the first one, Workers what later writers use.
+// The namings. Later writers use Workers.
 const (
 	Pods    Naming = iota // pod_name
 	Workers               // worker_name
@@ -38,19 +37,19 @@ func ParseNaming(s string) (Naming, error) {
 	return Pods, fmt.Errorf("expected %s", strings.Join(namings[:], " or "))
 }
 
-// nameField stands for the name's key, which goes by the naming.
+// nameField stands for the name's key, which depends on the naming.
 const nameField = ""
 
 // structure is one kind of object in a document: its fields in the order in which
-// they are written. Decoder and encoder both go by it.
+// they are written. Decoder and encoder share it, so they cannot disagree.
 type structure struct {
 	what     string      // for messages, with its article
 	fields   [2][]string // by naming
-	required int         // how many of the fields must be there, the first ones
+	required int         // so many fields must be there, the first ones
 	keys     [2][]string // what is written before each value, by naming
 }
 
-// newStructure makes a structure whose fields stand behind so much indentation.
+// newStructure makes a structure whose fields are indented by so many spaces.
 func newStructure(what string, indent, required int, fields ...string) *structure {
 	st := &structure{what: what, required: required}
 	for n, nameKey := range nameKeys {
@@ -67,9 +66,9 @@ func newStructure(what string, indent, required int, fields ...string) *structur
 	return st
 }
 
-// index is the place of a field, or how many there are where it is none of them. A
-// name's key is found in either naming. expected is where it is if the fields come in
-// their order.
+// index returns the place of a field, or the number of fields if key is none of them. It
+// finds a name's key in either naming. It looks at expected first, the next place if
+// the fields come in their order.
 func (st *structure) index(key []byte, expected int) int {
 	fields := st.fields[Pods]
 	if expected < len(fields) && string(key) == fields[expected] {
@@ -102,7 +101,7 @@ const (
 var documentFields = newStructure("metadata", 2, 1, nameField, "active", WorkspaceRoot, WorkspaceID,
 	"spawned_children", "reclaimed_children", "peers", "resolved_manifest_snapshot")
 
-// What stands in a document.
+// The objects inside a document.
 var (
 	activeFields    = newStructure("active", 4, 1, "session_id", "segment_id")
 	childFields     = newStructure("a spawned child", 6, 4, nameField, "socket_path", "scope_delegated", "callback_address")
@@ -123,8 +122,8 @@ func inExtra(field int) bool { return field == fieldWorkspaceRoot || field == fi
 // hasPlace reports whether a key of Extra is written in a place of its own.
 func hasPlace(key string) bool { return key == WorkspaceRoot || key == WorkspaceID }
 
-// Workspace is the directory that a Pod works in, as the field workspace_root has it.
-// ok is false where there is none, or it is no string.
+// Workspace returns the field workspace_root, the directory that a Pod works in. ok is
+// false if there is none, or it is not a string.
 func Workspace(m *store.Metadata) (root string, ok bool) {
 	v, ok := m.Extra[WorkspaceRoot]
 	if !ok {

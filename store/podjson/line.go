@@ -11,7 +11,7 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// What stands on one line: no line breaks and no other space between tokens. The
+// The functions here write documents on one line, without space between tokens. The
 // members are those of the document, in its order.
 
 // AppendLine appends the document of m without any space in it. m must be in normal
@@ -91,7 +91,7 @@ func lineList[T any](dst []byte, list []T, elem func([]byte, T) []byte) []byte {
 // maxMillis bounds times in JSON: some 275,000 years.
 const maxMillis = 8_640_000_000_000_000
 
-// lineTime appends a member for a time that is known.
+// lineTime appends a member for a time, unless it is zero.
 func lineTime(dst []byte, member string, t time.Time) []byte {
 	if t.IsZero() {
 		return dst
@@ -101,9 +101,8 @@ func lineTime(dst []byte, member string, t time.Time) []byte {
 }
 
 // AppendPod appends one Pod with its version as JSON on one line, without a line
-// break: {"pod":S,"revision":R,"created":MS,"changed":MS,"metadata":DOCUMENT}. What
-// is zero is left out, and so is the document where there is none. docs/changes.md
-// describes it.
+// break: {"pod":S,"revision":R,"created":MS,"changed":MS,"metadata":DOCUMENT}. It leaves
+// out zero values, and the document if Metadata is nil. docs/changes.md describes it.
 func AppendPod(dst []byte, p store.Applied) []byte {
 	dst = jsonvalue.AppendString(append(dst, `{"pod":`...), p.Pod)
 	if !p.Version.Revision.IsZero() {
@@ -118,7 +117,7 @@ func AppendPod(dst []byte, p store.Applied) []byte {
 }
 
 // DecodePod reads what [AppendPod] wrote, strictly, into memory of its own. The
-// metadata has the version that is given. The error is that of [Decode].
+// metadata gets the version of the line. The error is like that of [Decode].
 func DecodePod(data []byte) (p store.Applied, err error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -161,18 +160,17 @@ func DecodePod(data []byte) (p store.Applied, err error) {
 
 var podMembers = [...]string{"pod", "revision", "created", "changed", "metadata"}
 
-// around begins to read a text in which documents stand inside one object.
+// around begins to read a text in which documents are inside one object.
 func (d *decoder) around(data []byte) { d.Scanner = jsonvalue.NewScannerAround(data, 1) }
 
-// document reads a document that stands in another value.
+// document reads a document inside another value.
 func (d *decoder) document() *store.Metadata {
 	d.m, d.extraSize = new(store.Metadata), 0
 	d.metadata()
 	return d.m
 }
 
-// stranger fails at a key that has no meaning, or where i is its number, was there
-// before.
+// stranger fails at a key that is unknown (i is negative), or that was there before.
 func (d *decoder) stranger(i int, what string, members []string) {
 	if i >= 0 {
 		d.duplicate()

@@ -8,13 +8,13 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// Mend finds the document in what is left when several writers truncate one file and
-// then each write it from its start: the last, shorter document, and the tail of an
-// older, longer one. size is how long the document is.
+// Mend finds the document in a torn file. Several writers each truncated the file and
+// wrote it from its start, which left the last, shorter document and after it the tail
+// of an older, longer one. size is the length of the document.
 //
-// ok is true only where those bytes are exactly a canonical document, and the rest is
-// the end of others: it closes more than it opens, line by line as canonical documents
-// have them, and has no document of its own.
+// ok is true only if those bytes are exactly a canonical document and the rest is such a
+// tail: its lines are those of canonical documents, it closes more brackets than it
+// opens, and it contains no whole document.
 func Mend(data []byte) (m *store.Metadata, n Naming, size int, ok bool) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
@@ -73,14 +73,15 @@ func isTail(text []byte) bool {
 	}
 }
 
-// tail is what is known of the lines below one.
+// tail is the state of a tail that is read from its last line up: what the lines below
+// the current one say about it.
 type tail struct {
-	closers []byte // the brackets that close what the line is in, the outermost first
-	last    bool   // the line is the last one of what it is in
+	closers []byte // the brackets that close the containers around it, the outermost first
+	last    bool   // it is the last line of its container
 }
 
-// line goes one line up, and reports whether it is one of a canonical document of
-// which more is above.
+// line moves up one line. It reports whether a canonical document can have that line with
+// more above it.
 func (t *tail) line(line []byte) bool {
 	text := bytes.TrimLeft(line, " ")
 	indent := len(line) - len(text)
@@ -102,8 +103,8 @@ func (t *tail) line(line []byte) bool {
 	return t.member(text)
 }
 
-// open goes up past a line that opens what is closed by the bracket. That the whole
-// document opens there is what no tail has.
+// open moves up past a line that opens the innermost container. It fails if that would
+// open the document itself: a tail does not have its beginning.
 func (t *tail) open(closer byte) bool {
 	top := len(t.closers) - 1
 	if t.last || top == 0 || t.closers[top] != closer {
@@ -113,8 +114,8 @@ func (t *tail) open(closer byte) bool {
 	return true
 }
 
-// member reports whether text is a member or an element of what it is in, in
-// canonical form.
+// member reports whether text is a member or an element of its container, in canonical
+// form.
 func (t *tail) member(text []byte) bool {
 	closer := t.closers[len(t.closers)-1] // a bracket and the one that closes it are two apart
 	doc := append(append([]byte{closer - 2}, text...), closer)
@@ -126,7 +127,7 @@ func (t *tail) member(text []byte) bool {
 	return bytes.Equal(jsonvalue.AppendIndent(nil, compact, 0), lines)
 }
 
-// cut reports whether text may be the end of the line at which the tail begins.
+// cut reports whether text may be the end of a line, the one at which the tail begins.
 func (t *tail) cut(text []byte) bool {
 	for range utf8.UTFMax - 1 { // it may begin within a character
 		if len(text) > 0 && !utf8.RuneStart(text[0]) {
@@ -149,11 +150,11 @@ func (t *tail) cut(text []byte) bool {
 	return len(bytes.Trim(text, "-+.eE0123456789")) == 0 || t.endOfMember(text)
 }
 
-// valueStarts is what may be missing at the start of a value, as far as it matters
-// for what is to follow.
+// valueStarts are the beginnings that a value may have lost, as far as they matter for
+// what follows.
 var valueStarts = []string{"", `"`, `"\`, "{", "[", "t", "tr", "tru", "f", "fa", "fal", "fals", "n", "nu", "nul"}
 
-// memberStarts is the same of a member.
+// memberStarts are the same for a member.
 var memberStarts = func() []string {
 	starts := []string{"", `"`, `"\`, `"k"`, `"k":`}
 	for _, s := range valueStarts {
@@ -162,8 +163,7 @@ var memberStarts = func() []string {
 	return starts
 }()
 
-// endOfMember reports whether text is the end of a member or an element, whichever
-// stands there.
+// endOfMember reports whether text is the end of a member or an element of its container.
 func (t *tail) endOfMember(text []byte) bool {
 	if t.member(bytes.TrimLeft(text, " ")) { // cut in its indentation
 		return true
