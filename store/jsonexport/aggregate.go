@@ -7,14 +7,15 @@ import (
 	"podstore/store"
 )
 
-// What later versions of the program before podstore write is no directory of Pods:
+// Later versions of the program before podstore write another layout, which is not a
+// directory of Pods:
 //
 //	{root}/{id}/worker.json         what the program knows of the worker
 //	           /metadata.json       named worker-runtime-{id}, in the naming Workers
 //	           /session/            its session logs
 //
-// with a UUID for the id, at first a number. Taking metadata.json alone would lose the rest, and writing
-// it alone would contradict it.
+// The id is a UUID, in the first versions a number. To take metadata.json alone would
+// lose the rest, and to write it alone would contradict the rest.
 const (
 	aggregateFile   = "worker.json"
 	aggregatePrefix = "worker-runtime-"

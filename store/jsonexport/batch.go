@@ -14,20 +14,20 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// A batch is what is made durable together: few enough Pods to report progress
-// and to bound memory, many enough for a sync to be worth it. Measured on ext4,
-// 2,500 were faster than 1,000 and as fast as 10,000.
+// A batch is a set of Pods that become durable together: few enough to report progress
+// and to bound memory, enough to make a sync worth its time. On ext4, 2,500 were
+// faster than 1,000 and as fast as 10,000.
 var batchPods = 2000 // changed by tests
 
 const batchBytes = 32 << 20
 
-// batchItem is one Pod of a batch and what became of it.
+// batchItem is one Pod of a batch and its result.
 type batchItem struct {
 	pod     string
 	m       *store.Metadata
 	damaged bool // src could not read it; err says why
 	staged
-	exported bool // its file is new or another one; in a dry run, would be
+	exported bool // its file was written; in a dry run, would be
 	renamed  bool // its file had another naming
 	err      error
 }
@@ -35,13 +35,13 @@ type batchItem struct {
 // written reports whether the Pod's file was replaced.
 func (it *batchItem) written() bool { return it.err == nil && it.temp != "" }
 
-// batchWriter writes many Pods, in parallel and with few syncs: all files of a
-// batch are written under temporary names and made durable, then get their
-// names. So after a loss of power each file is the old one or the new one, whole.
+// batchWriter writes many Pods, in parallel and with few syncs. It writes all files of a
+// batch under temporary names, makes them durable, and then renames them. So after a
+// loss of power each file is the old one or the new one, whole.
 //
-// While a batch is made durable the next one is written. Where the system can
-// sync a whole file system with one call, a batch's names become durable together
-// with the next batch's files. A file that has the new content already stays.
+// While it makes one batch durable it writes the next. If the system can sync a whole
+// file system with one call, the names of a batch become durable together with the files
+// of the next. A file that already has the new content stays.
 type batchWriter struct {
 	p       *podFiles
 	op      string
@@ -51,17 +51,17 @@ type batchWriter struct {
 	workers int
 	buffers []buffers
 
-	staged []batchItem   // being made durable and named
+	staged []batchItem   // the batch that is being made durable and renamed
 	ended  chan struct{} // closed when that is done
-	failed error         // why it could not be
-	named  []batchItem   // their names are not durable yet
+	failed error         // the error of that sync
+	named  []batchItem   // the batch whose names are not durable yet
 
-	whole atomic.Pointer[error] // the first failure of the file system as a whole
-	told  bool                  // it was returned
+	whole    atomic.Pointer[error] // the first failure of the file system as a whole
+	returned bool                  // an error was returned by write or finish
 }
 
-// manyPods is from how many Pods on one sync of the whole file system is better
-// than one of each file: it also writes what other programs have changed.
+// From manyPods on, one sync of the whole file system is faster than one of each file.
+// For fewer it is slower, since it also writes what other programs have changed.
 var manyPods = 32
 
 // newBatchWriter returns a batchWriter for about n Pods.
@@ -76,10 +76,10 @@ func newBatchWriter(p *podFiles, op string, n int) *batchWriter {
 	return w
 }
 
-// write writes a batch. It returns Pods of earlier batches whose outcome is
-// final, in order. The error is one that makes going on useless, told once;
-// finish must be called in any case. After a failure of the file system as a whole
-// no other Pod is tried: each has that failure as its own.
+// write writes a batch. It returns the Pods of earlier batches whose outcome is now
+// final, in order. An error means that it is useless to go on, and is returned once.
+// Call finish in any case. After a failure of the file system as a whole no other Pod is
+// tried: each gets that failure as its error.
 func (w *batchWriter) write(items []batchItem) ([]batchItem, error) {
 	w.each(items, func(b *buffers, it *batchItem) {
 		switch cause := w.whole.Load(); {
@@ -117,21 +117,20 @@ func (w *batchWriter) finish() ([]batchItem, error) {
 	return done, w.once(err)
 }
 
-// discard does nothing: what is written is finished, or is removed with the next write
-// of its Pod.
+// discard does nothing: the next write of a Pod removes its temporary files.
 func (w *batchWriter) discard() {}
 
-// once is an error that was not returned yet.
+// once returns err, unless an error was returned before.
 func (w *batchWriter) once(err error) error {
-	if w.told {
+	if w.returned {
 		return nil
 	}
-	w.told = err != nil
+	w.returned = err != nil
 	return err
 }
 
-// settle waits for the batch that is being committed and returns the Pods whose
-// outcome that made final.
+// settle waits for the batch that is being committed and returns the Pods whose outcome
+// is then final.
 func (w *batchWriter) settle() (done []batchItem, err error) {
 	if w.ended == nil {
 		return nil, nil
@@ -148,8 +147,8 @@ func (w *batchWriter) settle() (done []batchItem, err error) {
 	return done, err
 }
 
-// commit makes the files of a batch durable and gives them their names. The error
-// is that of the sync.
+// commit makes the files of a batch durable and renames them. The error is that of the
+// sync.
 func (w *batchWriter) commit(items []batchItem) error {
 	var failed error
 	if w.syncAll {
@@ -167,7 +166,7 @@ func (w *batchWriter) commit(items []batchItem) error {
 	return failed
 }
 
-// lose marks the Pods whose names a failed sync left in doubt.
+// lose sets an error for the Pods whose names may not be durable after a failed sync.
 func (w *batchWriter) lose(cause error) error {
 	for i := range w.named {
 		if it := &w.named[i]; it.err == nil {
@@ -177,8 +176,8 @@ func (w *batchWriter) lose(cause error) error {
 	return &store.Error{Op: w.op, Path: w.p.path, Kind: osfs.Kind(cause), Err: cause}
 }
 
-// stage renders a Pod and writes its file under a temporary name, or in a dry run
-// finds out whether that would be done.
+// stage renders a Pod and writes its file under a temporary name. In a dry run it only
+// finds out whether the file would be written.
 func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 	if err := store.ValidateName(it.pod); err != nil {
 		return named(err, w.op)
@@ -203,12 +202,12 @@ func (w *batchWriter) stage(b *buffers, it *batchItem) (err error) {
 	if err == nil {
 		return nil
 	}
-	return w.judge(it, err)
+	return w.failure(it, err)
 }
 
-// judge says that a Pod could not be written, and keeps the first failure that
-// concerns the whole file system.
-func (w *batchWriter) judge(it *batchItem, err error) error {
+// failure returns the error for a Pod that could not be written. It keeps the first
+// failure that concerns the whole file system, after which write tries no other Pod.
+func (w *batchWriter) failure(it *batchItem, err error) error {
 	if osfs.IsWhole(err) {
 		w.whole.CompareAndSwap(nil, &err)
 	}
@@ -233,7 +232,7 @@ func (w *batchWriter) each(items []batchItem, do func(b *buffers, it *batchItem)
 	wg.Wait()
 }
 
-// whole returns an error of an item that concerns the file system, if any.
+// whole returns an error of an item that concerns the file system as a whole, if any.
 func whole(items []batchItem) error {
 	for i := range items {
 		if it := &items[i]; !it.damaged && osfs.IsWhole(it.err) {
@@ -243,9 +242,9 @@ func whole(items []batchItem) error {
 	return nil
 }
 
-// WriteBatch implements [store.BatchWriter]. On Linux, on a local file system,
-// it syncs the whole file system about once for each two thousand Pods; where there
-// are few, or elsewhere, each file.
+// WriteBatch implements [store.BatchWriter]. On Linux, on a local file system, it syncs
+// the whole file system about once for every two thousand Pods. For few Pods, and on
+// other systems, it syncs each file.
 func (d *Dir) WriteBatch(ctx context.Context, puts []store.Put) []error {
 	errs := make([]error, len(puts))
 	fail := func(from int, err error) []error {
@@ -306,7 +305,7 @@ func (d *Dir) WriteBatch(ctx context.Context, puts []store.Put) []error {
 	return errs
 }
 
-// putItem is a put as an item of a batch.
+// putItem turns a put into an item of a batch.
 func putItem(put store.Put) batchItem {
 	var pod string
 	if put.Metadata != nil {

@@ -11,18 +11,17 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Besides is what a directory holds beside the Pods that [Dir.List] names: what
-// [Import] refuses by name, and what it counts.
+// Besides is what a directory holds beside the Pods that [Dir.List] names.
 type Besides struct {
-	// Refused are the entries that stand where only Pods may be: links, and directories
-	// with a name that no Pod can have. Each has the path and the reason, and names no
-	// Pod. They are sorted by name.
+	// Refused are the entries in places for Pods that [Import] refuses: links, and
+	// directories with a name that no Pod can have. Each error has the path and the
+	// reason, and names no Pod. They are sorted by name.
 	Refused []*store.Error
 	// Files and Directories are counted as in [Report].
 	Files, Directories int
 }
 
-// Besides accounts for every entry of the directory that is no Pod.
+// Besides reports every entry of the directory that is not a Pod.
 func (d *Dir) Besides(ctx context.Context) (Besides, error) {
 	var b Besides
 	if err := ctx.Err(); err != nil {

@@ -13,20 +13,18 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// DefaultMaxFileSize is the size limit of one metadata.json, in bytes, where
-// none is given.
+// DefaultMaxFileSize is the default size limit of one metadata.json, in bytes.
 const DefaultMaxFileSize = 64 << 20
 
-// DirOptions say how [OpenDir] treats a directory. The zero value is a good
-// default.
+// DirOptions are the options of [OpenDir]. The zero value is a good default.
 type DirOptions struct {
 	// MustExist makes a missing root an error that matches [store.ErrNotFound];
 	// otherwise it is created, with mode 0700.
 	MustExist bool
 	// ReadOnly refuses every change with [store.ErrReadOnly]. It implies MustExist.
 	ReadOnly bool
-	// MaxFileSize is the size limit of one metadata.json in bytes;
-	// [DefaultMaxFileSize] where it is 0. It holds for reading and for writing.
+	// MaxFileSize is the size limit of one metadata.json in bytes, for reading and for
+	// writing. 0 means [DefaultMaxFileSize].
 	MaxFileSize int64
 }
 
@@ -34,34 +32,35 @@ type DirOptions struct {
 // [store.MetadataStore]. It keeps nothing open and needs no closing.
 //
 // A file is replaced as a whole: temporary file, sync, rename, sync of the
-// directory. New files get mode 0600, new directories 0700, whatever the umask; a file
-// that is replaced keeps mode and owner, and what root creates gets the owner of the
-// directory it is in. A temporary file that a crash left behind never counts; the next
-// change of its Pod removes it. Other files are left alone.
+// directory. So a change that returned nil is durable, and a crash leaves the old file
+// or the new one. New files get mode 0600, new directories 0700, whatever the umask. A
+// file that is replaced keeps mode and owner, and what root creates gets the owner of the
+// directory it is in. A temporary file that a crash left is never read; the next change
+// of its Pod removes it. Other files are left alone.
 //
 // A Pod is a directory with a valid name that has an entry named metadata.json.
 // A document keeps its naming, pod_name or worker_name; a new one has pod_name.
-// Links are not followed; a link, pipe, socket, device or directory in place of
-// metadata.json is reported as damaged by Read and neither read nor replaced.
+// Links are not followed. Read reports a link, pipe, socket, device or directory in place
+// of metadata.json as damaged. No method reads or replaces one.
 //
 // A Pod's revision is a hash of its file's bytes, without a number: a Pod that is
 // changed and changed back has its former revision again. Its changed time is the
-// file's modification time, its created time is unknown.
+// file's modification time. Its created time is unknown.
 //
-// Changes exclude each other by Pod name within one Dir. Between two Dirs on the
+// Within one Dir, changes of the same Pod wait for each other. Between two Dirs on the
 // same root, or between processes, they do not: a file is always one of the versions
-// that were written, but of two concurrent changes one may be lost, and a condition
-// may be judged by what another process replaces. Read does not trust a file that
-// another program is rewriting in place: it returns one version whole, or an error.
+// that were written, but one of two concurrent changes may be lost, and a condition may
+// be tested on a version that another process is replacing. Read does not trust a file
+// that another program is rewriting in place: it returns one version whole, or an error.
 //
-// Where the file system takes two names for the same one, as macOS does with case,
+// On a file system that takes two names for the same one, as macOS does with case,
 // such Pods overwrite each other.
 type Dir struct {
 	root     string
 	max      int64
 	readOnly bool
 	seed     maphash.Seed
-	locks    [32]chan struct{} // a Pod belongs to one, by its name
+	locks    [32]chan struct{} // the hash of a Pod's name selects its lock
 }
 
 var (
@@ -72,12 +71,12 @@ var (
 	_ store.Rooted        = (*Dir)(nil)
 )
 
-// OpenDir opens the directory of Pods at root, which it creates durably, with
-// what leads to it, if it is missing and the options allow. nil options are the
-// zero value. Errors match [store.ErrNotFound] where root must exist and does
-// not, [store.ErrInvalid] where it is no directory, and [store.ErrFormat] where it
-// holds workers of the aggregate layout (docs/json.md): only with ReadOnly are the
-// Pods beside them served.
+// OpenDir opens the directory of Pods at root. If root is missing and the options allow,
+// it creates it durably, with missing directories above it. nil options are the zero
+// value. The error matches [store.ErrNotFound] if root must exist and does not,
+// [store.ErrInvalid] if it is not a directory, and [store.ErrFormat] if it has workers of
+// the aggregate layout (docs/json.md). With ReadOnly such a directory is opened, for the
+// Pods beside the workers.
 func OpenDir(root string, opts *DirOptions) (*Dir, error) {
 	if opts == nil {
 		opts = new(DirOptions)
@@ -111,7 +110,7 @@ func (d *Dir) open(op, pod string) (*podFiles, error) {
 	if errors.As(err, &e) {
 		e.Op, e.Pod = op, pod
 		if pod != "" {
-			e.Kind = nil // the Pod may well exist; what is missing is everything
+			e.Kind = nil // ErrNotFound would say that this Pod is missing; the root is
 		}
 	}
 	return p, err
@@ -120,14 +119,14 @@ func (d *Dir) open(op, pod string) (*podFiles, error) {
 // RootDir is the directory as it was given to [OpenDir].
 func (d *Dir) RootDir() string { return d.root }
 
-// Read implements [store.MetadataStore]. The error for a file that is no
-// metadata matches [store.ErrCorrupt] and [store.ErrInvalid] and has path, line
-// and column; for one that is larger than the limit it matches [store.ErrTooLarge].
+// Read implements [store.MetadataStore]. The error for a file that is not metadata
+// matches [store.ErrCorrupt] and [store.ErrInvalid] and has path, line and column. The
+// error for a file that is larger than the limit matches [store.ErrTooLarge].
 func (d *Dir) Read(ctx context.Context, name string) (*store.Metadata, error) {
 	return d.ReadPart(ctx, name, store.ReadOptions{})
 }
 
-// ReadPart implements [store.PartReader]. The file is read whole, and judged so.
+// ReadPart implements [store.PartReader]. It reads and checks the whole file.
 func (d *Dir) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	if err := check(ctx, "read", name); err != nil {
 		return nil, err
@@ -143,7 +142,7 @@ func (d *Dir) ReadPart(ctx context.Context, name string, opts store.ReadOptions)
 	return part(m, opts), err
 }
 
-// part leaves out of a Pod what is not wanted.
+// part leaves out of a Pod what opts leave out.
 func part(m *store.Metadata, opts store.ReadOptions) *store.Metadata {
 	if m == nil {
 		return nil
@@ -158,7 +157,7 @@ func part(m *store.Metadata, opts store.ReadOptions) *store.Metadata {
 	return m
 }
 
-// check judges a Pod's name and the context before work starts.
+// check checks a Pod's name and the context before work starts.
 func check(ctx context.Context, op, name string) error {
 	if err := store.ValidateName(name); err != nil {
 		var e *store.Error
@@ -170,8 +169,8 @@ func check(ctx context.Context, op, name string) error {
 	return ctx.Err()
 }
 
-// read loads one Pod and words its errors as a store does. If the Pod is written
-// then, it is in the naming that was read.
+// read loads one Pod and words its errors as a store does. It sets p.naming, so that a
+// later write keeps the document's naming.
 func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
 	l, err := p.load(b, name)
 	if err == nil {
@@ -184,7 +183,7 @@ func read(p *podFiles, b *buffers, op, name string) (*store.Metadata, error) {
 		return nil, &store.Error{Op: op, Pod: name, Path: p.file(name), Kind: store.ErrNotFound}
 	}
 	e.Op = op
-	if errors.Is(e, store.ErrTooLarge) { // for this limit; it may be well
+	if errors.Is(e, store.ErrTooLarge) { // with this limit; it may be undamaged
 		e.Kind = store.ErrTooLarge
 	} else if e.Kind == store.ErrInvalid {
 		e.Kind, e.Err = store.ErrCorrupt, unreadable(e.Reason())
@@ -198,10 +197,9 @@ func revisionOf(data []byte) store.Revision {
 	return store.Revision{Digest: binary.BigEndian.Uint64(sum[:])}
 }
 
-// List implements [store.MetadataStore]. Files, directories without an entry
-// named metadata.json, and names that are not valid are no Pods and are left
-// out: see [Dir.Besides]. A directory that may not be searched may be a Pod, and is
-// listed.
+// List implements [store.MetadataStore]. It leaves out files, directories without an
+// entry named metadata.json, and names that are not valid: see [Dir.Besides]. It lists a
+// directory that it may not search, since that may be a Pod.
 func (d *Dir) List(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

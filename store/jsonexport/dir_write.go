@@ -28,7 +28,7 @@ func (d *Dir) lock(ctx context.Context, name string) (unlock func(), err error) 
 	}
 }
 
-// beginAll starts a change of any Pods.
+// beginAll starts a change of any Pods: it takes all locks.
 func (d *Dir) beginAll(ctx context.Context, op string) (p *podFiles, end func(), err error) {
 	if d.readOnly {
 		return nil, nil, &store.Error{Op: op, Path: d.root, Kind: store.ErrReadOnly}
@@ -54,7 +54,7 @@ func (d *Dir) beginAll(ctx context.Context, op string) (p *podFiles, end func(),
 	return p, func() { p.close(); unlock() }, nil
 }
 
-// begin judges whether a change may start, and starts it.
+// begin starts a change of one Pod, if it may start.
 func (d *Dir) begin(ctx context.Context, op, name string) (p *podFiles, end func(), err error) {
 	if err := check(ctx, op, name); err != nil {
 		return nil, nil, err
@@ -74,10 +74,10 @@ func (d *Dir) begin(ctx context.Context, op, name string) (p *podFiles, end func
 	return p, func() { p.close(); unlock() }, nil
 }
 
-// Apply implements [store.MetadataStore] for changes of one Pod, but for
-// [store.Remove], and without a request ID; for others the error matches
-// [errors.ErrUnsupported]. Deleting removes the Pod's metadata.json, temporary files
-// of this package, and then the directory if nothing else is in it.
+// Apply implements [store.MetadataStore] for changes of one Pod. For several Pods, for
+// [store.Remove] and for a request ID the error matches [errors.ErrUnsupported].
+// Deleting removes the Pod's metadata.json, temporary files of this package, and then
+// the directory if nothing else is in it.
 func (d *Dir) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	const op = "apply"
 	changes, err := store.Prepare(changes)
@@ -129,7 +129,8 @@ func (d *Dir) supports(changes []store.Change, opts *store.ApplyOptions) error {
 	return nil
 }
 
-// apply makes changes of one Pod and returns what it is then, nil where it is not.
+// apply makes changes of one Pod and returns the result, nil if the Pod does not exist
+// then.
 func (p *podFiles) apply(op, name string, changes []store.Change) (*store.Metadata, error) {
 	b := newBuffers()
 	defer b.release()
@@ -166,7 +167,8 @@ func (p *podFiles) apply(op, name string, changes []store.Change) (*store.Metada
 	return m, nil
 }
 
-// nextVersion is what is known of a Pod after changes, without its revision.
+// nextVersion returns the version of a Pod after changes, without its revision. A
+// directory keeps only the changed time.
 func nextVersion(was *store.Metadata, changes []store.Change, name string) store.Version {
 	return store.Version{Changed: store.NextVersion(was, changes, name, time.Now()).Changed}
 }
@@ -238,12 +240,12 @@ func (p *podFiles) remove(name string) error {
 	return dir.Sync()
 }
 
-// tempPrefix starts the names of temporary files. Editors have theirs beside the
-// file too, so it says whose they are.
+// tempPrefix starts the names of temporary files. It names podstore because editors put
+// their own temporary files there, which must stay.
 const tempPrefix = "." + fileName + ".podstore-"
 
-// removeTemps removes the temporary files that a crash left behind in a Pod's
-// directory. Another process that is writing one fails to rename it and tries again.
+// removeTemps removes the temporary files that a crash left in a Pod's directory. A
+// process that is still writing one fails to rename it and tries again.
 func removeTemps(dir osfs.Dir) error {
 	names, err := dir.Names()
 	if err != nil {
@@ -259,8 +261,8 @@ func removeTemps(dir osfs.Dir) error {
 	return nil
 }
 
-// write replaces a Pod's file by m, which is in normal form, durably and with its
-// changed time, and sets its revision.
+// write replaces a Pod's file by m durably, with m's changed time as the file's, and sets
+// m's revision. m must be in normal form.
 func (p *podFiles) write(op string, m *store.Metadata) error {
 	fail := func(err error) error { return p.writeError(op, m.PodName, err) }
 	b := newBuffers()
@@ -288,7 +290,7 @@ func (p *podFiles) write(op string, m *store.Metadata) error {
 	return fail(err)
 }
 
-// writeError says that a Pod could not be written.
+// writeError is the error for a Pod that could not be written.
 func (p *podFiles) writeError(op, pod string, err error) error {
 	kind := kindOf(err)
 	var other *osfs.NotA
@@ -298,9 +300,9 @@ func (p *podFiles) writeError(op, pod string, err error) error {
 	return &store.Error{Op: op, Pod: pod, Path: p.file(pod), Kind: kind, Err: err}
 }
 
-// render appends a Pod's file, but refuses what could not be read again: what is too
-// large, and what an earlier version stored with another naming's key among the fields
-// that it did not know.
+// render appends a Pod's file. It refuses what could not be read again: a document that
+// is too large, and one with worker_name among its unknown fields, where an earlier
+// version stored it.
 func (p *podFiles) render(dst []byte, m *store.Metadata, n podjson.Naming) ([]byte, error) {
 	if _, ok := m.Extra[podjson.Workers.Key()]; ok {
 		return dst, unreadable(fmt.Sprintf("it has a field %q beside %q, which no file may have", podjson.Workers.Key(), podjson.Pods.Key()))
@@ -312,7 +314,7 @@ func (p *podFiles) render(dst []byte, m *store.Metadata, n podjson.Naming) ([]by
 	return out, nil
 }
 
-// staged is a Pod whose new file is written, under a temporary name.
+// staged is a Pod whose new file is written under a temporary name.
 type staged struct {
 	pod     string
 	temp    string // "" where the file has the new content already
@@ -320,9 +322,9 @@ type staged struct {
 	newDir  bool   // its directory was created
 }
 
-// stage writes a Pod's new file, with these bytes and its changed time, under a
-// temporary name, and syncs it if asked to. With b, a file that has this content
-// already stays.
+// stage writes data under a temporary name, as the new file of m, with m's changed time,
+// and syncs it if sync is set. If b is not nil, a file that already has this content
+// stays.
 func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) (s staged, err error) {
 	pod := m.PodName
 	s = staged{pod: pod}
@@ -366,8 +368,8 @@ func (p *podFiles) stage(b *buffers, m *store.Metadata, data []byte, sync bool) 
 	return s, nil
 }
 
-// look finds a Pod's file, nil where it has none yet, and tells, where b is not nil,
-// whether it is exactly data. The error is why the file cannot be replaced.
+// look finds a Pod's file, nil if it has none yet. If b is not nil, same reports whether
+// the file is exactly data. The error says why the file cannot be replaced.
 func (b *buffers) look(dir osfs.Dir, data []byte) (old *osfs.State, same bool, err error) {
 	st, err := dir.Stat(fileName)
 	switch {
@@ -392,7 +394,7 @@ func (b *buffers) holds(dir osfs.Dir, data []byte) bool {
 	return err == nil && bytes.Equal(b.again, data)
 }
 
-// syncFile makes an existing file durable, and its name.
+// syncFile makes an existing file and its name durable.
 func syncFile(dir osfs.Dir, name string) error {
 	f, err := dir.Open(name)
 	if err != nil {
@@ -402,8 +404,8 @@ func syncFile(dir osfs.Dir, name string) error {
 	return errors.Join(f.Sync(), dir.Sync())
 }
 
-// finish gives a staged file its name, and syncs the directory if asked to. An
-// earlier failure is passed through, and the temporary file removed.
+// finish renames a staged file to its final name, and syncs the directory if sync is set.
+// If failed is not nil, it removes the temporary file and returns failed.
 func (p *podFiles) finish(s staged, failed error, sync bool) error {
 	dir, err := p.root.Sub(s.pod)
 	if err != nil {

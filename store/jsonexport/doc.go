@@ -1,12 +1,10 @@
-// Package jsonexport is the directory layout {root}/{pod}/metadata.json; package
-// podjson is what one such file holds.
+// Package jsonexport reads and writes the directory layout {root}/{pod}/metadata.json.
+// Package podjson has the format of one such file.
 //
-// [Dir] is the layout as a
-// [store.MetadataStore]. [Import] reads a directory into any store, [Export]
-// writes a store out, [Verify] compares the two; all three account for every
-// Pod with one [Result].
+// [Dir] is the layout as a [store.MetadataStore]. [Import] reads a directory into any
+// store, [Export] writes a store to a directory, [Verify] compares the two. All three
+// report one [Result] for every Pod.
 //
-// Below the root directory nothing is followed: a symbolic link in place of a
-// Pod's directory or of its metadata.json is refused. The root itself and what
-// leads to it may be links.
+// Below the root directory no symbolic link is followed: one in place of a Pod's
+// directory or of its metadata.json is refused. The path of the root may have links.
 package jsonexport

@@ -16,61 +16,65 @@ import (
 	"podstore/store/podjson"
 )
 
-// ExportOptions say how [Export] works. The zero value is a good default.
+// ExportOptions are the options of [Export]. The zero value is a good default.
 type ExportOptions struct {
 	// Prune removes, after everything is exported, the Pods of the directory that
 	// src does not have: their metadata.json, and the directory if nothing else is
-	// in it. A Pod that is damaged in src stays, and nothing is pruned when src
-	// could not be read to its end or the context ended.
+	// in it. A Pod that is damaged in src stays. Nothing is pruned if src could not be
+	// read to its end or the context ended.
 	Prune bool
-	// Naming is that of all files. A file that has another one is written anew, and
-	// its [Result] says so.
+	// Naming is the naming of all files. A file with the other naming is written anew,
+	// and its [Result] has Renamed set.
 	Naming podjson.Naming
-	// PruneAll prunes also where src has no Pods and the directory has. Without it that
-	// is refused before anything is changed, with a [*PruneError], because src is then
-	// rather the wrong store, or one that is not mounted.
+	// PruneAll lets Prune remove all Pods of the directory if src has none. Without it
+	// that is refused before anything is changed, with a [*PruneError]: an empty src is
+	// more likely the wrong store, or one that is not mounted.
 	PruneAll bool
-	// DryRun finds out and reports what would be exported and pruned, as far as that
-	// can be told without trying, and changes nothing: root is not created either.
+	// DryRun reports what would be exported and pruned, as far as that can be found out
+	// without trying, and changes nothing. It does not create root either.
 	DryRun bool
-	// MaxFileSize is the size limit of one metadata.json in bytes;
-	// [DefaultMaxFileSize] where it is 0. A Pod whose file would be larger, and so
-	// could not be imported again, is refused.
+	// MaxFileSize is the size limit of one metadata.json in bytes. 0 means
+	// [DefaultMaxFileSize]. A Pod whose file would be larger is refused, since it could
+	// not be imported again.
 	MaxFileSize int64
-	// Progress, if set, is told every result, in the order of src; pruned Pods
+	// Progress, if set, is called for every result, in the order of src; pruned Pods
 	// come last.
 	Progress Progress
 }
 
-// Export writes every Pod of src to {root}/{pod}/metadata.json, in canonical
-// form. The outcomes are [Exported], [Unchanged] (the file had these bytes and
-// was not touched), [Refused], [Damaged] (src could not read it; a file of an
-// earlier export stays) and [Pruned].
+// Export writes every Pod of src to {root}/{pod}/metadata.json, in canonical form. It
+// creates root if it is missing. The outcomes are [Exported], [Unchanged] (the file had
+// these bytes and was not touched), [Refused], [Damaged] (src could not read the Pod; a
+// file of an earlier export stays) and [Pruned]. A Pod that cannot be written, such as
+// one with a link in the place of its directory, is refused, and the others go on.
 //
-// It reads one moment of src where src is a [store.Snapshotter], and creates
-// root where it is missing. At any moment, also after a kill or a loss of power,
-// each file is the old one or the new one, whole; when Export returns, everything
-// that it reported is durable. Running it again after an interruption leads to
-// the same directory as one clean run. New files get mode 0600 and new directories
-// 0700, and where root writes them, the owner of what they are in; a file that is
-// replaced keeps mode and owner. Files have as modification time the changed time of
-// their Pod, where that is known; other files are left alone. A Pod that cannot be
-// written, such as one with a
-// link in the place of its directory, is refused and the others go on.
+// Export reads one moment of src if src is a [store.Snapshotter]. At any moment, even
+// after a kill or a loss of power, each file is the old one or the new one, whole. When
+// Export returns, everything that it reported is durable. Running it again after an
+// interruption leads to the same directory as one clean run.
 //
-// On Linux a root that is missing, for 32 Pods or more, is written beside its place,
-// in a directory named .podstore-export- and a number, and gets its name when it is
-// durable: until then, and after a kill, it is not there. Where the context ends, or
-// the file system fails, it gets it with what was written before. The next such export removes
-// what one that was killed left there. If the directory cannot get its name nothing of
-// it is left, the Report counts nothing, and the error says why.
+// New files get mode 0600 and new directories 0700. What root writes gets the owner of
+// the directory it is in. A file that is replaced keeps mode and owner. The modification
+// time of a file is the changed time of its Pod, if that is known. Other files are left
+// alone.
 //
-// An error is one that concerns no single Pod: the context's; a root with workers of
-// the aggregate layout ([store.ErrFormat]), into which nothing is written; one of the
-// file system as a whole ([store.ErrNoSpace]), which ends the export, and what was not
-// written then is in no result; or damage of src that names no Pod
-// ([store.ErrCorrupt]), which comes after everything readable was exported. The
-// Report is valid in any case.
+// On Linux a missing root for 32 Pods or more is written beside its place, in a directory
+// named .podstore-export- and a number, and renamed when it is durable. Until then, and
+// after a kill, root does not exist. If the context ends, or the file system fails, it is
+// renamed with what was written before. The next such export removes what a killed one
+// left. If the directory cannot be renamed, it is removed, the Report counts nothing, and
+// the error says why.
+//
+// Export returns only errors that concern no single Pod:
+//   - the context's
+//   - [store.ErrFormat] for a root with workers of the aggregate layout, into which nothing
+//     is written
+//   - a failure of the file system as a whole, such as [store.ErrNoSpace], which ends the
+//     export; Pods that were not written have no result
+//   - [store.ErrCorrupt] for damage of src that names no Pod, after everything readable was
+//     exported
+//
+// The Report is valid in any case.
 func Export(ctx context.Context, src store.MetadataStore, root string, opts ExportOptions) (Report, error) {
 	r := newReporter(opts.Progress, 0)
 	err := export(ctx, src, root, opts, r)
@@ -145,8 +149,8 @@ func export(ctx context.Context, src store.MetadataStore, root string, opts Expo
 	return nil
 }
 
-// exportTarget opens the directory at root. It is nil where there is none, and it is
-// to be created.
+// exportTarget opens the directory at root. It returns nil if there is none and it must be
+// created.
 func exportTarget(root string, opts ExportOptions) (*podFiles, error) {
 	path, _ := plainPath(root)
 	if isTree(filepath.Base(path)) {
@@ -169,8 +173,8 @@ func exportTarget(root string, opts ExportOptions) (*podFiles, error) {
 	return p, nil
 }
 
-// treePrefix starts the names of directories that are not whole; 16 hexadecimal digits
-// follow. Each is locked by the process that writes it.
+// treePrefix starts the names of directories that are not whole yet; 16 hexadecimal digits
+// follow. The process that writes one has it locked.
 const treePrefix = ".podstore-export-"
 
 // isTree reports whether a name is one of those.
@@ -179,8 +183,8 @@ func isTree(name string) bool {
 	return ok && len(digits) == 16 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// plainPath is a path without what is of no consequence, such as a slash at its end.
-// It is not plain where it goes up: then what it names depends on the links on it.
+// plainPath cleans a path, such as of a slash at its end. plain is false for a path with
+// "..": what that names depends on the links in it.
 func plainPath(path string) (clean string, plain bool) {
 	if path == "" || slices.Contains(strings.Split(filepath.ToSlash(path), "/"), "..") {
 		return path, false
@@ -188,8 +192,8 @@ func plainPath(path string) (clean string, plain bool) {
 	return filepath.Clean(path), true
 }
 
-// freeze returns one moment of a store, where it has that ability, and what
-// frees it.
+// freeze returns one moment of a store, if it is a Snapshotter, otherwise the store, and a
+// function that frees it.
 func freeze(ctx context.Context, s store.MetadataStore) (store.MetadataStore, func(), error) {
 	if sn, ok := s.(store.Snapshotter); ok {
 		snapshot, closer, err := sn.Snapshot(ctx)
@@ -206,7 +210,7 @@ func freeze(ctx context.Context, s store.MetadataStore) (store.MetadataStore, fu
 type exporter struct {
 	p      *podFiles
 	w      podWriter
-	pods   int // in one call of w.write
+	pods   int // at most so many in one call of w.write
 	r      *reporter
 	dryRun bool
 	seen   map[string]bool // the Pods that src has, damaged ones included
@@ -214,21 +218,21 @@ type exporter struct {
 
 // podWriter is a way to write many Pods.
 type podWriter interface {
-	// write writes Pods. It returns those of which nothing more is to be told, in
-	// order, which may be of an earlier call. The error is one that makes going on
-	// useless, told once.
+	// write writes Pods. It returns those whose outcome is final, in order, which may be
+	// Pods of an earlier call. An error means that it is useless to go on, and is
+	// returned once.
 	write(items []batchItem) ([]batchItem, error)
-	// finish makes everything durable and returns the other Pods. It must be called
-	// after the last write, be it after an error.
+	// finish makes everything durable and returns the remaining Pods. It must be called
+	// after the last write, even after an error.
 	finish() ([]batchItem, error)
 	// discard frees what was begun and not finished.
 	discard()
 }
 
-// treePods is how many Pods of a new directory are written while as many are read.
+// In a new directory treePods Pods are written while the next treePods are read.
 const treePods = 250
 
-// errUnpublished is what finish fails with where nothing of what was written is left.
+// errUnpublished is the error of finish if nothing is left of what was written.
 var errUnpublished = errors.New("nothing was exported")
 
 // copy writes all Pods of src. It returns the errors that name no Pod.
@@ -281,8 +285,8 @@ func (e *exporter) write(items []batchItem) error {
 	return err
 }
 
-// report tells the outcome of Pods. Those that failed with the file system as a
-// whole have none: the error of the export says why.
+// report reports the outcome of Pods. Those that failed because the file system as a
+// whole did have none: the error of the export says why.
 func (e *exporter) report(items []batchItem) {
 	for i := range items {
 		it := &items[i]
@@ -336,8 +340,8 @@ func (e *exporter) prune(ctx context.Context, src store.MetadataStore) error {
 	return nil
 }
 
-// PruneError: the store has no Pods, and to prune would remove all that the directory
-// has. Nothing was changed.
+// PruneError is the error for a Prune that would remove all Pods of the directory because
+// the store has none. Nothing was changed.
 type PruneError struct {
 	Path string
 	Pods int // of the directory
@@ -347,7 +351,8 @@ func (e *PruneError) Error() string {
 	return fmt.Sprintf("the store has no Pods, and to prune would remove all %d of %s; nothing was changed", e.Pods, (&store.Error{Path: e.Path}).Position())
 }
 
-// prunable refuses to have removed what is no regular file.
+// prunable returns an error if a Pod's metadata.json is not a regular file: such an entry
+// is not removed.
 func (p *podFiles) prunable(name string) error {
 	dir, err := p.root.Sub(name)
 	if err != nil {
@@ -365,7 +370,7 @@ func (p *podFiles) prunable(name string) error {
 	return nil
 }
 
-// plan reports whether stage would write a Pod's file, and changes nothing.
+// plan reports whether stage would write a Pod's file. It changes nothing.
 func (p *podFiles) plan(b *buffers, pod string, data []byte) (bool, error) {
 	if p.missing {
 		return true, nil

@@ -10,51 +10,51 @@ import (
 	"podstore/store"
 )
 
-// ImportOptions say how [Import] works. The zero value is a good default.
+// ImportOptions are the options of [Import]. The zero value is a good default.
 type ImportOptions struct {
-	// Overwrite replaces Pods that are stored differently already; otherwise they
-	// are kept and reported as [Conflict].
+	// Overwrite replaces Pods that dst has with other content. Otherwise they are kept
+	// and reported as [Conflict].
 	Overwrite bool
-	// Strict imports all Pods or, when one is refused or in conflict, none, in one
-	// transaction. Everything is parsed first and held in memory. Where nothing
-	// was imported, only what prevented it is reported. Where dst cannot change
-	// several Pods at once the error matches [errors.ErrUnsupported].
+	// Strict imports all Pods in one transaction or, if one is refused or in conflict,
+	// none. All of them are then in memory at once. If nothing was imported, only the
+	// Pods that prevented it are reported. If dst cannot change several Pods at once,
+	// the error matches [errors.ErrUnsupported].
 	Strict bool
-	// Repair takes the whole document of a file in which several writers at once have
-	// left the tail of an older, longer one behind it: only where those bytes are
-	// exactly canonical, and the rest is such a tail when the file is read again in the
-	// end. The outcome is [Repaired]. Otherwise such a file is refused. The file is left
-	// as it is.
+	// Repair takes the whole document of a torn file, in which several writers at once
+	// left the tail of an older, longer document behind it. It does so only if the
+	// document is exactly canonical and the rest is such a tail, also when the file is
+	// read again at the end: see Mend of package podjson. The outcome is [Repaired]. Without
+	// Repair such a file is refused. The file is left as it is.
 	Repair bool
-	// DryRun finds out and reports what would happen and writes nothing.
+	// DryRun reports what would happen and writes nothing.
 	DryRun bool
-	// MaxFileSize is the size limit of one metadata.json in bytes;
-	// [DefaultMaxFileSize] where it is 0.
+	// MaxFileSize is the size limit of one metadata.json in bytes. 0 means
+	// [DefaultMaxFileSize].
 	MaxFileSize int64
-	// Found, if set, is given every Pod that was read, before it is written. It is
-	// called from one other goroutine, which has ended when Import returns, and must
-	// neither change nor keep the Pod.
+	// Found, if set, is called for every Pod that was read, before it is written, from
+	// one other goroutine, which has ended when Import returns. It must neither change
+	// nor keep the Pod.
 	Found func(*store.Metadata)
-	// Progress, if set, is told every result, sorted by name but for files that
-	// had to be read again: those come last.
+	// Progress, if set, is called for every result, sorted by name, except that files
+	// that had to be read again come last.
 	Progress Progress
 }
 
 // Import copies every Pod below root into dst. The outcomes are [Imported],
-// [Unchanged], [Conflict], [Refused] and, where it is asked for, [Repaired]: bad Pods do not stop the others. Links,
-// and names that no Pod can have, are refused; see [Report] for what is only
-// counted. An error in a file has path, line and column.
+// [Unchanged], [Conflict], [Refused] and, with Repair, [Repaired]. A bad Pod does not
+// stop the others. Links, and names that no Pod can have, are refused; [Report] says what
+// is only counted. An error in a file has path, line and column.
 //
-// The directory is only read. Another program may be writing it: a file is taken
-// only as one version whole, and one that is empty or does not parse and was
-// modified less than 2 s ago is read again, all such files together in one last
-// pass of at most 2 s. A Pod's changed time is when its file was modified.
+// Import only reads the directory. Another program may be writing it: a file is taken
+// only as one version whole. A file that is empty or does not parse, and was modified
+// less than 2 s ago, is read again, all such files together in one last pass of at most
+// 2 s. A Pod's changed time is the modification time of its file.
 //
-// Pods are written in batches, each durable before it is reported. Interrupted
-// or killed at any moment, running Import again leads to the same state as one
-// clean run. An error is one that concerns no single Pod: root that does not
-// exist ([store.ErrNotFound]), the context's, or a failure of dst as a whole. The
-// Report is valid in any case.
+// Pods are written in batches, each durable before it is reported. If Import is
+// interrupted or killed, running it again leads to the same state as one clean run. It
+// returns only errors that concern no single Pod: a root that does not exist
+// ([store.ErrNotFound]), the context's, or a failure of dst as a whole. The Report is
+// valid in any case.
 func Import(ctx context.Context, dst store.MetadataStore, root string, opts ImportOptions) (Report, error) {
 	r := newReporter(opts.Progress, 0)
 	err := importAll(ctx, dst, root, opts, r)
@@ -74,8 +74,8 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 	r.Files, r.total = s.files, len(s.entries)
 	var empty atomic.Int64 // directories that are no Pods
 	var left sync.Map      // of the Pods that were repaired, by name
-	// What cannot be read to its end is not imported to its end, which where all is one
-	// transaction means not at all.
+	// If the directory cannot be read to its end, the copy must stop. A strict one must
+	// not commit a part.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	_, err = store.Copy(ctx, dst, s.pods(ctx, stop, &empty, &left, opts.Found), store.CopyOptions{
@@ -98,8 +98,8 @@ func importAll(ctx context.Context, dst store.MetadataStore, root string, opts I
 	return err
 }
 
-// pods yields what the scan finds as Copy wants it.
-func (s *scan) pods(ctx context.Context, stop context.CancelCauseFunc, empty *atomic.Int64, left *sync.Map, told func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
+// pods yields the results of the scan in the form that Copy takes.
+func (s *scan) pods(ctx context.Context, stop context.CancelCauseFunc, empty *atomic.Int64, left *sync.Map, read func(*store.Metadata)) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		for found := range s.all(ctx) {
 			switch {
@@ -113,8 +113,8 @@ func (s *scan) pods(ctx context.Context, stop context.CancelCauseFunc, empty *at
 				if found.left > 0 {
 					left.Store(found.name, found.left)
 				}
-				if found.err == nil && told != nil {
-					told(found.m)
+				if found.err == nil && read != nil {
+					read(found.m)
 				}
 				if !yield(found.m, found.err) {
 					return
@@ -124,7 +124,7 @@ func (s *scan) pods(ctx context.Context, stop context.CancelCauseFunc, empty *at
 	}
 }
 
-// importResult words the outcome of a copy.
+// importResult turns the result of a copy into that of an import.
 func importResult(s *scan, c store.CopyResult) Result {
 	res := Result{Pod: c.Pod, Path: s.file(c.Pod), Field: c.Field, Err: c.Err}
 	switch c.Outcome {

@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// large is from which size on a file is read only if memory is there for it.
+// A file larger than this is read only if there is memory for it.
 const large = DefaultMaxFileSize
 
-// needMemory fails with an error that matches ENOMEM where a file of so many bytes
-// cannot be read and decoded: the process would end in the middle of it.
+// needMemory fails with an error that matches ENOMEM if there is not enough memory to
+// read and decode a file of size bytes. To try would end the process.
 func needMemory(size int64) error {
 	if size <= large {
 		return nil
 	}
-	const times = 4 // the file twice, and what is made of it
+	const times = 4 // the file twice, and the decoded Pod
 	if left := memoryLeft(); size > left/times || size > math.MaxInt/times {
 		return &memoryError{size, left}
 	}
@@ -33,8 +33,8 @@ func (e *memoryError) Error() string {
 
 func (e *memoryError) Is(target error) bool { return target == syscall.ENOMEM }
 
-// memoryLeft is about how many bytes this process can still get, as far as the system
-// tells, of its container too.
+// memoryLeft estimates how many bytes this process can still get, from the system and
+// its container.
 func memoryLeft() int64 {
 	left := int64(math.MaxInt64)
 	if data, err := os.ReadFile("/proc/meminfo"); err == nil {

@@ -19,12 +19,12 @@ import (
 // fileName is the name of every Pod's file.
 const fileName = "metadata.json"
 
-// settled is how long ago a file must have been modified to be trusted at the
-// first read. Younger ones may be in the middle of being written.
+// A file that was modified less than settled ago is not trusted at the first read: it
+// may be in the middle of being written.
 const settled = 2 * time.Second
 
-// isFresh reports whether the file was modified just now, or by a clock that is
-// ahead of ours.
+// isFresh reports whether the file was modified less than settled ago, or by a clock that
+// is ahead of ours.
 func isFresh(s osfs.State) bool { return time.Since(s.Modified) < settled }
 
 // errNoPod: there is no directory of that name, or no metadata.json in it.
@@ -35,12 +35,12 @@ type podFiles struct {
 	root   osfs.Dir
 	path   string         // of root, for messages
 	max    int64          // size limit of one file
-	naming podjson.Naming // of what is written
+	naming podjson.Naming // of files to write
 
-	missing bool // there is no root, and it must not be used; in a dry run
+	missing bool // in a dry run: there is no root, so do not use it
 }
 
-// newPodFiles is for a dry run on a root that is missing.
+// newPodFiles returns a podFiles without a root, for a dry run on one that is missing.
 func newPodFiles(path string, limit int64) *podFiles {
 	if limit <= 0 {
 		limit = DefaultMaxFileSize
@@ -73,35 +73,33 @@ func (p *podFiles) close() { p.root.Close() }
 func (p *podFiles) file(pod string) string { return filepath.Join(p.path, pod, fileName) }
 func (p *podFiles) dir(pod string) string  { return filepath.Join(p.path, pod) }
 
-// buffers are what one goroutine reads into.
+// buffers are the buffers of one goroutine.
 type buffers struct {
 	data, again []byte
-	modified    time.Time // when the file in data was
+	modified    time.Time // when the file in data was modified
 }
 
-// keepBytes is how large a buffer may be that is kept for the next use.
+// keepBytes bounds a buffer that is kept for the next use.
 const keepBytes = 256 << 10
 
 var allBuffers = sync.Pool{New: func() any { return new(buffers) }}
 
 func newBuffers() *buffers { return allBuffers.Get().(*buffers) }
 
-// release gives the buffers back, but not memory that one large file took.
+// release puts the buffers back into the pool, unless one large file has swollen them.
 func (b *buffers) release() {
 	if cap(b.data) <= keepBytes && cap(b.again) <= keepBytes {
 		allBuffers.Put(b)
 	}
 }
 
-// loaded is what was found of a Pod.
+// loaded is a Pod that was read from its file.
 type loaded struct {
 	m      *store.Metadata
 	naming podjson.Naming
 	data   []byte // the file's bytes, valid until the buffers are used again
-	// young says that it failed and may not when the file is read again, because it
-	// was modified just now.
-	young bool
-	torn  *torn // what can be taken of a file that several writers left
+	young  bool   // it failed, but was modified just now: another read may succeed
+	torn   *torn  // the whole document of a file that several writers left torn
 }
 
 // torn is the whole document at the start of such a file.
@@ -141,7 +139,7 @@ func (p *podFiles) load(b *buffers, name string) (l loaded, err error) {
 	return l, err
 }
 
-// namingOf tells the naming of the document that a Pod's file has, if it has one.
+// namingOf returns the naming of a Pod's file, if it has one.
 func (p *podFiles) namingOf(b *buffers, name string) (n podjson.Naming, ok bool) {
 	data, _, err := p.read(b, name)
 	if err != nil {
@@ -150,8 +148,8 @@ func (p *podFiles) namingOf(b *buffers, name string) (n podjson.Naming, ok bool)
 	return podjson.NamingOf(data)
 }
 
-// changedTime is a file's time as a Pod's: none where it is the beginning of 1970 or
-// before, which tools write that know none.
+// changedTime turns a file's modification time into a Pod's changed time. It is unknown
+// at the beginning of 1970 or before, which tools write that do not know a time.
 func changedTime(modified time.Time) time.Time {
 	if modified.Unix() <= 0 {
 		return time.Time{}
@@ -187,7 +185,7 @@ func (p *podFiles) read(b *buffers, name string) (data []byte, fresh bool, err e
 	return data, fresh, nil
 }
 
-// kindOf is the sentinel for what was found in place of a Pod.
+// kindOf returns the sentinel of an error of the system.
 func kindOf(err error) error {
 	return osfs.Kind(err)
 }
@@ -206,8 +204,8 @@ func (e tooLarge) Is(target error) bool {
 	return target == store.ErrTooLarge || target == store.ErrInvalid
 }
 
-// short reports whether the process or the system is short of descriptors: then the
-// next Pod cannot be read either, and none of them is to blame.
+// short reports whether the process or the system has run out of descriptors. Then the
+// next Pod cannot be read either, and no Pod is at fault.
 func short(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
 // unreadRest is the error for Pods that could not be read for want of descriptors.
@@ -221,13 +219,12 @@ func (p *podFiles) unreadRest(op string, err error) error {
 
 const errUnstable = unreadable("it kept changing while it was read; another program is writing it, try again")
 
-// attempts bounds how often a file that changes is read.
+// attempts bounds how often a file that keeps changing is read.
 const attempts = 8
 
 // readStable reads a file whole. Another program may truncate and rewrite it at
-// any moment, so the file must look the same before and after; where it was
-// modified just now, within the clock's resolution, two reads must also be
-// equal.
+// any moment, so the file must look the same before and after. If it was modified just
+// now, its time may not show another change, so two reads must also be equal.
 func (b *buffers) readStable(f osfs.File, limit int64) (data []byte, fresh bool, err error) {
 	for range attempts {
 		before, err := f.Stat()

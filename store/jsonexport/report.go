@@ -1,6 +1,6 @@
 package jsonexport
 
-// Outcome is what became of one Pod.
+// Outcome is the result of an operation for one Pod.
 type Outcome string
 
 // The outcomes. Each operation uses some of them.
@@ -23,50 +23,47 @@ const (
 	Damaged Outcome = "damaged" // export, verify: what the store holds of it is damaged
 )
 
-// Result is what became of one Pod, or of a directory entry that stands where
-// only Pods may be.
+// Result is the result for one Pod, or for a directory entry in the place of a Pod.
 type Result struct {
 	// Pod is the Pod's name. For an entry whose name is no Pod name it is the
-	// entry's name, which may be no UTF-8.
+	// entry's name, which need not be UTF-8.
 	Pod string
-	// Path is the Pod's metadata.json, or the entry that is in its place.
+	// Path is the Pod's metadata.json, or the entry in its place.
 	Path    string
 	Outcome Outcome
-	// Field is the first field that differs, in the order of the JSON layout,
-	// where Outcome is [Differs] or [Conflict].
+	// Field is the first field that differs, in the order of the JSON layout, if
+	// Outcome is [Differs] or [Conflict].
 	Field string
-	// Left is how many bytes of older documents are in the file, where Outcome is
+	// Left is the number of bytes of older documents in the file, if Outcome is
 	// [Repaired].
 	Left int
-	// Renamed says of an exported Pod that its file had the other naming before.
+	// Renamed says that the file of an exported Pod had the other naming before.
 	Renamed bool
-	// Err says why, where Outcome is [Conflict], [Refused], [Damaged] or
-	// [Unreadable]. It is or wraps a [*store.Error], with Path, Line and Column
-	// where a file is to blame.
+	// Err is the reason, if Outcome is [Conflict], [Refused], [Damaged] or
+	// [Unreadable]. It is or wraps a [*store.Error], with Path, Line and Column if the
+	// fault is in a file.
 	Err error
 }
 
-// Report sums up what an operation did.
+// Report is the summary of an operation.
 type Report struct {
 	// Counts has the number of results by outcome. Outcomes that did not occur
 	// are absent.
 	Counts map[Outcome]int
-	// Files counts what is directly in the directory and neither a directory nor a
-	// link, mostly plain files; Directories counts the directories without a
-	// metadata.json. Neither is a Pod; both are left alone. Export does not count
-	// them.
+	// Files counts the entries of the directory that are neither directories nor links,
+	// mostly plain files. Directories counts the directories without a metadata.json.
+	// None of them is a Pod; all are left alone. Export does not count them.
 	Files, Directories int
 }
 
-// Progress is called once for each result, when it is final: an imported Pod is
-// durable, and so is an exported one unless the directory is new (see [Export]): then
-// it is written, and all are durable when Export returns, or, if that fails, none is
-// there. It is called from the goroutine that called the
-// operation. done counts the results so far and total is how many there will be
-// as far as known; it may still fall a little.
+// Progress is called once for each result, when it is final, from the goroutine that
+// called the operation. Then an imported Pod is durable, and so is an exported one,
+// unless the directory is new (see [Export]): then all Pods are durable when Export
+// returns, or, if it fails to publish the directory, none is there. done counts the
+// results so far. total is the number expected; it may still fall a little.
 type Progress func(r Result, done, total int)
 
-// reporter keeps a Report and tells Progress.
+// reporter keeps a Report and calls Progress.
 type reporter struct {
 	Report
 	progress    Progress

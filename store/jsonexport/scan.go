@@ -16,30 +16,27 @@ import (
 	"podstore/store"
 )
 
-// scan reads every Pod of a directory and accounts for every other entry.
+// scan reads every Pod of a directory and counts or refuses every other entry.
 type scan struct {
 	*podFiles
 	op      string
 	entries []fs.DirEntry // what may be a Pod, or is refused; sorted by name
 	files   int           // entries that are neither directories nor links
 
-	// canonical asks whether the files' bytes are the canonical ones.
-	canonical bool
-	// repair asks for the whole document in a torn file.
-	repair bool
+	canonical bool // find out whether the files have the canonical bytes
+	repair    bool // take the whole document of a torn file
 }
 
-// scanned is what was found in one entry.
+// scanned is the result of reading one entry.
 type scanned struct {
 	name      string
 	m         *store.Metadata
 	canonical bool
 	err       error // a *store.Error that names the entry as its Pod, or errNoPod
-	young     bool  // it failed, and may not when it is read again: it was modified just now
-	torn      *torn // what can be taken of it, where that is asked for; err says why
-	// later: it is young or torn, and yielded again when everything else has been.
-	later bool
-	left  int // bytes of older documents in the file, where it was repaired
+	young     bool  // it failed, but was modified just now: another read may succeed
+	torn      *torn // the whole document of a torn file, with scan.repair; err is set too
+	later     bool  // young or torn: it is yielded again after everything else
+	left      int   // bytes of older documents in a file that was repaired
 }
 
 func newScan(op, root string, limit int64) (*scan, error) {
@@ -63,9 +60,9 @@ func newScan(op, root string, limit int64) (*scan, error) {
 
 func compareEntry(e fs.DirEntry, name string) int { return strings.Compare(e.Name(), name) }
 
-// all yields every entry in order, then again those that were to be read later,
-// all of them within one pass of at most the time in which a file settles. It
-// ends early, without notice, when the context ends.
+// all yields every entry in order. Then it reads those marked later once more, all of
+// them in one pass that takes at most settled, and yields them again. It ends early,
+// without an error, when the context ends.
 func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 	return func(yield func(scanned) bool) {
 		var again []scanned
@@ -96,8 +93,8 @@ func (s *scan) all(ctx context.Context) iter.Seq[scanned] {
 	}
 }
 
-// readAgain reads entries until each can be read, or has not been modified for
-// a while, or the time is over.
+// readAgain reads entries until each can be read or was not modified for a while, or until
+// the time is over.
 func (s *scan) readAgain(ctx context.Context, again []scanned) {
 	b := newBuffers()
 	defer b.release()
@@ -147,7 +144,7 @@ func (s *scan) read(b *buffers, name string) scanned {
 	return found
 }
 
-// repaired takes the whole document of a file that is torn still.
+// repaired takes the whole document of a file that is still torn.
 func (f scanned) repaired() scanned {
 	if f.torn != nil {
 		f.m, f.err, f.left = f.torn.m, nil, f.torn.left
@@ -159,7 +156,7 @@ func (f scanned) repaired() scanned {
 func (l *loaded) isCanonical(b *buffers) bool {
 	limit := int64(len(l.data))
 	if limit <= 16<<10 {
-		limit *= 256 // memory that need not be looked at first
+		limit *= 256 // so little memory that AppendMax need not compute the size first
 	}
 	b.again, _ = l.naming.AppendMax(b.again[:0], l.m, limit)
 	return bytes.Equal(b.again, l.data)
@@ -175,7 +172,7 @@ func inOrder[T any](ctx context.Context, n int, work func(b *buffers, i int) T) 
 		for i := range results {
 			results[i] = make(chan T, 1)
 		}
-		tickets := make(chan struct{}, max(1, ahead)) // one for each result not yet taken
+		tickets := make(chan struct{}, max(1, ahead)) // one for each result not yet yielded
 		ctx, cancel := context.WithCancel(ctx)
 		var next atomic.Int64
 		var wg sync.WaitGroup

@@ -13,27 +13,27 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// treeWriter writes Pods into a directory that does not exist yet: into one beside
-// it, which is made durable as a whole and then gets its name. So no file needs a
-// temporary name, and there is one sync that counts; others begin meanwhile, so that
-// it finds little to do.
+// treeWriter writes Pods into a directory that does not exist yet. It writes them into a
+// temporary directory beside it, makes that durable as a whole, and then renames it. So
+// no file needs a temporary name, and only the last sync counts. Earlier syncs run beside
+// the writing, to leave the last one little to do.
 type treeWriter struct {
-	batchWriter            // what renders and writes in parallel
-	path        string     // of the directory that is to be
-	parent      osfs.Dir   // what it will be in
-	temp        string     // its name there, until it is whole
-	parts       int        // how many were written
-	owner       osfs.Owner // of all that is in it
-	adopt       bool       // a directory in it does not get that by itself
-	syncing     chan int   // closed when the sync that was begun last has ended
+	batchWriter            // renders and writes in parallel
+	path        string     // of the directory to make
+	parent      osfs.Dir   // the directory above it
+	temp        string     // its name in parent until it is whole
+	parts       int        // calls of write so far
+	owner       osfs.Owner // of everything in it
+	adopt       bool       // directories in it must be given owner and mode
+	syncing     chan int   // closed when the latest sync has ended
 }
 
-// treeSync is how many parts are written from one sync to the next.
+// There is a sync after every treeSync calls of write.
 const treeSync = 10
 
-// newTreeWriter begins to write a directory, n Pods or so, at path, where nothing
-// is; limit is the size limit of a file. It returns nil where that is not the faster
-// way, or a sync of the whole file system not to be relied on.
+// newTreeWriter begins to write a directory of about n Pods at path, where nothing is.
+// limit is the size limit of a file. It returns nil if this is not the faster way, or if
+// a sync of the whole file system cannot be relied on.
 func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error) {
 	path, plain := plainPath(path)
 	if n < manyPods || !plain || filepath.Base(path) == "." {
@@ -72,8 +72,8 @@ func newTreeWriter(path string, limit int64, n int) (podWriter, *podFiles, error
 	return w, p, nil
 }
 
-// makeTree creates and locks a directory of a new name in another. masked tells that the
-// umask took rights of the owner.
+// makeTree creates and locks a directory with a new name in parent. masked reports whether
+// the umask took rights from its owner.
 func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, masked bool, err error) {
 	owner, err := parent.OwnerOfNew()
 	if err != nil {
@@ -96,8 +96,7 @@ func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, masked bool, err erro
 			}
 			dir.Close()
 		}
-		// Before it was locked another export may have taken it for one that was left
-		// behind.
+		// Before it was locked, another export may have removed it as left behind.
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			_ = parent.RemoveDir(name)
 			return "", osfs.Dir{}, false, err
@@ -106,18 +105,18 @@ func makeTree(parent osfs.Dir) (name string, dir osfs.Dir, masked bool, err erro
 	return "", osfs.Dir{}, false, errors.New("others remove each directory that is made; run the same command again")
 }
 
-// removeTrees removes what exports left behind that were killed.
+// removeTrees removes the directories of exports that were killed.
 func removeTrees(parent osfs.Dir) {
 	names, err := parent.Names()
 	if err != nil {
-		return // it may be searched, not read: others will
+		return // this user may search it, not read it; another export will remove them
 	}
 	for _, name := range names {
 		if !isTree(name) {
 			continue
 		}
 		if dir, err := parent.Sub(name); err == nil {
-			// A Pod may have such a name too. It has a file where a tree has Pods.
+			// A Pod may have such a name too. It has a metadata.json, where a tree has Pods.
 			st, statErr := dir.Stat(fileName)
 			if statErr != nil || st.Mode.IsDir() {
 				if locked, err := dir.TryLock(); locked && err == nil {
@@ -129,7 +128,7 @@ func removeTrees(parent osfs.Dir) {
 	}
 }
 
-// removeTree removes a directory with what is in it, as far as it can.
+// removeTree removes a directory and its contents, as far as it can.
 func removeTree(parent osfs.Dir, name string) {
 	if dir, err := parent.Sub(name); err == nil {
 		entries, _ := dir.Entries(name)
@@ -145,7 +144,7 @@ func removeTree(parent osfs.Dir, name string) {
 	_ = parent.RemoveDir(name)
 }
 
-// write begins to write Pods, and returns those that were written meanwhile.
+// write begins to write Pods, and returns those of the call before, which are written.
 func (w *treeWriter) write(items []batchItem) ([]batchItem, error) {
 	for i := range items {
 		// One after the other: two workers would wait for each other here.
@@ -170,8 +169,8 @@ func (w *treeWriter) write(items []batchItem) ([]batchItem, error) {
 	return done, w.once(err)
 }
 
-// beginSync begins a sync beside the writing, once the one before has ended. What it
-// meets the last one will meet too.
+// beginSync begins a sync beside the writing, once the one before has ended. It ignores
+// the error: the last sync meets it too.
 func (w *treeWriter) beginSync() {
 	before := w.syncing
 	w.syncing = make(chan int)
@@ -200,7 +199,7 @@ func (w *treeWriter) begin(it *batchItem) error {
 		}
 	}
 	if err != nil {
-		return w.judge(it, err)
+		return w.failure(it, err)
 	}
 	return nil
 }
@@ -212,7 +211,7 @@ func (w *treeWriter) finishPod(b *buffers, it *batchItem) (err error) {
 	}
 	if err != nil {
 		_ = w.p.root.RemoveDir(it.pod)
-		return w.judge(it, err)
+		return w.failure(it, err)
 	}
 	it.exported = true
 	return nil
@@ -232,7 +231,7 @@ func (w *treeWriter) writeFile(pod string, data []byte, modified time.Time) erro
 	return nil
 }
 
-// settle waits for the part that is being written.
+// settle waits for the Pods that are being written.
 func (w *treeWriter) settle() (done []batchItem, err error) {
 	if w.ended == nil {
 		return nil, nil
@@ -242,8 +241,8 @@ func (w *treeWriter) settle() (done []batchItem, err error) {
 	return done, whole(done)
 }
 
-// finish makes the directory durable and gives it its name. If that fails nothing is
-// left of it, and the error matches errUnpublished.
+// finish makes the directory durable and renames it to its final name. If that fails, it
+// removes the directory, and the error matches errUnpublished.
 func (w *treeWriter) finish() ([]batchItem, error) {
 	done, err := w.settle()
 	err = w.once(err)
@@ -264,7 +263,7 @@ func (w *treeWriter) finish() ([]batchItem, error) {
 	return done, err
 }
 
-// publish gives the directory its name.
+// publish renames the directory to its final name, durably.
 func (w *treeWriter) publish() error {
 	name := filepath.Base(w.path)
 	err := w.parent.RenameNew(w.temp, name)
@@ -279,7 +278,7 @@ func (w *treeWriter) publish() error {
 	return err
 }
 
-// discard removes the directory, if it was not finished.
+// discard removes the directory, unless it was published.
 func (w *treeWriter) discard() {
 	if w.temp == "" {
 		return

@@ -9,16 +9,16 @@ import (
 	"podstore/store"
 )
 
-// VerifyOptions say how [Verify] works. The zero value is a good default.
+// VerifyOptions are the options of [Verify]. The zero value is a good default.
 type VerifyOptions struct {
-	// ContentOnly takes files that hold the same content in other bytes than the
-	// canonical ones as [Same]; otherwise they are [NotCanonical].
+	// ContentOnly makes the outcome [Same] for files with the same content in other
+	// bytes than the canonical ones. Otherwise they are [NotCanonical].
 	ContentOnly bool
-	// MaxFileSize is the size limit of one metadata.json in bytes;
-	// [DefaultMaxFileSize] where it is 0.
+	// MaxFileSize is the size limit of one metadata.json in bytes. 0 means
+	// [DefaultMaxFileSize].
 	MaxFileSize int64
-	// Progress, if set, is told every result, sorted by name but for files that
-	// had to be read again: those come last.
+	// Progress, if set, is called for every result, sorted by name, except that files
+	// that had to be read again come last.
 	Progress Progress
 }
 
@@ -26,14 +26,14 @@ type VerifyOptions struct {
 // directory with src. The outcomes are [Same], [Differs], [NotCanonical],
 // [MissingInStore], [MissingInDir], [Unreadable] and [Damaged].
 //
-// Nothing is changed. It reads one moment of src where src is a
-// [store.Snapshotter], and the directory as [Import] does, whose rules on links,
-// names and files that are being written hold here too.
+// Verify changes nothing. It reads one moment of src if src is a [store.Snapshotter]. It
+// reads the directory as [Import] does, with the same rules for links, names and files
+// that are being written.
 //
-// An error is one that concerns no single Pod: root that does not exist
+// It returns only errors that concern no single Pod: a root that does not exist
 // ([store.ErrNotFound]), the context's, or damage of src that names no Pod
-// ([store.ErrCorrupt]), which comes after everything readable was compared. The
-// Report is valid in any case.
+// ([store.ErrCorrupt]), after everything readable was compared. The Report is valid in
+// any case.
 func Verify(ctx context.Context, src store.MetadataStore, root string, opts VerifyOptions) (Report, error) {
 	r := newReporter(opts.Progress, 0)
 	err := verify(ctx, src, root, opts, r)
@@ -75,7 +75,7 @@ func (s *scan) has(name string) bool {
 	return ok
 }
 
-// stored is a Pod as the store gave it.
+// stored is a Pod of src, or the error for it.
 type stored struct {
 	m   *store.Metadata
 	err error
@@ -84,7 +84,7 @@ type stored struct {
 type verifier struct {
 	*scan
 	r    *reporter
-	held map[string]stored // the store's side of files that are read again
+	held map[string]stored // the Pods of src whose files are read again
 }
 
 // merge compares both sides, each sorted by name, in one pass.

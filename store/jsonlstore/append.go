@@ -16,7 +16,7 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// encode appends an entry to dst as it stands in a file, with its newline.
+// encode appends an entry to dst as a line of a file, with its newline.
 func (t target) encode(dst []byte, entry json.RawMessage) ([]byte, error) {
 	start := len(dst)
 	dst, err := jsonvalue.AppendCompact(dst, entry, jsonvalue.MaxDepth)
@@ -60,8 +60,8 @@ func (s *Store) append(ctx context.Context, t target, entry json.RawMessage) err
 	return t.fail(s.appendLocked(ctx, t, line))
 }
 
-// appendLocked adds a line to a file that was kept open, or is opened and then
-// kept. The caller has the file's gate.
+// appendLocked adds a line to a file. It uses the one that was kept open, or opens it, and
+// keeps it. The caller must hold the file's gate.
 func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
 	f := s.kept.take(t.gate())
 	if f != nil {
@@ -103,8 +103,8 @@ func (s *Store) appendLocked(ctx context.Context, t target, line []byte) error {
 
 func (t target) gate() gateKey { return gateKey{t.session, t.name} }
 
-// appendFirst makes a file with one line in it, unless another process has made
-// the file meanwhile. There is never one without a line.
+// appendFirst makes a file with one line, unless another process has made the file
+// meanwhile. No file ever exists without a line.
 func (s *Store) appendFirst(ctx context.Context, t target, line []byte) error {
 	d, release, err := s.lockSession(ctx, t, true)
 	if err != nil {
@@ -128,8 +128,8 @@ func (s *Store) appendFirst(ctx context.Context, t target, line []byte) error {
 	return s.appendLine(t, f, line)
 }
 
-// appendLine adds a line at the end of the last complete one. The caller has
-// the file locked.
+// appendLine adds a line after the last complete one. The caller must hold the file's
+// lock.
 func (s *Store) appendLine(t target, f *os.File, line []byte) error {
 	st, err := osfs.Stat(f)
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *Store) appendLine(t target, f *os.File, line []byte) error {
 	return fmt.Errorf("%w; the entry was not added", stripPath(err))
 }
 
-// cut takes an append back: only the first keep bytes of the file stay.
+// cut undoes an append: only the first keep bytes of the file stay.
 func (s *Store) cut(f *os.File, keep int64) error {
 	if err := f.Truncate(keep); err != nil || !s.sync {
 		return err
@@ -197,8 +197,8 @@ func committedLen(f *os.File, size int64) (int64, error) {
 	return 0, nil
 }
 
-// undone holds the files to which an append failed and could not be taken back.
-// It is taken back before the next one.
+// undone holds the files with a failed append that could not be undone. The next append
+// to such a file undoes it first.
 type undone struct {
 	mu    sync.Mutex
 	files map[gateKey]undoneFile
@@ -209,8 +209,8 @@ type undoneFile struct {
 	size, keep int64
 }
 
-// of returns to what length the file must be cut. A file that was changed since
-// is another process's, which has judged its end itself.
+// of returns the length to which the file must be cut. A file that was changed since
+// needs no cut: the process that changed it has found its end.
 func (u *undone) of(key gateKey, id osfs.ID, size int64) (keep int64, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// A session that is being deleted has this name, with its own in the middle, so
-// that it is gone at once whatever becomes of its files.
+// A session is renamed before its files are removed, to its name between these two. So it
+// is gone at once, whatever happens to its files.
 const (
 	deletedPrefix = "."
 	deletedSuffix = ".deleted"
@@ -22,15 +22,14 @@ func deletedName(session store.SessionID) string {
 	return deletedPrefix + session.String() + deletedSuffix
 }
 
-// DeleteSession implements [store.SessionLog]. The session goes at once: its
-// directory gets another name, which is durable before the first file is removed.
-// A deletion that was interrupted after that leaves files in a directory
-// {root}/.{session}.deleted, which the first DeleteSession of a Store removes. A
-// session whose directory holds anything but segments and traces is refused with
-// store.ErrInvalid, and keeps all of them.
+// DeleteSession implements [store.SessionLog]. The session is gone at once: its directory
+// is renamed, and that is durable before the first file is removed. If it is interrupted
+// after that, files are left in {root}/.{session}.deleted. The first DeleteSession of
+// each Store removes such directories. A session whose directory holds anything but
+// segments and traces is refused with store.ErrInvalid, and nothing is removed.
 //
-// The disk space of a segment to which another process appended is free when that
-// process has closed it.
+// If another process has a segment open for appending, its disk space is free when that
+// process closes it.
 func (s *Store) DeleteSession(ctx context.Context, session store.SessionID) error {
 	t := s.target("delete session", session, "")
 	if err := t.writable(ctx); err != nil {
@@ -83,7 +82,7 @@ func (s *Store) deleteSession(ctx context.Context, t target) error {
 	return s.sweep(root)
 }
 
-// onlySegments refuses a session that holds what is no part of a session log.
+// onlySegments refuses a session whose directory holds anything but its log.
 func (t target) onlySegments(d osfs.Dir) error {
 	entries, err := d.Entries(t.path())
 	if err != nil {
@@ -97,8 +96,8 @@ func (t target) onlySegments(d osfs.Dir) error {
 	return nil
 }
 
-// removeDeleted removes a renamed session. Others may do so at the same time, or
-// put another one of that name in its place.
+// removeDeleted removes a renamed session. Other processes may remove it at the same time,
+// or rename another session to the same name.
 func removeDeleted(root osfs.Dir, name string) error {
 	for {
 		d, err := root.Sub(name)
@@ -139,8 +138,8 @@ func removeDeleted(root osfs.Dir, name string) error {
 	}
 }
 
-// sweep removes what interrupted deletions have left, once for each Store: to
-// look for it takes as long as to list all sessions.
+// sweep removes what interrupted deletions left. It runs once for each Store, because it
+// takes as long as listing all sessions.
 func (s *Store) sweep(root osfs.Dir) error {
 	if s.swept.Load() {
 		return nil
@@ -162,7 +161,7 @@ func (s *Store) sweep(root osfs.Dir) error {
 	return nil
 }
 
-// forget drops what the Store knows of a session's files.
+// forget drops all that the Store has recorded about a session's files.
 func (s *Store) forget(session store.SessionID) {
 	s.kept.forget(session)
 	s.named.forgetSession(session)

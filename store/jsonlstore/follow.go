@@ -15,14 +15,14 @@ import (
 
 var _ store.Follower = (*Store)(nil)
 
-// pollEvery is how often a followed segment is looked at where the system does
-// not tell of changes: elsewhere than on Linux, or where the system's limit of
-// what may be watched is reached.
+// pollEvery is the interval at which a follower looks at a segment if the system does
+// not report changes: on other systems than Linux, or when its limit of watches is
+// reached.
 const pollEvery = 250 * time.Millisecond
 
-// Follow implements [store.Follower]. On Linux the system tells of a change, also
-// of one that another process makes, through one inotify instance for each Store.
-// Between entries a follower holds the segment's file open and nothing else.
+// Follow implements [store.Follower]. On Linux the system reports changes, even those of
+// another process, through one inotify instance for each Store. Between entries a
+// follower only holds the segment's file open.
 func (s *Store) Follow(ctx context.Context, session store.SessionID, segment store.SegmentID, n int) iter.Seq2[json.RawMessage, error] {
 	t := s.target("follow", session, logName(segment))
 	return func(yield func(json.RawMessage, error) bool) {
@@ -44,15 +44,15 @@ func (s *Store) Follow(ctx context.Context, session store.SessionID, segment sto
 	}
 }
 
-// follow yields what is in f and what comes, until the loop ends, or returns the
-// error that ends it.
+// follow yields the entries of f and those that are appended, until the caller's loop
+// ends. It returns the error that ends the sequence, if any.
 func (s *Store) follow(ctx context.Context, t target, f *os.File, wake <-chan struct{}, skip int, yield func(json.RawMessage, error) bool) error {
 	var poll <-chan time.Time
 	if wake == nil {
 		poll = time.Tick(pollEvery)
 	}
-	var at int64 // how far f has been read
-	line := 0    // and which line that was
+	var at int64 // f was read up to here
+	line := 0    // the number of that line
 	for {
 		committed, err := s.committedNow(ctx, t, f, at)
 		if err != nil {
@@ -80,8 +80,8 @@ func (s *Store) follow(ctx context.Context, t target, f *os.File, wake <-chan st
 	}
 }
 
-// committedNow says where the last complete line of a followed file ends by now.
-// It fails when the file is no longer the segment, or was cut below at.
+// committedNow returns the end of the last complete line of a followed file. It fails if
+// the file is no longer the segment, or was cut below at.
 func (s *Store) committedNow(ctx context.Context, t target, f *os.File, at int64) (int64, error) {
 	leave, err := s.gates.enter(ctx, t.gate())
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"podstore/store"
 )
 
-// kept are files that stay open between appends, without their locks. Opening
-// and closing a file for each append took a fifth of a synced one's time and
-// four fifths of an unsynced one's.
+// kept are files that stay open between appends, without their locks. To open and close
+// the file each time took a fifth of the time of a synced append, and four fifths of an
+// unsynced one.
 type kept struct {
 	mu    sync.Mutex
 	files map[gateKey]keptFile
@@ -22,12 +22,12 @@ type keptFile struct {
 	used int // when, by clock
 }
 
-// maxKept bounds how many files stay open. It is small beside the usual limit
-// of 1,024.
+// maxKept bounds the files that stay open. It is small compared with the usual limit of
+// 1,024 descriptors.
 const maxKept = 64
 
-// take returns the file that is kept under key, or nil, and keeps it no more.
-// The caller has the file's gate.
+// take returns the file that is kept under key, or nil, and no longer keeps it. The
+// caller must hold the file's gate.
 func (k *kept) take(key gateKey) *os.File {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -36,8 +36,7 @@ func (k *kept) take(key gateKey) *os.File {
 	return at.f
 }
 
-// put keeps a file, in place of the one that was not used for longest if there
-// are too many.
+// put keeps a file. If there are too many, it closes the one that was used least recently.
 func (k *kept) put(key gateKey, f *os.File) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -71,9 +70,8 @@ func (k *kept) forget(session store.SessionID) {
 	}
 }
 
-// Close closes the files that are kept open, of which there are at most 64. It
-// does not wait for operations that are under way, and the Store may be used
-// afterwards.
+// Close closes the files that are kept open, at most 64. It does not wait for operations
+// that are under way. The Store may be used afterwards.
 func (s *Store) Close() error {
 	s.kept.mu.Lock()
 	defer s.kept.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Where another layout of the same program keeps things. A later version of it
-// keeps each session below the worker that has it, in a directory that is also
-// named by a UUID, and so would look like a session without segments:
+// The names of the aggregate layout. A later version of the same program keeps each
+// session below its worker. The worker's directory is named by a UUID too, and would
+// look like a session without segments:
 //
 //	{root}/{worker}/worker.json
 //	{root}/{worker}/metadata.json
@@ -28,7 +28,7 @@ const (
 	podMetadata       = "metadata.json"
 )
 
-// layoutError says that a directory is in another layout.
+// layoutError is the error for a directory in another layout.
 type layoutError struct {
 	kind error // one of the store's sentinels
 	what string
@@ -39,8 +39,7 @@ func (e *layoutError) Error() string { return e.what }
 var errAggregate = &layoutError{store.ErrFormat, "this is the aggregate layout, in which a worker's session lies below the worker " +
 	"({worker}/session/segments/{segment}.jsonl); it was not touched, and only {session}/{segment}.jsonl is read: name the directory of such sessions"}
 
-// openSession opens a session's directory, unless it is a worker's of the
-// aggregate layout.
+// openSession opens a session's directory. It refuses a worker of the aggregate layout.
 func openSession(path string) (osfs.Dir, error) {
 	d, err := osfs.OpenDir(path)
 	if err != nil {
@@ -56,9 +55,9 @@ func openSession(path string) (osfs.Dir, error) {
 	return d, err
 }
 
-// checkLayout refuses a root that holds something else than sessions: the
-// aggregate layout, Pods, or the segments of one session. It looks until it has
-// found one session, and takes a root without anything for a new one.
+// checkLayout refuses a root that holds something other than sessions: the aggregate
+// layout, Pods, or the segments of one session. It stops at the first session that it
+// finds. An empty root is a new one.
 func checkLayout(root string) error {
 	d, err := osfs.OpenRoot(root)
 	if err != nil {
@@ -143,8 +142,8 @@ func holdsSegment(d osfs.Dir) (bool, error) {
 	}
 }
 
-// isFile reports whether a name, which may lead through a directory, is a regular
-// file; isDir whether it is a directory. A link is neither.
+// isFile reports whether a name, which may have directories in it, is a regular file, and
+// isDir whether it is a directory. A link is neither.
 func isFile(d osfs.Dir, name string) (bool, error) { return is(d, name, 0) }
 
 func isDir(d osfs.Dir, name string) (bool, error) { return is(d, name, fs.ModeDir) }
@@ -157,7 +156,7 @@ func is(d osfs.Dir, name string, mode fs.FileMode) (bool, error) {
 	return err == nil && st.Mode == mode, err
 }
 
-// isLogName reports whether the layout has a file of that name.
+// isLogName reports whether name is that of a segment or of traces.
 func isLogName(name string) bool {
 	id, ok := strings.CutSuffix(name, traceSuffix)
 	if !ok {
@@ -167,7 +166,7 @@ func isLogName(name string) bool {
 	return ok && isID
 }
 
-// isTempName reports whether the layout has a replacement of that name.
+// isTempName reports whether name is that of a replacement being written.
 func isTempName(name string) bool {
 	name, dot := strings.CutPrefix(name, ".")
 	name, temp := strings.CutSuffix(name, tempSuffix)

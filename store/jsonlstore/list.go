@@ -15,7 +15,7 @@ import (
 )
 
 // ListSessions implements [store.SessionLog]. A session is a directory that is
-// named by a UUID in lower case, also one that is still empty.
+// named by a UUID in lower case, even if it is still empty.
 func (s *Store) ListSessions(ctx context.Context) ([]store.SessionID, error) {
 	fail := func(err error) ([]store.SessionID, error) {
 		return nil, &store.Error{Op: "list sessions", Path: s.root, Kind: kindOf(err), Err: stripPath(err)}
@@ -75,8 +75,8 @@ func (s *Store) ListSegments(ctx context.Context, session store.SessionID) ([]st
 }
 
 // SessionOf implements [store.SessionLog]. It reads no log: it looks for the
-// segment's file in each session's directory, beginning with the session that
-// was the newest when the segment was made.
+// segment's file in each session's directory, first in the session that was the newest
+// when the segment was made.
 func (s *Store) SessionOf(ctx context.Context, segment store.SegmentID) (store.SessionID, error) {
 	name := logName(segment)
 	fail := func(kind, err error) (store.SessionID, error) {
@@ -153,9 +153,8 @@ func (s *Store) Exists(ctx context.Context, session store.SessionID, segment sto
 	return found, t.fail(err)
 }
 
-// SessionModified implements [store.SessionLog]: it is when the newest of the
-// session's files was changed, as the file system tells; for a session without
-// any, when its directory was.
+// SessionModified implements [store.SessionLog]. It returns the newest modification time
+// of the session's files, or that of its directory if it has none.
 func (s *Store) SessionModified(ctx context.Context, session store.SessionID) (time.Time, error) {
 	t := s.target("look at session", session, "")
 	fail := func(err error) (time.Time, error) {
@@ -217,8 +216,8 @@ func refuseAggregate(d osfs.Dir, ids []store.SessionID) error {
 	return nil
 }
 
-// sessionNamed reads a UUID in the form in which it names files here, the only
-// one that can be found again.
+// sessionNamed parses a UUID in lower case with hyphens. In another form, methods would
+// not find the file again.
 func sessionNamed(name string) (id store.SessionID, ok bool) {
 	if len(name) != 36 || strings.ToLower(name) != name {
 		return id, false

@@ -11,9 +11,8 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// gates let one goroutine of this process at a time work on a file, in the
-// order in which they came. Without them goroutines would compete for the file
-// lock by polling.
+// gates let one goroutine of this process at a time work on a file, in the order in
+// which they came. Without gates, goroutines would poll for the file lock.
 type gates struct {
 	mu   sync.Mutex
 	open map[gateKey]*gate
@@ -27,7 +26,7 @@ type gateKey struct {
 
 type gate struct {
 	sem   chan struct{}
-	users int // who hold it or wait for it
+	users int // goroutines that hold it or wait for it
 }
 
 // enter waits until the caller has the gate to itself. The returned function
@@ -62,9 +61,8 @@ func (g *gates) enter(ctx context.Context, key gateKey) (leave func(), err error
 }
 
 // openLocked opens a file of a session and locks it, exclusively for appending
-// and shared for reading. A file or a session that was replaced or deleted while
-// it waited is given up for what stands there now. The caller has the file's gate
-// and closes both.
+// and shared for reading. If the file or the session was replaced or deleted while it
+// waited, it opens the new one. The caller must hold the file's gate, and closes both.
 func (s *Store) openLocked(ctx context.Context, t target, appending bool) (d osfs.Dir, f *os.File, err error) {
 	flags := os.O_RDONLY
 	if appending {
@@ -90,11 +88,11 @@ func (s *Store) openLocked(ctx context.Context, t target, appending bool) (d osf
 	}
 }
 
-// changing are the flags with which a file is opened that is to be changed.
+// changing are the flags for opening a file to change it.
 const changing = os.O_RDWR | os.O_APPEND
 
-// openLockedIn opens and locks a file for changing it. The caller has the
-// directory locked, so that nothing can take the file's place.
+// openLockedIn opens a file to change it, and locks it. The caller must hold the
+// directory's lock, so that nothing can replace the file.
 func openLockedIn(ctx context.Context, d osfs.Dir, name string) (*os.File, error) {
 	f, err := d.OpenFile(name, changing)
 	if err != nil {
@@ -107,8 +105,8 @@ func openLockedIn(ctx context.Context, d osfs.Dir, name string) (*os.File, error
 	return f, nil
 }
 
-// lockCurrent locks an open file and reports whether it is still the one at
-// path. Links on the way do not matter: no other file is the same one.
+// lockCurrent locks an open file and reports whether it is still the one at path. Links
+// in the path do not matter: it compares the identity of the file.
 func lockCurrent(ctx context.Context, path string, f *os.File, exclusive bool) (bool, error) {
 	if err := osfs.Lock(ctx, f, exclusive); err != nil {
 		return false, err
@@ -120,10 +118,10 @@ func lockCurrent(ctx context.Context, path string, f *os.File, exclusive bool) (
 	return osfs.IsAt(path, st.ID)
 }
 
-// lockSession opens a session's directory, which it makes if create is set, and
-// takes the lock under which its files are created and replaced and it is
-// deleted. The lock is taken after the gate of a file and before the file's own
-// lock. The returned function releases it and closes the directory.
+// lockSession opens a session's directory, which it makes if create is set, and locks it.
+// That lock is needed to create or replace a file of the session, and to delete it. To
+// avoid deadlocks, take it after the gate of a file and before the file's own lock. The
+// returned function releases it and closes the directory.
 func (s *Store) lockSession(ctx context.Context, t target, create bool) (d osfs.Dir, release func(), err error) {
 	leave, err := s.gates.enter(ctx, gateKey{session: t.session})
 	if err != nil {

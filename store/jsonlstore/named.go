@@ -10,19 +10,19 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// named holds files of which this Store knows that their names are on the disk.
-// A file that was found may be one that another process made and was killed
-// before it could sync the directory.
+// named holds the files whose names this Store knows to be on the disk. The name of any
+// other file may not be: the process that made it may have been killed before it synced
+// the directory.
 type named struct {
 	mu    sync.Mutex
 	files map[gateKey]osfs.ID
 }
 
-// maxNamed bounds memory. What is forgotten is synced once more.
+// maxNamed bounds memory. A file that is forgotten costs one more sync.
 const maxNamed = 4096
 
-// syncName brings the names of a file and of its session to the disk, unless
-// this Store has done so before or leaves that to the system.
+// syncName makes the names of a file and of its session durable, unless this Store has
+// done so before, or does not sync.
 func (s *Store) syncName(t target, d osfs.Dir, f *os.File) error {
 	if !s.sync {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notifier wakes those who follow a segment when its file may have changed. One
-// inotify instance serves all of a Store, while there are any: the system allows
-// a user some hundred instances only, and many watches in each.
+// notifier wakes the followers of a segment when its file may have changed. All followers
+// of a Store share one inotify instance, which exists while there are any: the system
+// allows a user only some hundred instances, but many watches in each.
 type notifier struct {
 	mu sync.Mutex
 	at *inotify // nil while nobody follows
@@ -21,20 +21,20 @@ type inotify struct {
 	fd    int
 	file  *os.File                      // fd, for reading without a thread
 	dirs  map[int]map[*watcher]struct{} // by watch descriptor
-	ended chan struct{}                 // closed when nothing reads file any more
+	ended chan struct{}                 // closed when the goroutine that reads file has ended
 }
 
 // watcher waits for changes of one file in a directory.
 type watcher struct {
 	name string
-	wake chan struct{} // closed where the system cannot tell any more
+	wake chan struct{} // closed if the system no longer reports changes
 }
 
 const watched = unix.IN_MODIFY | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE |
 	unix.IN_MOVE_SELF | unix.IN_DELETE_SELF | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 
-// watch gives a channel that receives when the file name in dir, or dir itself,
-// may have changed since. It is nil where the system does not tell. When stop has
+// watch returns a channel that receives when the file name in dir, or dir itself, may
+// have changed since. It is nil if the system does not report changes. When stop has
 // returned, nothing is left of the watch.
 func (n *notifier) watch(dir, name string) (wake <-chan struct{}, stop func()) {
 	n.mu.Lock()
@@ -62,7 +62,7 @@ func (n *notifier) watch(dir, name string) (wake <-chan struct{}, stop func()) {
 // remove ends a watch, and with the last one the instance.
 func (n *notifier) remove(at *inotify, wd int, w *watcher) {
 	n.mu.Lock()
-	if n.at != at { // it has ended by itself
+	if n.at != at { // it ended with an error
 		n.mu.Unlock()
 		return
 	}
@@ -94,7 +94,7 @@ func (n *notifier) run(at *inotify) {
 			return
 		}
 		if err != nil {
-			// Not to be left sleeping, they look for themselves from now on.
+			// A closed channel wakes the followers, who poll from now on.
 			n.at = nil
 			at.file.Close()
 			for _, watchers := range at.dirs {
@@ -110,7 +110,7 @@ func (n *notifier) run(at *inotify) {
 	}
 }
 
-// deliver wakes those whom events concern.
+// deliver wakes the watchers of the files that the events name.
 func (at *inotify) deliver(events []byte) {
 	for len(events) >= unix.SizeofInotifyEvent {
 		wd := int(int32(binary.NativeEndian.Uint32(events)))
@@ -134,7 +134,7 @@ func wakeAll(watchers map[*watcher]struct{}, name []byte) {
 		if len(name) == 0 || w.name == string(name) {
 			select {
 			case w.wake <- struct{}{}:
-			default: // it has not looked since it was woken last
+			default: // it was woken already, and has not looked yet
 			}
 		}
 	}

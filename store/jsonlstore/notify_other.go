@@ -2,7 +2,7 @@
 
 package jsonlstore
 
-// notifier would tell of changes; here those who follow look for themselves.
+// notifier does nothing here: followers poll.
 type notifier struct{}
 
 func (*notifier) watch(dir, name string) (wake <-chan struct{}, stop func()) {

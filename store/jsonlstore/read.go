@@ -27,8 +27,8 @@ func (s *Store) ReadAll(ctx context.Context, session store.SessionID, segment st
 	return s.read(ctx, s.target("read", session, logName(segment)), 0)
 }
 
-// ReadFrom implements [store.SessionLog]. It passes over the first n lines
-// without judging them.
+// ReadFrom implements [store.SessionLog]. It skips the first n lines without checking
+// them.
 func (s *Store) ReadFrom(ctx context.Context, session store.SessionID, segment store.SegmentID, n int) iter.Seq2[json.RawMessage, error] {
 	return s.read(ctx, s.target("read", session, logName(segment)), n)
 }
@@ -56,9 +56,9 @@ func (s *Store) read(ctx context.Context, t target, skip int) iter.Seq2[json.Raw
 	}
 }
 
-// yieldLines yields what the lines hold, without the first skip of them. It
-// returns how many of these were not there, and whether there is more to say: the
-// loop goes on and no error has ended it.
+// yieldLines yields the entries of lines, without the first skip of them. left is the
+// part of skip that was not used up. more is false if the loop ended or an error ended
+// the sequence.
 func (t target) yieldLines(ctx context.Context, lines *lineReader, skip int, yield func(json.RawMessage, error) bool) (left int, more bool) {
 	for {
 		line, err := lines.next()
@@ -90,7 +90,7 @@ func (t target) yieldLines(ctx context.Context, lines *lineReader, skip int, yie
 	}
 }
 
-// decode judges one line and returns a copy of it in compact form.
+// decode checks one line and returns a copy of it in compact form.
 func (t target) decode(line []byte, number int) (json.RawMessage, error) {
 	corrupt := func(column int, why string) error {
 		return &store.Error{Op: t.op, Path: t.path(), Line: number, Column: column, Kind: store.ErrCorrupt, Err: errors.New(why)}
@@ -111,7 +111,7 @@ func (t target) decode(line []byte, number int) (json.RawMessage, error) {
 }
 
 // EntryCount implements [store.SessionLog]. It reads the segment through one
-// buffer of 64 KiB and does not judge the lines.
+// buffer of 64 KiB and does not check the lines.
 func (s *Store) EntryCount(ctx context.Context, session store.SessionID, segment store.SegmentID) (int, error) {
 	t := s.target("count entries", session, logName(segment))
 	f, committed, err := s.openCommitted(ctx, t)
@@ -123,9 +123,9 @@ func (s *Store) EntryCount(ctx context.Context, session store.SessionID, segment
 	return n, t.fail(err)
 }
 
-// openCommitted opens a file for reading and says where its last complete line
-// ends. The bytes before that never change: appends add behind it, and every
-// other change makes a new file.
+// openCommitted opens a file for reading and returns the end of its last complete line.
+// The bytes before that never change: appends add after it, and every other change makes
+// a new file.
 func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -148,9 +148,9 @@ func (s *Store) openCommitted(ctx context.Context, t target) (*os.File, int64, e
 	return f, committed, nil
 }
 
-// committedOf says where the last complete line of a locked file ends, and
-// unlocks it. A line of this Store that could neither be made durable nor be taken
-// back does not count: the next append takes it back.
+// committedOf returns the end of the last complete line of a locked file, and unlocks
+// it. It leaves out a line of this Store that could neither be made durable nor undone:
+// the next append undoes it.
 func (s *Store) committedOf(t target, f *os.File) (int64, error) {
 	st, err := osfs.Stat(f)
 	if err != nil {
@@ -167,8 +167,8 @@ func (s *Store) committedOf(t target, f *os.File) (int64, error) {
 	return committed, err
 }
 
-// scanEntries counts entries up to a limit and says where the last one that it
-// counted ends, and whether there is a further one.
+// scanEntries counts entries up to a limit. end is the end of the last one counted, and
+// more is true if there is another.
 func scanEntries(ctx context.Context, r io.Reader, limit int) (n int, end int64, more bool, err error) {
 	buf := make([]byte, bufferSize)
 	blank := true // the current line, so far
@@ -223,8 +223,8 @@ type lineReader struct {
 
 var errTooLong = errors.New("line too long")
 
-// next returns a line without its newline, valid until the next call. After
-// errTooLong it may be called again. An unterminated line is none.
+// next returns a line without its newline, valid until the next call. It may be called
+// again after errTooLong. It does not return a line without a newline.
 func (l *lineReader) next() ([]byte, error) {
 	for {
 		l.number++

@@ -12,9 +12,9 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// CreateSegment implements [store.SessionLog]. Readers see the old segment or
-// the new one, and so does who comes after a crash, which may leave a temporary
-// file besides. The next change of that kind removes it.
+// CreateSegment implements [store.SessionLog]. Readers see the old segment or the new one,
+// even after a crash. A crash may also leave a temporary file, which the next
+// CreateSegment or Truncate of the segment removes.
 func (s *Store) CreateSegment(ctx context.Context, session store.SessionID, segment store.SegmentID, entries []json.RawMessage) error {
 	t := s.target("create segment", session, logName(segment))
 	if err := t.writable(ctx); err != nil {
@@ -35,9 +35,9 @@ func (s *Store) CreateSegment(ctx context.Context, session store.SessionID, segm
 	}))
 }
 
-// Truncate implements [store.SessionLog]. What is kept is copied to a new file,
-// byte for byte, so a reader of the old one is not disturbed and the disk must
-// have room for both.
+// Truncate implements [store.SessionLog]. It copies what is kept to a new file, byte for
+// byte. So readers of the old file are not disturbed, and the disk must have room for
+// both.
 func (s *Store) Truncate(ctx context.Context, session store.SessionID, segment store.SegmentID, entries int) error {
 	t := s.target("truncate", session, logName(segment))
 	if err := t.writable(ctx); err != nil {
@@ -66,9 +66,9 @@ func (s *Store) Truncate(ctx context.Context, session store.SessionID, segment s
 	}))
 }
 
-// replace calls do with a file locked against every change of its name and its
-// content. Where it does not exist, do gets nil or, unless create is set, is not
-// called.
+// replace calls do with a file that is locked against every change of its name and its
+// content. If the file does not exist, do gets nil if create is set, and is not called
+// otherwise.
 func (s *Store) replace(ctx context.Context, t target, create bool, do func(d osfs.Dir, old *os.File) error) error {
 	leave, err := s.gates.enter(ctx, t.gate())
 	if err != nil {
@@ -93,15 +93,15 @@ func (s *Store) replace(ctx context.Context, t target, create bool, do func(d os
 	return do(d, old)
 }
 
-// put writes a new file and puts it in the place of one that exists. The caller
-// has the directory locked.
+// put writes a new file, in place of one that exists. The caller must hold the
+// directory's lock.
 func (s *Store) put(t target, d osfs.Dir, write func(*os.File) error) error {
 	f, err := d.Publish("."+t.name+tempSuffix, t.name, true, func(f *os.File) error {
 		// Nobody may add to the new file before its name is on the disk.
 		if _, err := osfs.TryLock(f, true); err != nil {
 			return err
 		}
-		// It may have the number of a file that was here before.
+		// It may have the inode number of a file that was here before.
 		s.undone.forget(t.gate())
 		s.named.forget(t.gate())
 		return write(f)

@@ -17,7 +17,7 @@ import (
 // DefaultMaxEntrySize is the limit of one entry where [Options] sets none.
 const DefaultMaxEntrySize = 64 << 20
 
-// SyncMode says when a change is on the disk.
+// SyncMode decides when a change is on the disk.
 type SyncMode int
 
 const (
@@ -26,29 +26,29 @@ const (
 	// a sync of two directories.
 	SyncEach SyncMode = iota
 	// SyncNever leaves it to the system, which writes within about half a
-	// minute. A change survives the end of the process but not a loss of power,
-	// which may also leave damaged lines at the end of a segment.
+	// minute. A change survives the end of the process, but not a loss of power. That
+	// may also leave damaged lines at the end of a segment.
 	SyncNever
 )
 
-// Options of [Open]. The zero value is the default.
+// Options are the options of [Open]. The zero value is the default.
 type Options struct {
-	// Sync is SyncEach unless set: a session log is what an agent is restored
-	// from, so an entry that was acknowledged must be there afterwards.
+	// Sync is SyncEach by default: an agent is restored from its session log, so an
+	// entry that was acknowledged must be there afterwards.
 	Sync SyncMode
-	// MaxEntrySize limits one line without its newline, in bytes; 0 means
-	// [DefaultMaxEntrySize]. A larger entry is refused when it is appended, and
-	// when it is found in a file ReadAll yields an error in its place. Memory use
-	// of every operation is bounded by a small multiple of it.
+	// MaxEntrySize limits one line without its newline, in bytes. 0 means
+	// [DefaultMaxEntrySize]. A larger entry is refused when it is appended. For one in a
+	// file ReadAll yields an error. It bounds the memory of every operation, to a small
+	// multiple of it.
 	MaxEntrySize int
 	// ReadOnly refuses every change with store.ErrReadOnly, and a root that does
 	// not exist with store.ErrNotFound.
 	ReadOnly bool
 }
 
-// Store is a [store.SessionLog] below one directory. It keeps the files to which
-// it appended last open, but not locked; Close closes them. It is safe for
-// concurrent use, by any number of Stores and processes on the same root.
+// Store is a [store.SessionLog] below one directory. It keeps the last 64 files to which
+// it appended open, but not locked; Close closes them. It is safe for concurrent use, by
+// any number of Stores and processes on the same root.
 type Store struct {
 	root     string
 	sync     bool
@@ -58,16 +58,16 @@ type Store struct {
 	undone   undone
 	named    named
 	kept     kept
-	swept    atomic.Bool // what interrupted deletions left has been removed
+	swept    atomic.Bool // the remains of interrupted deletions were removed
 	notifier notifier
 }
 
 var _ store.SessionLog = (*Store)(nil)
 
-// Open returns the store below root, a directory that is created if it does not
-// exist, with mode 0700 and its parents alike. nil options are the default. A root
-// in the aggregate layout is refused with store.ErrFormat, and one that holds Pods
-// or the segments of one session instead of sessions with store.ErrInvalid.
+// Open returns the store below the directory root. It creates root, and missing
+// directories above it, with mode 0700. nil options are the default. The error matches
+// store.ErrFormat for a root in the aggregate layout, and store.ErrInvalid for one that
+// holds Pods, or the segments of one session, instead of sessions.
 func Open(root string, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
@@ -126,12 +126,12 @@ const (
 	traceSuffix = ".trace.jsonl"
 )
 
-// target is the file that one operation is about.
+// target is the file of one operation.
 type target struct {
 	store   *Store
 	op      string
 	session store.SessionID
-	name    string // "" where the operation is about a whole session
+	name    string // "" for an operation on a whole session
 }
 
 func (s *Store) target(op string, session store.SessionID, name string) target {
@@ -144,7 +144,7 @@ func (s *Store) sessionPath(session store.SessionID) string {
 
 func (t target) path() string { return filepath.Join(t.store.sessionPath(t.session), t.name) }
 
-// writable fails unless the store may be changed and the context is live.
+// writable fails if the store may not be changed or the context has ended.
 func (t target) writable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return t.fail(err)
@@ -155,7 +155,7 @@ func (t target) writable(ctx context.Context) error {
 	return nil
 }
 
-// fail is err with the operation, the file and one of the store's sentinels.
+// fail adds the operation, the file and one of the store's sentinels to err.
 func (t target) fail(err error) error {
 	if err == nil {
 		return nil
@@ -171,7 +171,7 @@ func (t target) fail(err error) error {
 	return &store.Error{Op: t.op, Path: t.path(), Kind: kindOf(err), Err: stripPath(err)}
 }
 
-// invalid is an error about what the caller passed in.
+// invalid is the error for a bad argument.
 func (t target) invalid(format string, args ...any) error {
 	return &store.Error{Op: t.op, Path: t.path(), Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
 }
@@ -187,7 +187,7 @@ func kindOf(err error) error {
 	return osfs.Kind(err)
 }
 
-// stripPath drops the path from the os package's errors: ours name it.
+// stripPath drops the path from errors of package os: a store.Error names it already.
 func stripPath(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) && err == error(pe) {

@@ -5,10 +5,9 @@ import (
 	"sync"
 )
 
-// Canonical returns the canonical form of the one value in src, which
-// whitespace may surround and which may nest at most maxDepth containers
-// (never more than [MaxDepth]). The result is memory of its own. An error is a
-// [*SyntaxError].
+// Canonical returns the canonical form of the one value in src, in memory of its own.
+// Whitespace may surround the value, which may nest at most maxDepth containers
+// (never more than [MaxDepth]). An error is a [*SyntaxError].
 func Canonical(src []byte, maxDepth int) ([]byte, error) {
 	if isKnown(src, maxDepth) {
 		return bytes.Clone(src), nil
@@ -27,7 +26,7 @@ func AppendCanonical(dst, src []byte, maxDepth int) ([]byte, error) {
 }
 
 // AppendCompact accepts and refuses exactly what [AppendCanonical] does, but
-// only strips whitespace: strings, numbers, the order of keys and duplicate
+// only removes whitespace: strings, numbers, the order of keys and duplicate
 // keys stay as written.
 func AppendCompact(dst, src []byte, maxDepth int) ([]byte, error) {
 	return appendDocument(dst, src, maxDepth, true)
@@ -63,19 +62,19 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 	return out
 }
 
-// writer appends values as it scans them. It holds a copy of the Scanner that
-// it works for, which so need not be on the heap.
+// writer appends values as it scans them. It holds a copy of its caller's Scanner, not a
+// pointer: a pointer would move that Scanner to the heap.
 type writer struct {
 	Scanner
 	verbatim bool
-	deepest  int      // containers that were open at a time
+	deepest  int      // the most containers that were open at once
 	members  []member // of all open objects, outermost first
 	sorted   []byte   // an object's members while they are put in order
 }
 
 var writers = sync.Pool{New: func() any { return new(writer) }}
 
-// release gives the writer back unless one large value has swollen it.
+// release puts the writer back into the pool, unless one large value has swollen it.
 func (w *writer) release() {
 	w.Scanner = Scanner{}
 	w.members = w.members[:0]

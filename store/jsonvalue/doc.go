@@ -1,7 +1,7 @@
-// Package jsonvalue judges one JSON value by serde_json's rules and prints it
+// Package jsonvalue checks one JSON value by serde_json's rules and prints it
 // as serde_json prints it.
 //
-// Accepted is what serde_json 1.0.149 accepts: strict UTF-8 without a byte
+// It accepts what serde_json 1.0.149 accepts: strict UTF-8 without a byte
 // order mark, no lone surrogates, no control characters in strings, no
 // comments, trailing commas or leading zeros, numbers within the range of a
 // float64, a limited depth of nesting. Space, tab, line feed and carriage
@@ -15,8 +15,8 @@
 // (1e+16, 1.5e-7). One departure from serde_json is deliberate: floats are
 // parsed correctly rounded.
 //
-// Values are read in one pass. Keys out of order cost a sort of that object's
-// keys and a move of its bytes, so a byte is moved at most once for each object
+// Values are read in one pass. If the keys of an object are out of order, its members
+// are sorted and its bytes moved, so a byte is moved at most once for each object
 // around it. Memory is a small multiple of the input. All functions are safe
 // for concurrent use; a [Scanner] is for one goroutine.
 package jsonvalue

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// SyntaxError says what is wrong with a document and where: at the first byte
-// of the first offending token, or after the last byte if the input ends too
-// soon.
+// SyntaxError is the first fault in a document. Its position is the first byte of the
+// offending token, or after the last byte if the input ends too soon.
 type SyntaxError struct {
 	Offset int    // in bytes, from 0
 	Line   int    // from 1

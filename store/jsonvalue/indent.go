@@ -9,10 +9,10 @@ import (
 // document can have.
 var lineStart = "\n" + strings.Repeat("  ", MaxDepth)
 
-// AppendIndent appends src, a value in canonical form, as serde_json prints it
-// prettily: two spaces a level, `": "` after keys, `[]` and `{}` when empty, no
-// line break at the end. Lines after the first are indented as if the value
-// stood level containers deep. src must be a result of [Canonical] and must
+// AppendIndent appends src, a value in canonical form, as serde_json's pretty printer
+// does: two spaces a level, `": "` after keys, `[]` and `{}` when empty, no
+// line break at the end. Lines after the first are indented as if the value were
+// inside level containers. src must be a result of [Canonical] and must
 // not overlap dst.
 func AppendIndent(dst, src []byte, level int) []byte {
 	for i := 0; i < len(src); {

@@ -5,22 +5,22 @@ import (
 	"sync/atomic"
 )
 
-// A manifest is brought to canonical form where it is read, and once more where
-// it is stored, because the store takes nobody's word for it: then most of the
-// work of an import is done twice. So this package remembers which documents it
-// has made, by a hash of their bytes with a seed of this process. That a document
-// which is not canonical is taken for one that is has a chance of 2⁻⁶⁴ each time.
+// An import brings each manifest to canonical form twice: when it reads the file, and
+// when it stores the Pod, because a store checks what it is given. That would be most of
+// its work. So this package remembers which documents it has made, by a hash of their
+// bytes with a seed of this process. A document that is not canonical passes for one
+// that is with a probability of 2⁻⁶⁴.
 
 const (
-	// knownSlots is more than an import has under way at a time; a later document
-	// takes the slot of an earlier one.
+	// knownSlots is larger than the number of documents that an import has under way at
+	// once. A later document takes the slot of an earlier one.
 	knownSlots = 1 << 14
 
-	// knownSize is the size in bytes from which remembering pays.
+	// Smaller documents, in bytes, are faster made again than remembered.
 	knownSize = 256
 
-	// knownDepth bounds the nesting of what is remembered, so that it is known to
-	// fit wherever that much is allowed.
+	// knownDepth bounds the nesting of documents that are remembered. The depth itself is
+	// not remembered, so they are known only where that much is allowed.
 	knownDepth = 32
 )
 
@@ -29,7 +29,7 @@ var (
 	known     [knownSlots]atomic.Uint64
 )
 
-// remember notes that doc, which nests as many containers, is canonical.
+// remember notes that doc, which nests nesting containers, is canonical.
 func remember(doc []byte, nesting int) {
 	if len(doc) >= knownSize && nesting <= knownDepth {
 		h := maphash.Bytes(knownSeed, doc)
@@ -37,7 +37,7 @@ func remember(doc []byte, nesting int) {
 	}
 }
 
-// isKnown reports whether doc is remembered and may nest maxDepth containers.
+// isKnown reports whether doc is remembered and nests at most maxDepth containers.
 func isKnown(doc []byte, maxDepth int) bool {
 	if len(doc) < knownSize || maxDepth < knownDepth {
 		return false

@@ -6,9 +6,8 @@ import (
 	"strconv"
 )
 
-// numberToken reads the number that starts at pos. integer says whether it has
-// neither fraction nor exponent. A malformed number is reported at its first
-// byte.
+// numberToken reads the number that starts at pos. integer is true if it has neither
+// fraction nor exponent. The error for a malformed number is at its first byte.
 func (s *Scanner) numberToken() (token []byte, integer, ok bool) {
 	src, start := s.src, s.pos
 	i := start
@@ -74,10 +73,10 @@ func fitsInteger(token []byte) bool {
 	return len(digits) < len(limit) || len(digits) == len(limit) && string(digits) <= limit
 }
 
-// isCanonicalDecimal recognises the commonest floats that are canonical as
+// isCanonicalDecimal recognises the most common floats that are canonical as
 // written: at most 15 digits (so no shorter text reads as the same float), a
-// point and no exponent, no needless zero at the end, not so small that an
-// exponent is due.
+// point and no exponent, no needless zero at the end, and not so small that the
+// canonical form has an exponent.
 func isCanonicalDecimal(token []byte) bool {
 	digits := bytes.TrimPrefix(token, []byte{'-'})
 	point := bytes.IndexByte(digits, '.')
@@ -106,12 +105,12 @@ func parseFloat(token []byte) (float64, bool) {
 	return f, !math.IsInf(f, 0)
 }
 
-// shorten returns a number token of bounded length that is nearest to the same
-// float. strconv misreads integers of more than 800 digits that an exponent
-// makes small again, and exponents of more than five digits.
+// shorten returns a number token of bounded length that reads as the same float. strconv
+// misreads integers of more than 800 digits that an exponent makes small again, and
+// exponents of more than five digits.
 func shorten(token []byte) []byte {
-	// What lies halfway between two floats has at most 768 digits. Whether the
-	// digits after those are zero is all that can matter.
+	// A number halfway between two floats has at most 768 digits. Of the digits after
+	// those it only matters whether all are zero.
 	const keep = 780
 	out := make([]byte, 0, keep+32)
 	if token[0] == '-' {

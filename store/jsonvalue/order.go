@@ -12,8 +12,8 @@ type member struct{ start, keyEnd, end int }
 
 func (m member) key(out []byte) []byte { return out[m.start+1 : m.keyEnd-1] }
 
-// compareKeys orders two members by the unescaped bytes of their keys. escaped
-// says whether either key may hold an escape.
+// compareKeys orders two members by the unescaped bytes of their keys. escaped must be
+// true if either key may hold an escape.
 func compareKeys(out []byte, a, b member, escaped bool) int {
 	x, y := a.key(out), b.key(out)
 	if !escaped {
@@ -40,8 +40,8 @@ func firstByte(key []byte) (byte, []byte) {
 	return byte(r), key[n:]
 }
 
-// sortMembers puts the members of one object, which out ends with, in the
-// order of their keys. Of equal keys the last stays.
+// sortMembers puts the members of one object, at the end of out, in the order of their
+// keys. Of equal keys the last one stays.
 func (w *writer) sortMembers(out []byte, members []member, escaped bool) []byte {
 	slices.SortFunc(members, func(a, b member) int {
 		if c := compareKeys(out, a, b, escaped); c != 0 {

@@ -7,11 +7,11 @@ import (
 	"math/bits"
 )
 
-// MaxDepth is how many containers (objects and arrays) may be nested in a
-// document, the outermost included.
+// MaxDepth bounds the nesting of containers (objects and arrays) in a document, the
+// outermost included.
 const MaxDepth = 127
 
-// Kind is what a value is, judged by its first byte.
+// Kind is the kind of a value, which its first byte decides.
 type Kind byte
 
 // The kinds of value. Invalid is a byte that starts no value, or the end of
@@ -84,8 +84,8 @@ func NewScanner(src []byte) *Scanner {
 	return &Scanner{src: src, limit: MaxDepth}
 }
 
-// NewScannerAround is NewScanner for a text in which documents stand, so many
-// containers deep. Each of them may nest [MaxDepth].
+// NewScannerAround is NewScanner for a text with documents inside outer containers. Each
+// document may nest [MaxDepth].
 func NewScannerAround(src []byte, outer int) *Scanner {
 	return &Scanner{src: src, limit: MaxDepth + outer}
 }
@@ -125,13 +125,13 @@ func (s *Scanner) Fail(offset int, format string, args ...any) {
 	}
 }
 
-// fail is Fail for `return s.fail(…)`.
+// fail is Fail and returns false, for `return s.fail(…)`.
 func (s *Scanner) fail(offset int, format string, args ...any) bool {
 	s.Fail(offset, format, args...)
 	return false
 }
 
-// failHere fails at the next token, which is not what was expected there.
+// failHere fails at the next token, which is not the expected one.
 func (s *Scanner) failHere(expected string) bool {
 	if s.pos == len(s.src) {
 		return s.failEOF(expected)
@@ -149,7 +149,7 @@ func (s *Scanner) skipSpace() bool {
 	return s.pos < len(s.src) && s.src[s.pos] > ' ' || s.skipSpaces()
 }
 
-// skipSpaces is skipSpace where there may be whitespace. It stays apart so
+// skipSpaces is skipSpace if there may be whitespace. It is a function of its own so
 // that skipSpace is small enough to be inlined.
 //
 //go:noinline

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// plainEnd returns where the run of plain bytes from i on ends: ASCII without
-// controls, `"` and `\`, which stand for themselves in a string.
+// plainEnd returns the end of the run of plain bytes from i on: ASCII without controls,
+// `"` and `\`. Plain bytes stand for themselves in a string.
 func plainEnd(src []byte, i int) int {
 	// Eight bytes at a time: a byte's top bit in odd is set if the byte is not
 	// plain. A borrow can set it wrongly, but only above one set rightly.
@@ -28,8 +28,8 @@ func plainEnd(src []byte, i int) int {
 }
 
 // stringToken reads the string literal that starts at pos and returns it with
-// its quotes. escaped says whether there is a backslash in it. Every fault is
-// reported at the opening quote, the byte itself in the message.
+// its quotes. escaped is true if it has a backslash. The position of every error is the
+// opening quote; the message names the byte at fault.
 func (s *Scanner) stringToken() (token []byte, escaped, ok bool) {
 	src, start := s.src, s.pos
 	for i := start + 1; ; {

@@ -1,7 +1,6 @@
-// Package memstore keeps Pod metadata in memory: for tests of what uses a store,
-// and as the model that other backends are compared with. It has every ability of
-// a [store.MetadataStore], and the rules of package store and nothing else.
-// Nothing survives the process.
+// Package memstore keeps Pod metadata in memory. It is for tests of programs that use a
+// store, and the model with which tests compare other backends. It follows the rules of
+// package store and adds none. Nothing survives the process.
 package memstore
 
 import (
@@ -18,11 +17,11 @@ import (
 	"podstore/store"
 )
 
-// Store is Pod metadata in memory. All methods are safe for concurrent use. An
-// edit given to Update or UpdatePods is called again where another writer came
-// between.
+// Store is Pod metadata in memory. All methods are safe for concurrent use. Update and
+// UpdatePods call edit again if another writer changed the same Pods meanwhile. Request
+// IDs are remembered for the life of the Store.
 type Store struct {
-	lock     chan struct{} // full while locked, so that waiting for it can end with a context
+	lock     chan struct{} // full while locked; a wait for it can end with a context
 	readOnly bool
 
 	// What follows is guarded by lock. The metadata is never changed in place.
@@ -33,7 +32,7 @@ type Store struct {
 	changed chan struct{} // closed by the next change
 }
 
-// request is what was made under an ID.
+// request is the changes made under an ID, with their results.
 type request struct {
 	changes []store.Change
 	applied []store.Applied
@@ -59,8 +58,8 @@ func New() *Store {
 	}
 }
 
-// Damage makes a Pod one that cannot be read, until it is put or deleted: to test
-// what a caller does then. It reports whether there is such a Pod.
+// Damage makes a Pod unreadable until it is put or deleted, to test what a caller does
+// then. It reports whether there is such a Pod.
 func (s *Store) Damage(pod string) bool {
 	s.lock <- struct{}{}
 	defer func() { <-s.lock }()
@@ -189,7 +188,7 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 	number := s.number + 1
 	now := time.Now()
 	gone := map[string]bool{}
-	puts := map[string][]store.Change{} // which may tell times
+	puts := map[string][]store.Change{} // a Put may set times
 	for _, c := range changes {
 		if _, ok := c.Op.(store.Put); ok {
 			puts[c.Pod] = append(puts[c.Pod], c)
@@ -235,8 +234,7 @@ func (s *Store) wake() {
 	s.changed = make(chan struct{})
 }
 
-// results adds the metadata that was asked for, of Pods that are as they were
-// left.
+// results adds the metadata that opts ask for, of Pods that have not changed since.
 func (s *Store) results(applied []store.Applied, opts *store.ApplyOptions) []store.Applied {
 	for i := range applied {
 		a := &applied[i]
@@ -257,7 +255,7 @@ func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods [
 	return store.EditByRevision(ctx, s, names, edit)
 }
 
-// Snapshot freezes one moment: see [store.Snapshotter]. It copies no metadata.
+// Snapshot returns one moment: see [store.Snapshotter]. It copies no metadata.
 func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 	frozen := New()
 	frozen.readOnly = true

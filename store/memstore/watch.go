@@ -10,8 +10,8 @@ import (
 	"podstore/store"
 )
 
-// Watch yields every Pod, then what changes: see [store.Watcher]. It compares what
-// there is with what it gave, so it never falls behind.
+// Watch yields every Pod, then what changes: see [store.Watcher]. It compares the Pods
+// with those that it yielded before, so it never falls behind and never sends Resync.
 func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		if len(opts.Pods) > 0 {
@@ -23,7 +23,7 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 		given := map[string]state{}
 		quiet := time.NewTicker(store.WatchQuiet / 4)
 		defer quiet.Stop()
-		last, tell := uint64(0), true
+		last, due := uint64(0), true // due: a batch must come, even an empty one
 		for {
 			now := map[string]state{}
 			pods := map[string]*store.Metadata{}
@@ -64,23 +64,23 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 				}
 			}
 			given = now
-			if tell || len(batch.Events) > 0 || number > last {
+			if due || len(batch.Events) > 0 || number > last {
 				if last = number; !yield(batch, nil) {
 					return
 				}
 			}
-			tell = false
+			due = false
 			select {
 			case <-changed:
 			case <-quiet.C:
-				tell = true
+				due = true
 			case <-ctx.Done():
 			}
 		}
 	}
 }
 
-// state is what a watcher was given of a Pod.
+// state is a Pod's state as a watcher has it.
 type state struct {
 	revision store.Revision
 	damage   error
