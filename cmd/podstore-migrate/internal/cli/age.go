@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// parseAge understands what Go does, such as 1h30m, and whole days and weeks.
+// parseAge parses Go's durations, such as 1h30m, and whole days and weeks.
 func parseAge(s string) (time.Duration, error) {
 	bad := errors.New("expected an age such as 30d, 2w, 12h or 1h30m")
 	for unit, length := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
@@ -27,7 +27,7 @@ func parseAge(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// timeText is a time as programs read it, "" for one that is not known.
+// timeText is a time in RFC 3339, or "" if it is not known.
 func timeText(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -35,7 +35,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// knownTime is a time in JSON, null for one that is not known.
+// knownTime is a time in JSON, null if it is not known.
 func knownTime(t time.Time) *string {
 	if t.IsZero() {
 		return nil
@@ -44,7 +44,7 @@ func knownTime(t time.Time) *string {
 	return &s
 }
 
-// ago is how long ago a time was, in one unit; "" for one that is not known.
+// ago is the time since t, in one unit, or "" if t is not known.
 func ago(t time.Time) string {
 	if t.IsZero() {
 		return ""

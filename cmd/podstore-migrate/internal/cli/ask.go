@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// asks reports whether there is somebody to be asked.
+// asks reports whether there is somebody to ask.
 func (c *console) asks() bool { return isTerminal(c.stdin) && c.errTerminal && !c.json }
 
-// ask puts a question and returns the first letter of the answer, which is one of
-// those given; the last of them stands for what is no answer.
+// ask asks a question and returns the first letter of the answer, one of letters. Any
+// other answer, or none, counts as the last of them.
 func (c *console) ask(ctx context.Context, question, letters string) (byte, error) {
 	_ = c.out.Flush()
 	c.clearBar()
@@ -32,8 +32,8 @@ func (c *console) ask(ctx context.Context, question, letters string) (byte, erro
 	}
 }
 
-// readLine reads a line of standard input, and nothing of what comes after it: that is
-// for the editor, or the next question.
+// readLine reads one line of standard input and not a byte more: the rest is for the
+// editor, or the next question.
 func (c *console) readLine() string {
 	var line []byte
 	for b := make([]byte, 1); ; line = append(line, b[0]) {

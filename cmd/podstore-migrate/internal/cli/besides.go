@@ -6,21 +6,21 @@ import (
 	"podstore/store/jsonexport"
 )
 
-// besidesCounts are what a directory has beside its Pods, in JSON.
+// besidesCounts counts what a directory has beside its Pods, in JSON.
 type besidesCounts struct {
 	Refused     int `json:"refused,omitempty"`
 	Files       int `json:"files,omitempty"`
 	Directories int `json:"directories,omitempty"`
 }
 
-// refusedItem is an entry of a directory in JSON that stands where only Pods may be.
+// refusedItem is an entry of a directory in the place of a Pod, in JSON.
 type refusedItem struct {
 	head
 	Path   string `json:"path"`
 	Reason string `json:"reason"`
 }
 
-// besides accounts for what a directory has beside its Pods, as import does.
+// besides prints and counts what a directory has beside its Pods, as import does.
 func (c *console) besides(ctx context.Context, s opened) (besidesCounts, error) {
 	dir, ok := s.MetadataStore.(*jsonexport.Dir)
 	if !ok {
@@ -38,7 +38,7 @@ func (c *console) besides(ctx context.Context, s opened) (besidesCounts, error) 
 	return besidesCounts{len(b.Refused), b.Files, b.Directories}, err
 }
 
-// notPods counts what is no Pod.
+// notPods writes the counts of entries that are not Pods.
 func notPods(files, directories int) string {
 	return plural(files, "file") + " and " + plural(directories, "directory") + " without metadata.json"
 }

@@ -7,10 +7,8 @@ import (
 	"podstore/store/jsonexport"
 )
 
-// What edit, remove and prune have in common.
-
-// openChange opens a place to change what it has; nothing is created. An edit of one
-// Pod may be of a directory too.
+// openChange opens a place for edit, remove and prune, which change Pods that exist. It
+// creates nothing. Only edit, which changes one Pod, takes a directory.
 func (c *console) openChange(ctx context.Context, s side, maxFileSize int64) (opened, error) {
 	if err := ctx.Err(); err != nil {
 		return opened{}, err
@@ -32,7 +30,8 @@ func (c *console) openChange(ctx context.Context, s side, maxFileSize int64) (op
 	return c.openScheme(ctx, s, false)
 }
 
-// several refuses a directory where Pods are to be changed together.
+// several parses the place of a command that changes several Pods at once, and refuses a
+// directory.
 func (c *console) several(arg string) (side, error) {
 	s, err := c.parseSide(arg)
 	if err == nil && s.kind == inDirectory {

@@ -12,26 +12,26 @@ import (
 	"podstore/store/jsonlstore"
 )
 
-const checkHelp = `Check reads every page of a database, verifies every checksum and every record,
-and changes nothing. It works on any file, however damaged. Of a directory, and of a
-store on servers, it reads every Pod and all that is beside them. Each finding is one
-line on standard output that says what is wrong and what to do next:
+const checkHelp = `Check reads every page of a database and verifies every checksum and every record. It
+changes nothing, and works on any file, however damaged. In a directory or a store on
+servers it reads every Pod and everything beside them. Each finding is one line on
+standard output that says what is wrong and what to do next:
   damaged file PATH: ...
   damaged pod NAME: ...
 The exit code is then 5.
 
-It also names references between Pods that lead nowhere. They are no damage, may be
-right, and do not change the exit code:
+It also names broken references between Pods. They are no damage, may be intended, and do
+not change the exit code:
   one-sided pod NAME: ...       its peer does not have it as a peer
   missing-peer pod NAME: ...    its peer does not exist
   missing-child pod NAME: ...   its child does not exist
 prune --references drops the last two.
 
-With --sessions it also looks into the session logs, in the layout
+With --sessions it also looks at the session logs, in the layout
 DIR/{session}/{segment}.jsonl, and refuses a directory in another layout:
-  dangling pod NAME: ...        its session or segment is not there; exit code 4
-  pending pod NAME: ...         its session has no segment yet, which may be right
-  unreferenced session ID: ...  no Pod is in it, which may be right`
+  dangling pod NAME: ...        its session or segment does not exist; exit code 4
+  pending pod NAME: ...         its session has no segment yet, which may be intended
+  unreferenced session ID: ...  no Pod is in it, which may be intended`
 
 func checkCmd(c *console) *cobra.Command {
 	var sessions string
@@ -56,7 +56,7 @@ type findingItem struct {
 	Advice string  `json:"advice"`
 }
 
-// checkSummary is the summary of check in JSON. What was not looked at is absent.
+// checkSummary is the summary of check in JSON. A count of what was not checked is absent.
 type checkSummary struct {
 	Pods            int  `json:"pods"`
 	Damaged         int  `json:"damaged"`
@@ -129,20 +129,19 @@ func (c *console) checkFile(ctx context.Context, s side, logs store.SessionLog, 
 	return errors.Join(err, closer.Close())
 }
 
-// openChecked opens a file that was checked, or nothing where it is too damaged for
-// that.
+// openChecked opens a file that was checked. It returns nil if the file is too damaged.
 func (c *console) openChecked(path string, logs store.SessionLog, total *checkSummary) (*boltstore.Store, error) {
 	s, err := boltstore.Open(path, &boltstore.Options{ReadOnly: true})
 	if errors.Is(err, store.ErrCorrupt) && total.Findings > 0 {
 		if logs != nil {
-			c.say("the session logs were not looked at: the file is damaged")
+			c.say("the session logs were not checked: the file is damaged")
 		}
 		return nil, nil
 	}
 	return s, err
 }
 
-// references is the part of the verdict that speaks of references.
+// references is the part of the verdict about references.
 func (t *checkSummary) references() (verdict string) {
 	if t.OneSided != nil && *t.OneSided > 0 {
 		verdict += fmt.Sprintf(", %d one-sided", *t.OneSided)
@@ -165,7 +164,7 @@ func (t *checkSummary) references() (verdict string) {
 	return verdict
 }
 
-// checker is a store that can say more of itself than what reading it tells.
+// checker is a store with a check of its own, which finds more than reading all Pods does.
 type checker interface {
 	Check(ctx context.Context, report func(error)) (pods int, err error)
 }
@@ -173,7 +172,7 @@ type checker interface {
 // checkStore checks a store by reading it.
 func (c *console) checkStore(ctx context.Context, place side, logs store.SessionLog, total *checkSummary, maxFileSize int64) error {
 	open := c.readSide
-	if place.kind == onServers { // as it is, not as it was at one moment: Check does that by itself
+	if place.kind == onServers { // not a snapshot: Check reads one moment by itself
 		open = func(ctx context.Context, s side, _ int64) (opened, error) { return c.openScheme(ctx, s, true) }
 	}
 	s, err := open(ctx, place, maxFileSize)
@@ -227,7 +226,7 @@ func (c *console) checkStore(ctx context.Context, place side, logs store.Session
 	return errors.Join(err, s.Close())
 }
 
-// found tells one finding.
+// found prints one finding.
 func (c *console) found(f boltstore.Finding) {
 	c.note(exitDamage)
 	item := findingItem{c.head("finding"), nil, oneLine(f.Reason), oneLine(f.Advice)}

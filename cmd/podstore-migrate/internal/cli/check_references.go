@@ -7,8 +7,8 @@ import (
 	"podstore/store"
 )
 
-// checkReferences looks where the Pods' references lead, those to sessions where
-// there are logs. Damage has been told.
+// checkReferences checks the references between Pods, and with logs those to sessions.
+// Damage was printed before.
 func (c *console) checkReferences(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) error {
 	err := c.checkPods(ctx, pods, total)
 	if err == nil && logs != nil {
@@ -17,7 +17,7 @@ func (c *console) checkReferences(ctx context.Context, pods store.MetadataStore,
 	return err
 }
 
-// referenceItem is a reference in JSON that leads nowhere: a peer or a child.
+// referenceItem is a broken reference in JSON, to a peer or a child.
 type referenceItem struct {
 	head
 	Pod   string  `json:"pod"`
@@ -32,7 +32,7 @@ func (c *console) checkPods(ctx context.Context, pods store.MetadataStore, total
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
 			c.note(exitDamage)
-		case podErr != nil && podOf(podErr) != "": // it was told as unreadable
+		case podErr != nil && podOf(podErr) != "": // printed as unreadable before
 		case podErr != nil:
 			return podErr
 		case r.Child:

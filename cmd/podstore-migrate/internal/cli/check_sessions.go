@@ -9,7 +9,7 @@ import (
 	"podstore/store"
 )
 
-// danglingItem is a Pod in JSON whose session log is not there.
+// danglingItem is a Pod in JSON whose session log does not exist.
 type danglingItem struct {
 	head
 	Pod string `json:"pod"`
@@ -18,14 +18,14 @@ type danglingItem struct {
 }
 
 // checkSessions looks for the session logs of all Pods, and for the Pods of all
-// session logs. What is damaged has been told.
+// session logs. Damage was printed before.
 func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, logs store.SessionLog, total *checkSummary) (err error) {
 	total.Dangling = new(int)
 	for d, podErr := range store.DanglingActive(ctx, pods, logs) {
 		switch {
 		case errors.Is(podErr, store.ErrCorrupt):
 			c.note(exitDamage)
-		case podErr != nil && podOf(podErr) != "" && transient(podErr): // it was told as unreadable
+		case podErr != nil && podOf(podErr) != "" && transient(podErr): // printed as unreadable before
 		case podErr != nil:
 			err = errors.Join(err, podErr)
 		default:
@@ -56,7 +56,7 @@ func (c *console) checkSessions(ctx context.Context, pods store.MetadataStore, l
 	all := len(sessions)
 	total.Sessions = &all
 	if total.Damaged+total.Unreadable > 0 {
-		c.say("which sessions no Pod refers to is not known: a Pod that could not be read may refer to any")
+		c.say("unreferenced sessions are not listed: a Pod that could not be read may refer to any session")
 		return nil
 	}
 	unreferenced := 0

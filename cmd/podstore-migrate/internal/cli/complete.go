@@ -51,7 +51,7 @@ func (c *console) answer(ctx context.Context, root *cobra.Command, args []string
 	if sh == fish {
 		end = "\x00"
 	}
-	c.wroteText(found.kind + end)
+	c.writeText(found.kind + end)
 	before := sh.splitLine(head)
 	start := before[len(before)-1] // what stays in front of a candidate
 	for _, word := range found.words {
@@ -68,7 +68,7 @@ func (c *console) answer(ctx context.Context, root *cobra.Command, args []string
 			rest = quoteForShell(rest)
 		}
 		if fits {
-			c.wroteText(rest + end)
+			c.writeText(rest + end)
 		}
 	}
 }

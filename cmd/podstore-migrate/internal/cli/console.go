@@ -19,9 +19,9 @@ import (
 // jsonVersion is the version of the shapes that --json writes: docs/cli-json.md.
 const jsonVersion = 1
 
-// console is what a command writes to and the state of its exit code. Results go
-// to standard output, everything else to standard error; with --json all of it is
-// JSON Lines on standard output.
+// console writes a command's output and keeps its exit code. Results go to standard
+// output, everything else to standard error. With --json all of it is JSON Lines on
+// standard output.
 type console struct {
 	ctx    context.Context // of the command line
 	queue  *output
@@ -39,14 +39,14 @@ type console struct {
 	schemes               []Scheme
 	viewer                Viewer
 	code                  int
-	outTold               bool // that standard output failed
+	outFailed             bool // the error of standard output was printed
 	allowNetwork          bool // --allow-network-fs
 	hasLimit              bool // the command has --max-file-size
 
-	db      side     // what the command works on, for hints
-	meant   string   // the Pod that may have been meant
-	created *newFile // to be removed if nothing came into it
-	resume  string   // what to say when the command is interrupted
+	db      side     // the place that the command works on, for hints
+	similar string   // a Pod whose name list prints as the argument was given
+	created *newFile // removed again if no Pod was written to it
+	resume  string   // the hint when the command is interrupted
 	summary any      // the "summary" of the last line of --json
 }
 
@@ -64,26 +64,26 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is that of the terminal that standard output is.
+// width is the width of standard output.
 func (c *console) width() int { return widthOf(c.stdout) }
 
 // note raises the exit code.
 func (c *console) note(code int) { c.code = heavier(c.code, code) }
 
-// hungUp reports that the reader of standard output went away: nothing that is
-// written is seen any more.
+// hungUp reports that the reader of standard output went away: nobody sees what is
+// written.
 func (c *console) hungUp() bool { return errors.Is(c.queue.err(c.stdout), syscall.EPIPE) }
 
 // print writes a result, unless JSON is written instead.
 func (c *console) print(format string, args ...any) {
 	if !c.json {
-		c.wroteText(fmt.Sprintf(format, args...))
+		c.writeText(fmt.Sprintf(format, args...))
 	}
 }
 
-// wroteText writes on standard output. A terminal gets no character that it would act
-// upon, whatever the text is made of.
-func (c *console) wroteText(text string) {
+// writeText writes on standard output. A terminal gets no character that it would act
+// upon, whatever is in the text.
+func (c *console) writeText(text string) {
 	if c.terminal {
 		c.clearBar()
 		text = visibleText(text)
@@ -102,8 +102,8 @@ func (c *console) say(format string, args ...any) {
 	}
 }
 
-// flush waits until everything is written. Output that could not be is a failure, but
-// for that of a reader that went away.
+// flush waits until everything is written. An error of standard output is a failure,
+// unless its reader went away.
 func (c *console) flush() {
 	_ = c.out.Flush()
 	if c.queue.wait(c.ctx) != nil {
@@ -111,10 +111,10 @@ func (c *console) flush() {
 		return
 	}
 	err := c.queue.err(c.stdout)
-	if err == nil || c.hungUp() || c.outTold {
+	if err == nil || c.hungUp() || c.outFailed {
 		return
 	}
-	c.outTold = true
+	c.outFailed = true
 	c.note(exitFailure)
 	fmt.Fprintln(c.err, oneLine(fmt.Sprintf("%s: standard output: %v", strings.TrimSuffix(c.program+": "+c.command, ": "), err)))
 	_ = c.queue.wait(c.ctx)
@@ -163,7 +163,7 @@ type endItem struct {
 	Summary any `json:"summary,omitempty"`
 }
 
-// fail tells one error and raises the exit code.
+// fail prints one error and raises the exit code.
 func (c *console) fail(err error) {
 	code := codeOf(err)
 	c.note(code)
@@ -189,13 +189,13 @@ func (c *console) fail(err error) {
 	}
 }
 
-// finish tells the error that ended a command, if any, and writes what is left.
+// finish prints the error that ended a command, if any, and writes the remaining output.
 func (c *console) finish(err error) {
 	c.endBar()
-	told := map[string]bool{}
+	printed := map[string]bool{}
 	for _, e := range flatten(err) {
-		if text := e.Error(); !told[text] {
-			told[text] = true
+		if text := e.Error(); !printed[text] {
+			printed[text] = true
 			c.fail(e)
 		}
 	}

@@ -123,7 +123,7 @@ func (cp *copying) parse(src, dst string) (err error) {
 	}
 	for _, s := range []side{cp.from, cp.to} {
 		if s.isDirectory() {
-			return cp.misuse("%s is a directory; as a directory of Pods it is written %s", s.name(), place(nil, dirPrefix+s.arg))
+			return cp.misuse("%s is a directory; as a directory of Pods write it %s", s.name(), place(nil, dirPrefix+s.arg))
 		}
 	}
 	switch {

@@ -17,25 +17,24 @@ import (
 )
 
 const editHelp = `Edit opens one Pod, as canonical JSON, in the editor that VISUAL or EDITOR names, and
-writes what comes back: all of it, in one transaction, or nothing. It works on a
-database file, and while a supervisor runs through its socket: DB is unix:SOCKET then.
-Nothing is locked while the editor is open.
+writes your text: all of it, in one transaction, or nothing. DB is a database file, or
+unix:SOCKET while a supervisor runs. Nothing is locked while the editor is open.
 
-It is written only if the Pod is still as it was shown. Where it was changed
-meanwhile, or the text is refused, that is one line on standard error,
+Edit writes only if the Pod is still as it was shown. If somebody changed it meanwhile,
+or your text is refused, edit prints one line on standard error,
   conflict pod NAME: reason, or refused PATH:LINE:COL: reason
-and the exit code is 3. The text is kept in a file that is named, what the store has
-now beside it, and on a terminal you are asked how to go on. --from writes such a file
-later.
+and the exit code is 3. It keeps your text in a file, with what the store has now beside
+it, and prints the path. On a terminal it asks you how to go on. --from writes such a
+file later.
 
-Without an editor, --set changes single fields: active, children, reclaimed, peers,
-manifest, or a field that the Pod has besides, to a JSON value; null takes it away.
---from takes the whole document from a file, or from standard input where that is "-";
-with it a damaged Pod is replaced. With --revision, as show --json prints it, either is
-refused where the Pod has another one by now.
+--set changes single fields without an editor: active, children, reclaimed, peers,
+manifest, or another field of the Pod, to a JSON value; null removes it. --from takes the
+whole document from a file, or with "-" from standard input. It also replaces a damaged
+Pod. With --revision, which show --json prints, either is refused if the Pod has another
+revision by now.
 
-show prints a Pod before that, list which there are. A Pod's name cannot be changed. To
-create a Pod use import or copy, to delete one remove.`
+A Pod's name cannot be changed. To create a Pod use import or copy, to delete one use
+remove.`
 
 // editOptions are the flags of edit.
 type editOptions struct {
@@ -58,7 +57,7 @@ func editCmd(c *console) *cobra.Command {
 	f.StringArrayVar(&opts.set, "set", nil, "set this `FIELD=JSON` and open no editor; may be repeated")
 	f.StringVar(&opts.from, "from", "", "take the document from this `FILE`, - for standard input, and open no editor")
 	f.StringVar(&opts.revision, "revision", "", "change the Pod only if this is its `REVISION`")
-	f.BoolVar(&opts.dryRun, "dry-run", false, "tell what would change and change nothing")
+	f.BoolVar(&opts.dryRun, "dry-run", false, "print what would change and change nothing")
 	allowNetworkFlag(f, c)
 	maxFileSizeFlag(f, &opts.maxFileSize)
 	completeFlag(cmd, "set", "active=", "children=", "reclaimed=", "peers=", "manifest=")
@@ -158,7 +157,7 @@ func (e *editing) read(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
-// once writes a text that was given, or tells why not.
+// once writes the text of --from.
 func (e *editing) once(ctx context.Context, text []byte) error {
 	m, refused := e.parse(text, e.opts.from)
 	if refused != nil {
@@ -173,7 +172,7 @@ func (e *editing) once(ctx context.Context, text []byte) error {
 	return err
 }
 
-// parse reads a text as the Pod's document. The error names its file.
+// parse reads a text as the Pod's document. The error has the file's path.
 func (e *editing) parse(text []byte, path string) (*store.Metadata, *store.Error) {
 	m, _, err := podjson.Read(text, "")
 	if err == nil && m.PodName != e.pod {
@@ -189,12 +188,12 @@ func (e *editing) parse(text []byte, path string) (*store.Metadata, *store.Error
 	case !errors.As(err, &bad):
 		bad = &store.Error{Kind: store.ErrInvalid, Err: err}
 	}
-	told := *bad
-	told.Op, told.Path = "", path
-	return nil, &told
+	named := *bad
+	named.Op, named.Path = "", path
+	return nil, &named
 }
 
-// write makes the Pod what it is to be, if it is still what was shown.
+// write replaces the Pod by m, if the Pod is still as it was shown.
 func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 	var fields []string
 	if e.base != nil {

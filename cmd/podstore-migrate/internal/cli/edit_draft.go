@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// draft is a file that an operator edits, in a directory of its own. Its name says
-// nothing of the Pod: a Pod's name is no file's and no shell's business.
+// draft is a file that an operator edits, in a directory of its own. The Pod's name is not
+// part of the file's name, so that no editor or shell can act on it.
 type draft struct {
 	dir, path string
 }
@@ -37,7 +37,7 @@ func (d *draft) write(path string, text []byte) error {
 	return errors.Join(os.WriteFile(path, text, 0o600), os.Chmod(path, 0o600))
 }
 
-// keepBeside writes what the store has now beside what the operator wrote.
+// keepBeside writes what the store has now beside the operator's text.
 func (d *draft) keepBeside(text []byte) (path string, err error) {
 	path = filepath.Join(d.dir, "stored.json")
 	return path, d.write(path, text)
@@ -45,25 +45,25 @@ func (d *draft) keepBeside(text []byte) (path string, err error) {
 
 func (d *draft) remove() { _ = os.RemoveAll(d.dir) }
 
-// edit runs the operator's editor on the file, and returns what is in it then.
+// edit runs the operator's editor on the file and returns its new content.
 func (d *draft) edit(c *console) ([]byte, error) {
 	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"))
 	if editor == "" && !c.asks() {
 		return nil, errors.New("there is no terminal for an editor; use --set or --from, or set EDITOR")
 	}
 	editor = cmp.Or(editor, "vi")
-	// The variable may have arguments. The file's name is one of its own, so no shell
-	// sees it as a part of a command.
+	// The variable may have arguments. The file's name is passed as an argument of its
+	// own, so the shell does not parse it.
 	cmd := exec.Command("sh", "-c", editor+` "$@"`, editor, d.path)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, os.Stdout, os.Stderr
 	if c.json {
-		cmd.Stdout = os.Stderr // standard output has JSON alone
+		cmd.Stdout = os.Stderr // standard output has only JSON
 	}
 	if err := c.queue.wait(c.ctx); err != nil {
 		return nil, err
 	}
 	err := cmd.Run()
-	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 127 { // as the shell says it
+	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 127 { // the shell's code for an unknown command
 		return nil, fmt.Errorf("there is no program %s; set EDITOR to an editor, or use --set or --from", shellWord(editor))
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"podstore/store/podjson"
 )
 
-// inEditor lets the operator edit the Pod until it is written or given up.
+// inEditor lets the operator edit the Pod until it is written or the operator gives up.
 func (e *editing) inEditor(ctx context.Context) (err error) {
 	e.draft, err = newDraft([]byte(visibleText(string(podjson.Append(nil, e.base))) + "\n"))
 	if err != nil {
@@ -31,7 +31,7 @@ func (e *editing) inEditor(ctx context.Context) (err error) {
 			e.keepIfChanged()
 			return err
 		}
-		e.kept = true // until it is written, or found to change nothing
+		e.kept = true // until the text is written, or changes nothing
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (e *editing) inEditor(ctx context.Context) (err error) {
 	}
 }
 
-// keepIfChanged keeps the draft where an editor failed that had written to it.
+// keepIfChanged keeps the draft if the editor failed after it had written to it.
 func (e *editing) keepIfChanged() {
 	text, err := os.ReadFile(e.draft.path)
 	if err != nil {
@@ -66,18 +66,17 @@ func (e *editing) keepIfChanged() {
 	e.kept = refused != nil || len(changedFields(e.base, m)) > 0
 }
 
-// sayKept says where the operator's text is.
+// sayKept prints where the operator's text is.
 func (e *editing) sayKept() {
 	how := "to write it later, if the Pod is still the same"
 	if e.beside != "" {
-		how = "it would undo what is new in " + place(nil, e.beside) + ", so take that over first; then write it"
+		how = "it would undo what is new in " + place(nil, e.beside) + ", so copy that into it first; then write it"
 	}
 	e.say("your text is in %s; %s: %s edit --from %s --revision %s %s %s",
 		place(nil, e.draft.path), how, e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.side.arg), podWord(e.pod))
 }
 
-// podWord writes a Pod's name, the last argument of a command line that is meant to
-// be copied.
+// podWord writes a Pod's name as the last argument of a command line, for copying.
 func podWord(pod string) string {
 	if strings.HasPrefix(pod, "-") {
 		return "-- " + shellWord(pod)
@@ -85,7 +84,7 @@ func podWord(pod string) string {
 	return shellWord(pod)
 }
 
-// offerAfterRefusal tells why a text is refused and asks whether to edit it again.
+// offerAfterRefusal prints why a text is refused and asks whether to edit it again.
 func (e *editing) offerAfterRefusal(ctx context.Context, refused *store.Error) (again bool, err error) {
 	if !e.asks() {
 		e.refuse(refused)
@@ -102,8 +101,8 @@ func (e *editing) offerAfterRefusal(ctx context.Context, refused *store.Error) (
 	return false, nil
 }
 
-// offerBoth tells that the Pod was changed meanwhile. What the store has now is put
-// beside the operator's text, and where each changed other fields, both can be taken.
+// offerBoth prints that the Pod was changed meanwhile. It writes what the store has now
+// beside the operator's text. If the two changed different fields, it offers to take both.
 func (e *editing) offerBoth(ctx context.Context, mine *store.Metadata) (again bool, err error) {
 	was := e.base
 	if err = e.read(ctx); errors.Is(err, store.ErrNotFound) {

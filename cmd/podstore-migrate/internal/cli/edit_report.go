@@ -26,18 +26,18 @@ type editSummary struct {
 	DryRun bool `json:"dry_run"`
 }
 
-// warn tells of fields that are new and not known: they may be slips of the pen.
+// warn warns about new fields that podstore does not know: they may be typing errors.
 func (e *editing) warn(m *store.Metadata) {
 	for _, field := range sortedKeys(m.Extra) {
 		if e.base != nil && e.base.Extra[field] == nil {
-			text := fmt.Sprintf("%s is no field that podstore knows; it is kept as it is", quoteName(field))
+			text := fmt.Sprintf("podstore does not know the field %s; it is kept as it is", quoteName(field))
 			e.emit(warningItem{e.head("warning"), text})
 			e.say("warning: %s", text)
 		}
 	}
 }
 
-// refuse tells that a text is refused.
+// refuse reports that a text is refused.
 func (e *editing) refuse(refused *store.Error) {
 	e.note(exitPartial)
 	e.emit(editItem{head: e.head("result"), Pod: e.pod, Outcome: "refused", DryRun: e.opts.dryRun, Fields: []string{}, Reason: e.why(refused), Path: refused.Path, Line: refused.Line, Column: refused.Column})
@@ -48,8 +48,8 @@ func (e *editing) refuse(refused *store.Error) {
 	}
 }
 
-// conflict tells that the Pod is not what it was taken for. stored is the file that has
-// what it is, if any.
+// conflict reports that the Pod is no longer as it was shown. stored is the file with what
+// the store has now, or "".
 func (e *editing) conflict(why error, stored string) {
 	e.note(exitPartial)
 	item := editItem{head: e.head("result"), Pod: e.pod, Outcome: "conflict", DryRun: e.opts.dryRun, Fields: []string{}, Reason: oneLine(why.Error()), Stored: stored}

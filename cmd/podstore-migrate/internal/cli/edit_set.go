@@ -12,7 +12,8 @@ import (
 	"podstore/store/podjson"
 )
 
-// set changes single fields of the Pod as it is when they are written.
+// set changes single fields. If others change the Pod meanwhile, it starts again with the
+// Pod as it is then.
 func (e *editing) set(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		text, err := patched(e.base, e.opts.set)
@@ -21,7 +22,7 @@ func (e *editing) set(ctx context.Context) error {
 		}
 		m, refused := e.parse(text, "")
 		if refused != nil {
-			refused.Line, refused.Column = 0, 0 // of a document that nobody saw
+			refused.Line, refused.Column = 0, 0 // the operator never saw this document
 			e.refuse(refused)
 			return nil
 		}
@@ -39,19 +40,19 @@ func (e *editing) set(ctx context.Context) error {
 	}
 }
 
-// patched is a Pod's document with fields set.
+// patched returns a Pod's document with fields set.
 func patched(m *store.Metadata, sets []string) ([]byte, error) {
 	m = m.Clone()
 	extra := m.Extra
 	m.Extra = nil
-	known := map[string]string{} // what replaces a known field
+	known := map[string]string{} // the new values, by name in the document
 	for _, s := range sets {
 		field, value, _ := strings.Cut(s, "=")
 		if long := fieldNames[field]; long != "" {
 			field = long
 		}
 		if _, err := jsonvalue.Canonical([]byte(value), store.MaxValueDepth); err != nil {
-			return nil, fmt.Errorf("--set %q: its value is not JSON (%s); text stands in double quotes", s, reason(err))
+			return nil, fmt.Errorf("--set %q: its value is not JSON (%s); put text in double quotes", s, reason(err))
 		}
 		known[field] = value
 	}

@@ -9,7 +9,7 @@ import (
 	"podstore/store/jsonexport"
 )
 
-// byteSize is a flag's number of bytes, with an optional unit.
+// byteSize is a flag with a number of bytes and an optional unit.
 type byteSize int64
 
 func (b *byteSize) String() string { return fmt.Sprint(int64(*b)) }
@@ -31,7 +31,7 @@ func (b *byteSize) Set(s string) error {
 }
 
 func allowNetworkFlag(f *pflag.FlagSet, c *console) {
-	f.BoolVar(&c.allowNetwork, "allow-network-fs", false, "write a database file also on NFS, SMB and the like, where locks may not hold")
+	f.BoolVar(&c.allowNetwork, "allow-network-fs", false, "also write a database file on NFS, SMB and the like, where locks may not hold")
 }
 
 func maxFileSizeFlag(f *pflag.FlagSet, size *int64) {
@@ -41,7 +41,7 @@ func maxFileSizeFlag(f *pflag.FlagSet, size *int64) {
 	f.Var((*byteSize)(size), "max-file-size", "refuse a metadata.json that is larger, in bytes, KiB, MiB or GiB")
 }
 
-// ageFlag is a flag's length of time.
+// ageFlag is a flag with a length of time.
 type ageFlag time.Duration
 
 func (a *ageFlag) Type() string { return "AGE" }

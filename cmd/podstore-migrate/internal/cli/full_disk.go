@@ -8,8 +8,8 @@ import (
 	"podstore/store"
 )
 
-// fullDisk words an error of a disk that is full: which operation met it, and what
-// the system said. That a handle is unusable since does not concern an operator.
+// fullDisk words the error for a full disk: the operation and the system's message. It
+// leaves out that the handle is unusable, which does not matter to an operator.
 func fullDisk(err error) string {
 	var e *store.Error
 	if !errors.As(err, &e) {

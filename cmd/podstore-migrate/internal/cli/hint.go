@@ -11,7 +11,7 @@ import (
 	"podstore/store/jsonexport"
 )
 
-// flagFor is how a message goes on that says that a limit was reached.
+// flagFor is the end of a message about a limit that a flag raises.
 func (c *console) flagFor(err error) string {
 	if errors.Is(err, store.ErrTooLarge) && c.hasLimit && strings.Contains(err.Error(), "the limit is") {
 		return "; --max-file-size raises it"
@@ -19,7 +19,7 @@ func (c *console) flagFor(err error) string {
 	return ""
 }
 
-// hint says what to do about an error, as far as that is known.
+// hint says what to do about an error, or is "".
 func (c *console) hint(err error, code int) string {
 	var e *store.Error
 	errors.As(err, &e)
@@ -30,11 +30,11 @@ func (c *console) hint(err error, code int) string {
 	case c.db.isDirectory() && c.command == "import":
 		return fmt.Sprintf("%s is a directory; the database comes first: %s import DB DIR", db, c.program)
 	case c.db.isDirectory():
-		return fmt.Sprintf("%s is a directory; as a directory of Pods it is written %s", db, shellWord(dirPrefix+c.db.arg))
+		return fmt.Sprintf("%s is a directory; as a directory of Pods write it %s", db, shellWord(dirPrefix+c.db.arg))
 	case c.db.isSocket() && c.command == "import":
 		return fmt.Sprintf("%s is a socket; into the store of the supervisor that serves it: %s copy dir:DIR %s", db, c.program, shellWord(socketPrefix+c.db.arg))
 	case c.db.isSocket():
-		return fmt.Sprintf("%s is a socket; the store of the supervisor that serves it is written %s", db, shellWord(socketPrefix+c.db.arg))
+		return fmt.Sprintf("%s is a socket; for the store of the supervisor that serves it write %s", db, shellWord(socketPrefix+c.db.arg))
 	case errors.As(err, new(*boltstore.NetworkFSError)):
 		return "or permit it with --allow-network-fs, where no other machine uses the file at the same time"
 	case errors.As(err, new(*jsonexport.PruneError)):
@@ -45,8 +45,8 @@ func (c *console) hint(err error, code int) string {
 		return "run it as a user who has the right to do that"
 	case errors.Is(err, syscall.EROFS):
 		return "it is mounted read-only; mount it for writing, or give another place"
-	case code == exitMissing && e != nil && e.Pod != "" && c.meant != "":
-		return fmt.Sprintf("list quotes such a name; for a shell it is written %s %s %s %s", c.program, c.command, db, shellWord(c.meant))
+	case code == exitMissing && e != nil && e.Pod != "" && c.similar != "":
+		return fmt.Sprintf("list prints such a name quoted; in a shell write %s %s %s %s", c.program, c.command, db, shellWord(c.similar))
 	case code == exitMissing && e != nil && e.Pod != "":
 		return fmt.Sprintf("%s list %s shows the Pods that are there", c.program, db)
 	case errors.Is(err, store.ErrExists):

@@ -8,7 +8,8 @@ import (
 	"podstore/store/jsonexport"
 )
 
-// noPods tells that a directory has no Pods, and which one may have been meant.
+// noPods prints a hint if a directory has no Pods, with the directory that may have been
+// meant.
 func (c *console) noPods(dir string, counts map[jsonexport.Outcome]int) {
 	for _, n := range counts {
 		if n > 0 {
@@ -19,7 +20,7 @@ func (c *console) noPods(dir string, counts map[jsonexport.Outcome]int) {
 	name := place(nil, dir)
 	switch inside, one := podsNear(dir); {
 	case one:
-		c.say("hint: %s is itself one Pod; give the directory that it is in", name)
+		c.say("hint: %s is itself one Pod; give the directory above it", name)
 	case inside != "":
 		c.say("hint: there is no Pod in %s, but there are some in %s", name, place(nil, inside))
 	default:
@@ -27,8 +28,8 @@ func (c *console) noPods(dir string, counts map[jsonexport.Outcome]int) {
 	}
 }
 
-// podsNear says whether a directory is one Pod, or else in which directory below it
-// there are Pods.
+// podsNear reports whether a directory is one Pod. Otherwise inside is a directory below it
+// that has Pods, or "".
 func podsNear(dir string) (inside string, one bool) {
 	isPod := func(path string) bool {
 		info, err := os.Lstat(filepath.Join(path, "metadata.json"))
@@ -52,7 +53,7 @@ func podsNear(dir string) (inside string, one bool) {
 	return "", false
 }
 
-// someEntries are the names of directories in a directory.
+// someEntries returns the names of directories among the first n entries of a directory.
 func someEntries(dir string, n int) (names []string) {
 	f, err := os.Open(dir)
 	if err != nil {

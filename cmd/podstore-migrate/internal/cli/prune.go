@@ -11,28 +11,28 @@ import (
 	"podstore/store/jsonlstore"
 )
 
-const pruneHelp = `Prune clears away what is old. It shows what that is, and changes nothing unless --yes
-is given. DB is a database file, or while a supervisor runs unix:SOCKET.
+const pruneHelp = `Prune removes what is old. Without --yes it only shows what it would remove. DB is a
+database file, or unix:SOCKET while a supervisor runs.
 
---older-than AGE removes Pods that have not changed for so long, in a session or not,
-with all references to them, as remove does: what referred to them is changed by that,
-and no longer old. It keeps a Pod that is a child of another or has children that
-were not reclaimed, and one of which it is not known when it was changed. While any
-Pod cannot be read, nobody knows whose child a Pod is, and none is removed.
+--older-than AGE removes Pods that have not changed for that long, active or not, with
+all references to them, as remove does. The Pods that referred to them change by that,
+and are no longer old. It keeps a Pod that is a child of another, or has children that
+were not reclaimed, or whose time of change is not known. If any Pod cannot be read, it
+removes none: that Pod might be the parent of any.
 --keep-history N keeps the newest N entries of each history of reclaimed children.
 --references drops children and peers that do not exist.
 --sessions DIR with --older-than deletes session logs in DIR that have not changed for
-so long, and that no Pod is in.
+that long, and that no Pod is in.
 
 Each is one line on standard output:
   old pod NAME: ...           and how many references of Pods that stay go with it
   history of pod NAME: ...
   missing-child pod NAME: ..., missing-peer pod NAME: ...
   unreferenced session ID: ...
-What was changed by others meanwhile is kept, and is one line on standard error,
+A Pod that others changed meanwhile is kept. It is one line on standard error,
   conflict pod NAME: reason
-and the exit code is 3. Each Pod is removed with its references in one transaction;
-stopped at any moment, run the same command again.`
+and the exit code is 3. Each Pod is removed with its references in one transaction. If
+prune is interrupted, run the same command again.`
 
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
@@ -51,14 +51,14 @@ func pruneCmd(c *console) *cobra.Command {
   podstore-migrate prune --keep-history 1000 --references --yes pods.db`,
 		func(ctx context.Context, args []string) error { return runPrune(ctx, c, args[0], opts) })
 	f := cmd.Flags()
-	f.Var(&opts.olderThan, "older-than", "remove Pods that have not changed for so long, such as 30d or 12h")
+	f.Var(&opts.olderThan, "older-than", "remove Pods that have not changed for this `AGE`, such as 30d or 12h")
 	f.IntVar(&opts.keepHistory, "keep-history", -1, "keep only the newest `N` entries of each history")
 	f.BoolVar(&opts.references, "references", false, "drop children and peers that do not exist")
 	f.StringVar(&opts.sessions, "sessions", "", "delete old session logs in `DIR` that no Pod is in")
-	f.BoolVar(&opts.yes, "yes", false, "do it; without it prune only shows what it would do")
-	f.Bool("dry-run", false, "show what it would do and change nothing, as without --yes")
+	f.BoolVar(&opts.yes, "yes", false, "remove; without it prune only shows what it would remove")
+	f.Bool("dry-run", false, "only show what prune would remove, the default")
 	cmd.MarkFlagsMutuallyExclusive("yes", "dry-run")
-	f.Lookup("keep-history").DefValue = "0" // says nothing of a default
+	f.Lookup("keep-history").DefValue = "0" // so that the help shows no default
 	allowNetworkFlag(f, c)
 	return cmd
 }
@@ -69,14 +69,14 @@ type pruning struct {
 	opts pruneOptions
 	s    store.MetadataStore
 	sum  pruneSummary
-	pods map[string]*store.Metadata // what was read, without manifests
+	pods map[string]*store.Metadata // all Pods, without manifests
 	old  []*store.Metadata
 	// references counts, for each name, the references that Pods which stay have to it.
 	references map[string]int
 }
 
 func runPrune(ctx context.Context, c *console, db string, opts pruneOptions) (err error) {
-	c.resume = "what was done so far is whole; run the same command again to do the rest"
+	c.resume = "run the same command again to do the rest"
 	if !opts.yes {
 		c.resume = "nothing was changed; run the same command again"
 	}
@@ -88,7 +88,7 @@ func runPrune(ctx context.Context, c *console, db string, opts pruneOptions) (er
 		if opts.sessions != "" {
 			return c.misuse("--sessions deletes what is old: it needs --older-than AGE")
 		}
-		return c.misuse("say what is to go: --older-than AGE, --keep-history N or --references")
+		return c.misuse("say what to remove: --older-than AGE, --keep-history N or --references")
 	case opts.sessions != "" && opts.olderThan == 0:
 		return c.misuse("--sessions deletes what is old: it needs --older-than AGE")
 	}
@@ -121,7 +121,7 @@ func runPrune(ctx context.Context, c *console, db string, opts pruneOptions) (er
 		steps = append(steps, func(ctx context.Context) error { return p.deleteSessions(ctx, logs) })
 	}
 	if steps = append(steps, p.removeOld); unread > 0 && (opts.olderThan > 0 || opts.references) {
-		c.say("%s cannot be read, so nobody knows whose child a Pod is: no Pod and no reference is removed", plural(unread, "Pod"))
+		c.say("%s cannot be read and might refer to any Pod: no Pod and no reference is removed", plural(unread, "Pod"))
 		steps = steps[:1]
 	}
 	for _, step := range steps {
@@ -129,7 +129,7 @@ func runPrune(ctx context.Context, c *console, db string, opts pruneOptions) (er
 			break
 		}
 	}
-	p.tell()
+	p.sumUp()
 	return err
 }
 

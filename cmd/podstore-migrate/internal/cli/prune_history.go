@@ -19,7 +19,7 @@ func (p *pruning) trim(ctx context.Context) error {
 				return err
 			}
 		}
-		p.goes(&p.sum.Trimmed, pruneItem{Kind: "history", Pod: name, Entries: &over}, "history of pod %s: the oldest %d of %s", quoteName(name), over, plural(len(p.pods[name].Reclaimed), "entry"))
+		p.removes(&p.sum.Trimmed, pruneItem{Kind: "history", Pod: name, Entries: &over}, "history of pod %s: the oldest %d of %s", quoteName(name), over, plural(len(p.pods[name].Reclaimed), "entry"))
 	}
 	return nil
 }

@@ -13,25 +13,25 @@ import (
 // Pod is nobody's child, so they are those of its peers.
 func (p *pruning) countReferences() {
 	p.references = map[string]int{}
-	goes := make(map[string]bool, len(p.old))
+	old := make(map[string]bool, len(p.old))
 	for _, m := range p.old {
-		goes[m.PodName] = true
+		old[m.PodName] = true
 	}
 	for name, m := range p.pods {
 		for i, peer := range m.Peers {
-			if !goes[name] && !slices.Contains(m.Peers[:i], peer) {
+			if !old[name] && !slices.Contains(m.Peers[:i], peer) {
 				p.references[peer.PodName]++
 			}
 		}
 	}
 }
 
-// isOld reports whether a Pod goes as a whole.
+// isOld reports whether a Pod is old, and so removed.
 func (p *pruning) isOld(name string) bool {
 	return slices.ContainsFunc(p.old, func(m *store.Metadata) bool { return m.PodName == name })
 }
 
-// removeTogether is how many Pods are removed in one transaction.
+// removeTogether Pods are removed in one transaction.
 const removeTogether = 50
 
 // removeOld removes the Pods that are old, if they still are.
@@ -56,7 +56,7 @@ func (p *pruning) removeOld(ctx context.Context) error {
 				return err
 			}
 			if err := p.follow(ctx, batch[i], removed); errors.Is(err, errMoved) {
-				p.stays(pruneItem{Kind: "pod", Pod: batch[i].PodName}, "it was changed meanwhile, and kept")
+				p.keeps(pruneItem{Kind: "pod", Pod: batch[i].PodName}, "it was changed meanwhile, and kept")
 				batch = slices.Delete(batch, i, i+1)
 			} else if err != nil {
 				return err
@@ -70,14 +70,14 @@ func (p *pruning) removeOld(ctx context.Context) error {
 			}
 			references := p.references[m.PodName]
 			what += ", " + plural(references, "reference") + " to it"
-			p.goes(&p.sum.Removed, pruneItem{Kind: "pod", Pod: m.PodName, Changed: knownTime(m.Version.Changed), References: &references}, "%s", what)
+			p.removes(&p.sum.Removed, pruneItem{Kind: "pod", Pod: m.PodName, Changed: knownTime(m.Version.Changed), References: &references}, "%s", what)
 		}
 	}
 	return nil
 }
 
-// follow takes the new revision of a Pod that lost nothing but its references to Pods
-// that this command has removed. One that others changed is errMoved.
+// follow reads the new revision of a Pod that lost only its references to Pods that this
+// command has removed. If others changed the Pod, the error is errMoved.
 func (p *pruning) follow(ctx context.Context, m *store.Metadata, removed map[string]bool) error {
 	now, err := store.ReadPart(ctx, p.s, m.PodName, m.Omitted)
 	if errors.Is(err, store.ErrNotFound) {

@@ -9,8 +9,8 @@ import (
 	"podstore/store"
 )
 
-// dropReferences drops what leads nowhere. A Pod that comes to be meanwhile keeps its
-// references.
+// dropReferences drops references to Pods that do not exist. If such a Pod is created
+// meanwhile, the references to it stay.
 func (p *pruning) dropReferences(ctx context.Context) error {
 	if !p.opts.references {
 		return nil
@@ -33,30 +33,30 @@ func (p *pruning) dropReferences(ctx context.Context) error {
 			if p.opts.yes {
 				err := p.drop(ctx, name, r)
 				if errors.Is(err, store.ErrExists) {
-					p.stays(item, fmt.Sprintf("its %s %s exists by now; the reference was kept", r.kind(), quoteName(r.pod)))
+					p.keeps(item, fmt.Sprintf("its %s %s exists by now; the reference was kept", r.kind(), quoteName(r.pod)))
 					continue
 				} else if err != nil {
 					return err
 				}
 			}
-			p.goes(&p.sum.References, item, "missing-%s pod %s: its %[1]s %[3]s does not exist", r.kind(), quoteName(name), quoteName(r.pod))
+			p.removes(&p.sum.References, item, "missing-%s pod %s: its %[1]s %[3]s does not exist", r.kind(), quoteName(name), quoteName(r.pod))
 		}
 	}
 	return nil
 }
 
-// drop drops a reference while there is nothing that it leads to.
+// drop drops a reference, on the condition that the Pod still does not exist.
 func (p *pruning) drop(ctx context.Context, from string, r reference) error {
 	op := store.Op(store.RemovePeer{PodName: r.pod})
 	if r.child {
 		op = store.RemoveChild{PodName: r.pod}
 	}
 	changes := []store.Change{{Pod: from, Op: op, If: store.SkipMissing}}
-	if store.ValidateName(r.pod) == nil { // otherwise there never will be one
+	if store.ValidateName(r.pod) == nil { // otherwise no Pod can have the name
 		changes = append(changes, store.Change{Pod: r.pod, If: store.Missing})
 	}
 	_, err := p.s.Apply(ctx, changes, nil)
-	// What was dropped is no change to a Pod that is old.
+	// This change of ours must not make the Pod look changed by others.
 	if err == nil {
 		err = p.refresh(ctx, from)
 	}

@@ -13,7 +13,7 @@ type pruneSummary struct {
 	DryRun     bool `json:"dry_run"`
 }
 
-// pruneItem is one thing that goes, in JSON.
+// pruneItem is one thing that is removed, in JSON.
 type pruneItem struct {
 	head
 	Kind    string  `json:"kind"`
@@ -22,23 +22,23 @@ type pruneItem struct {
 	Other   *string `json:"other,omitempty"`
 	Changed *string `json:"changed,omitempty"`
 	Entries *int    `json:"entries,omitempty"`
-	// References are those of Pods that stay to one that goes.
+	// References counts the references that other Pods have to a Pod that is removed.
 	References *int   `json:"references,omitempty"`
 	Outcome    string `json:"outcome"`
 	DryRun     bool   `json:"dry_run,omitempty"`
 	Reason     string `json:"reason,omitempty"`
 }
 
-// goes tells of one thing that goes, and counts it.
-func (p *pruning) goes(count *int, item pruneItem, format string, args ...any) {
+// removes prints one thing that is removed, and counts it.
+func (p *pruning) removes(count *int, item pruneItem, format string, args ...any) {
 	*count++
 	item.head, item.Outcome, item.DryRun = p.head("result"), "pruned", p.sum.DryRun
 	p.emit(item)
 	p.print(format+"\n", args...)
 }
 
-// stays tells of one thing that others changed meanwhile.
-func (p *pruning) stays(item pruneItem, why string) {
+// keeps prints one thing that is kept because others changed it meanwhile.
+func (p *pruning) keeps(item pruneItem, why string) {
 	p.sum.Conflicts++
 	p.note(exitPartial)
 	item.head, item.Outcome, item.Reason = p.head("result"), "conflict", why
@@ -46,8 +46,8 @@ func (p *pruning) stays(item pruneItem, why string) {
 	p.say("conflict pod %s: %s", quoteName(item.Pod), why)
 }
 
-// tell writes the line that ends prune.
-func (p *pruning) tell() {
+// sumUp prints the last line of prune.
+func (p *pruning) sumUp() {
 	p.summary = p.sum
 	line := fmt.Sprintf("prune: %s removed", plural(p.sum.Removed, "Pod"))
 	if p.opts.keepHistory >= 0 {

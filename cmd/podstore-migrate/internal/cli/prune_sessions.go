@@ -23,7 +23,7 @@ func (p *pruning) deleteSessions(ctx context.Context, logs *jsonlstore.Store) er
 				return err
 			}
 		}
-		p.goes(&p.sum.Sessions, pruneItem{Kind: "session", Session: u.Session.String(), Changed: knownTime(u.Modified)},
+		p.removes(&p.sum.Sessions, pruneItem{Kind: "session", Session: u.Session.String(), Changed: knownTime(u.Modified)},
 			"unreferenced session %s: not changed for %s, since %s", u.Session, ago(u.Modified), timeText(u.Modified))
 	}
 	return nil

@@ -11,19 +11,17 @@ import (
 	"podstore/store"
 )
 
-const removeHelp = `Remove deletes Pods with everything that refers to them: what has one as a child or
-as a peer drops it. All of it is one transaction, on a database file, and while a
-supervisor runs through its socket: DB is unix:SOCKET then. What it has in memory, such
-as the process of the Pod, it does not forget for that.
+const removeHelp = `Remove deletes Pods together with all references to them, from parents and peers, in
+one transaction. DB is a database file, or unix:SOCKET while a supervisor runs. The
+supervisor still has whatever it keeps in memory, such as the process of the Pod.
 
-Before that it prints what goes: for each Pod what is lost with it, session, manifest,
-history, and every reference that is dropped. Children of a removed Pod stay, and have
-no parent then. With --dry-run it does no more than that. On a terminal it asks, unless
---yes or --json is given, and removes a Pod only if it is still as it was shown. After
-any other answer than y nothing is removed, and the exit code is 3. Where there is no
-terminal it does not ask.
+First it prints what each Pod loses: its session, manifest and history, and every
+reference to it. Children of a removed Pod stay, without this parent. With --dry-run it
+does nothing else. On a terminal it then asks, unless --yes or --json is given, and
+removes a Pod only if it is still as it was shown. After any other answer than y nothing
+is removed, and the exit code is 3. Without a terminal it does not ask.
 
-A Pod that is not there is no failure: that is said, and what refers to it is dropped.
+A Pod that does not exist is no failure: remove says so, and drops the references to it.
 Session logs stay; check --sessions names those that no Pod is in.`
 
 func removeCmd(c *console) *cobra.Command {
@@ -51,18 +49,18 @@ type removeSummary struct {
 	DryRun     bool `json:"dry_run"`
 }
 
-// loss is what goes with one Pod.
+// loss is what is removed with one Pod.
 type loss struct {
 	pod    string
-	m      *store.Metadata // nil where there is no such Pod, or it is damaged
+	m      *store.Metadata // nil if there is no such Pod, or it is damaged
 	damage error
-	from   []reference // that are dropped
+	from   []reference // references to it, which are dropped
 }
 
-// reference is one that a Pod has to another.
+// reference is a reference of one Pod to another.
 type reference struct {
 	pod   string
-	child bool // among its children; otherwise among its peers
+	child bool // to a child; otherwise to a peer
 }
 
 func (r reference) kind() string {
@@ -85,7 +83,7 @@ func runRemove(ctx context.Context, c *console, db string, pods []string, opts r
 	sum := removeSummary{DryRun: opts.dryRun}
 	changed := map[string]bool{}
 	for _, l := range losses {
-		c.tellLoss(l)
+		c.printLoss(l)
 		if l.exists() {
 			sum.Removed++
 		} else {
@@ -133,7 +131,8 @@ func runRemove(ctx context.Context, c *console, db string, pods []string, opts r
 	return nil
 }
 
-// losses finds out what goes with Pods, each once, in the order given.
+// losses finds out what is removed with each of the Pods, each name once, in the order
+// given.
 func (c *console) losses(ctx context.Context, at side, pods []string) (losses []*loss, err error) {
 	s, err := c.openLive(ctx, at)
 	if err != nil {
@@ -153,7 +152,7 @@ func (c *console) losses(ctx context.Context, at side, pods []string) (losses []
 		case l.damage != nil && (!errors.Is(l.damage, store.ErrCorrupt) || transient(l.damage)):
 			return nil, l.damage
 		}
-		if l.m == nil && l.damage == nil && c.meant != "" { // one that list prints so
+		if l.m == nil && l.damage == nil && c.similar != "" { // the name is list's output
 			return nil, &store.Error{Op: "remove", Pod: pod, Kind: store.ErrNotFound}
 		}
 		by[pod] = l
@@ -162,14 +161,14 @@ func (c *console) losses(ctx context.Context, at side, pods []string) (losses []
 	for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}) {
 		if podErr != nil {
 			if l := by[podOf(podErr)]; l == nil && podOf(podErr) != "" {
-				c.unread(podErr) // what it refers to is not known, and stays
+				c.unread(podErr) // its references are not known, and stay
 			} else if l == nil {
 				err = errors.Join(err, podErr)
 			}
 			continue
 		}
 		if by[m.PodName] != nil {
-			continue // it goes itself
+			continue // it is removed itself
 		}
 		for i, child := range m.Children {
 			if l := by[child.PodName]; l != nil && !slices.ContainsFunc(m.Children[:i], func(c store.SpawnedChild) bool { return c.PodName == child.PodName }) {
@@ -187,7 +186,7 @@ func (c *console) losses(ctx context.Context, at side, pods []string) (losses []
 
 func (l *loss) exists() bool { return l.m != nil || l.damage != nil }
 
-// lossItem is what goes with one Pod, in JSON.
+// lossItem is a loss in JSON.
 type lossItem struct {
 	head
 	Pod        string          `json:"pod"`
@@ -209,8 +208,8 @@ type referenceFrom struct {
 	Kind string `json:"kind"`
 }
 
-// tellLoss prints what goes with a Pod.
-func (c *console) tellLoss(l *loss) {
+// printLoss prints what is removed with a Pod.
+func (c *console) printLoss(l *loss) {
 	item := lossItem{head: c.head("loss"), Pod: l.pod, Exists: l.exists(), Damaged: l.damage != nil, Children: []string{}, Peers: []string{}, Fields: []string{}, References: []referenceFrom{}}
 	switch {
 	case l.damage != nil:
@@ -250,8 +249,8 @@ func (c *console) tellLoss(l *loss) {
 	c.emit(item)
 }
 
-// remove removes Pods, in one transaction; where it was asked for what was shown, only
-// those that are still so.
+// remove removes Pods in one transaction. With asShown it fails if one of them is no longer
+// as it was shown.
 func (c *console) remove(ctx context.Context, at side, losses []*loss, asShown bool) (err error) {
 	s, err := c.openChange(ctx, at, 0)
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"podstore/store/jsonexport"
 )
 
-// The outcomes that the last line of each command counts, in this order. The
-// first few are counted even when there were none.
+// The outcomes that the last line of each command counts, in this order.
 var (
 	importOutcomes = []jsonexport.Outcome{jsonexport.Imported, jsonexport.Unchanged, jsonexport.Conflict, jsonexport.Refused}
 	exportOutcomes = []jsonexport.Outcome{jsonexport.Exported, jsonexport.Unchanged, jsonexport.Pruned, jsonexport.Refused, jsonexport.Damaged}
@@ -32,7 +31,7 @@ type resultItem struct {
 	Column  int                `json:"column,omitempty"`
 }
 
-// result writes one Pod's result, with --json.
+// result writes one Pod's result in JSON, with --json.
 func (c *console) result(r jsonexport.Result, dryRun bool) {
 	if !c.json {
 		return
@@ -56,7 +55,7 @@ type reportSummary struct {
 	DryRun      bool                       `json:"dry_run,omitempty"`
 }
 
-// sumUp writes the line that ends import, export and verify.
+// sumUp prints the last line of import, export and verify.
 func (c *console) sumUp(r jsonexport.Report, outcomes []jsonexport.Outcome, dryRun bool, err error) {
 	if err != nil && len(r.Counts) == 0 {
 		return // it never began

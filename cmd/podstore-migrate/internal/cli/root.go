@@ -14,17 +14,16 @@ import (
 const rootHelp = `podstore-migrate moves Pod metadata between podstore databases and directories of
 {pod}/metadata.json files, byte for byte, and looks inside.
 
-The database comes first among the arguments of every command. Flags stand anywhere;
-after -- everything is an argument, so a Pod may be named -dash. For DB, SRC and DST
-stands
+The database is the first argument of every command. Flags may come anywhere; after --
+everything is an argument, so a Pod may be named -dash. DB, SRC and DST are one of
   PATH            a database file
   unix:SOCKET     the database of the supervisor that serves this socket
   dir:DIR         a directory of {pod}/metadata.json files
   etcd://HOST:PORT[,HOST:PORT...]/PREFIX
                   in etcd; podstore-migrate-etcd is the build that has it
 While a supervisor runs it has its file locked: give the socket that it serves.
-salvage, snapshot and compact are about database files, and take only the first two.
-A file whose name begins like the others is written ./dir:x.
+salvage, snapshot and compact work on database files, and take only the first two.
+Write ./dir:x for a file whose name begins like one of the others.
 
 Results go to standard output, messages to standard error. A Pod's name that has
 spaces, quotes or control characters is printed quoted, as in Go or JSON source:
@@ -126,9 +125,9 @@ func helpCmd(root *cobra.Command, c *console) *cobra.Command {
 	}
 }
 
-// command makes one of the commands: use is its name and arguments, the names of
-// which are in capital letters. Its errors are told before cobra sees them, so
-// that what cobra returns is always wrong usage.
+// command makes one of the commands. use is its name and arguments, whose names are in
+// capital letters. It prints its own errors, so an error from cobra always means wrong
+// usage.
 func command(c *console, use, short, long, example string, run func(ctx context.Context, args []string) error) *cobra.Command {
 	name, rest, _ := strings.Cut(use, " ")
 	wanted := strings.Fields(strings.ReplaceAll(rest, "[flags]", ""))
@@ -153,9 +152,9 @@ func command(c *console, use, short, long, example string, run func(ctx context.
 	return cmd
 }
 
-// takes judges the number of a command's arguments, and that none of them is
-// empty, such as a variable of a script that was never set. wanted are their names;
-// one in brackets may be missing, and a last one with dots stand for several.
+// takes checks the number of a command's arguments, and that none is empty, such as a
+// script's variable that was never set. wanted are their names. One in brackets may be
+// missing, and a last one with dots may be repeated.
 func takes(name string, wanted ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		least := slices.IndexFunc(wanted, func(s string) bool { return s[0] == '[' })
@@ -181,7 +180,7 @@ func repeats(wanted []string) bool {
 	return len(wanted) > 0 && strings.Contains(wanted[len(wanted)-1], "...")
 }
 
-// argName is the name of the argument at a place, "" where none may stand.
+// argName is the name of the i-th argument, or "" if the command takes none there.
 func argName(wanted []string, i int) string {
 	if repeats(wanted) {
 		i = min(i, len(wanted)-1)
@@ -192,7 +191,7 @@ func argName(wanted []string, i int) string {
 	return strings.Trim(wanted[i], "[].")
 }
 
-// commandFirst moves the command to the front, so that flags may stand before it too.
+// commandFirst moves the command to the front, so that flags may come before it.
 func commandFirst(root *cobra.Command, args []string) []string {
 	for i := 0; i < len(args) && args[i] != "--"; i++ {
 		if !strings.HasPrefix(args[i], "-") {
@@ -206,7 +205,7 @@ func commandFirst(root *cobra.Command, args []string) []string {
 	return args
 }
 
-// usageError tells that a command line is wrong, in one line.
+// usageError prints the error for a wrong command line, on one line.
 func (c *console) usageError(root *cobra.Command, err error, args []string) {
 	name := ""
 	if len(args) > 0 && findCommand(root, args[0]) != nil {
@@ -220,7 +219,7 @@ func (c *console) usageError(root *cobra.Command, err error, args []string) {
 	}
 	// pflag takes a word such as -dash for flags of one letter each.
 	if flags := new(pflag.NotExistError); errors.As(err, &flags) && name != "" {
-		err = fmt.Errorf("%w; an argument that begins with - stands after --", err)
+		err = fmt.Errorf("%w; an argument that begins with - must come after --", err)
 	}
 	c.command = name
 	c.finish(&usageError{strings.TrimSpace(c.program + " " + name), err})

@@ -1,5 +1,5 @@
-// Package cli is the command podstore-migrate. Its binaries differ in the kinds of
-// stores that they are built with, and in whether they have ui.
+// Package cli is the command podstore-migrate. The builds of the command differ in the
+// kinds of stores that they know, and in whether they have ui.
 package cli
 
 import (
@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-// Main runs the command line of this process and returns the exit code. program is
-// what the program calls itself.
+// Main runs the command line of this process and returns the exit code. program is the
+// program's name in its messages.
 func Main(program string, additions ...Addition) int {
 	// A reader that closes its pipe early is an error to writes, not a signal that
 	// ends the program in the middle of its work.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	// A signal that was ignored when the program began stays so: nohup, or a job in the
-	// background of a script. Of SIGTERM Go does not tell.
+	// A signal that was ignored when the program began stays ignored, as under nohup or in
+	// the background of a script. Go cannot tell that of SIGTERM.
 	ends := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 	if len(ends) > 0 { // to wait for none would be to wait for all
 		ctx, stop = signal.NotifyContext(ctx, ends...)

@@ -18,14 +18,13 @@ import (
 	"podstore/store/podjson"
 )
 
-const showHelp = `Show prints one Pod as canonical JSON, the very bytes that export writes to its
-metadata.json: no newline at the end, but on a terminal, which gets what it would
-act upon escaped.
+const showHelp = `Show prints one Pod as canonical JSON: exactly the bytes that export writes to its
+metadata.json, without a newline at the end. On a terminal it adds a newline, and escapes
+characters that the terminal would act upon.
 
-With --field it prints one field alone, with a newline at the end, and null where the
-Pod does not have it. A field goes by the name that list has for it or by its own: name,
-active, session, segment, children, reclaimed, peers, manifest, or a name that the Pod's
-document has besides.`
+With --field it prints one field, with a newline at the end, or null if the Pod does not
+have it. The field is name, active, session, segment, children, reclaimed, peers,
+manifest, the field's name in metadata.json, or another field of the Pod.`
 
 func showCmd(c *console) *cobra.Command {
 	var field string
@@ -55,14 +54,14 @@ func runShow(ctx context.Context, c *console, db, pod, field string, maxFileSize
 	return c.show(m, field)
 }
 
-// readNamed reads the Pod that an argument names. Where there is none it finds out
-// whether one was meant that list prints so.
+// readNamed reads the Pod that an argument names. If there is none, it looks for one whose
+// name list prints like the argument, in quotes, for the hint.
 func (c *console) readNamed(ctx context.Context, s store.MetadataStore, pod string) (*store.Metadata, error) {
 	m, err := s.Read(ctx, pod)
 	if errors.Is(err, store.ErrNotFound) && strings.HasPrefix(pod, `"`) {
 		if name, bad := strconv.Unquote(pod); bad == nil {
 			if _, missing := s.Read(ctx, name); missing == nil || errors.Is(missing, store.ErrCorrupt) {
-				c.meant = name
+				c.similar = name
 			}
 		}
 	}
@@ -132,7 +131,7 @@ func namedField(m *store.Metadata, doc []byte, field string) ([]byte, bool) {
 }
 
 // topField cuts the value of a top-level field out of a canonical document and
-// takes its indentation away. In canonical JSON a line that begins with two
+// removes its indentation. In canonical JSON a line that begins with two
 // spaces and a quote is a top-level field, since strings have no line breaks.
 func topField(doc []byte, field string) ([]byte, bool) {
 	start := append(jsonvalue.AppendString([]byte("\n  "), field), ": "...)

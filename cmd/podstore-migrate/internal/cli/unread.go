@@ -6,7 +6,7 @@ import (
 	"podstore/store"
 )
 
-// damaged tells of a Pod that is damaged in what the command reads, or of a format
+// damaged prints a Pod that is damaged in the store that the command reads, or in a format
 // that it does not know.
 func (c *console) damaged(pod string, err error) {
 	if errors.Is(err, store.ErrFormat) {
@@ -18,13 +18,13 @@ func (c *console) damaged(pod string, err error) {
 	c.say("damaged pod %s: %s", quoteName(pod), c.fullReason(err))
 }
 
-// unreadable tells of a Pod that may be well, and that this process could not read.
+// unreadable prints a Pod that may be undamaged, but that this process could not read.
 func (c *console) unreadable(pod string, err error) {
 	c.note(exitFailure)
 	c.say("unreadable pod %s: %s", quoteName(pod), c.fullReason(err))
 }
 
-// fullReason is reason with the place, where a Pod is a file of its own.
+// fullReason is why with the position, for a directory, where each Pod is a file.
 func (c *console) fullReason(err error) string {
 	var e *store.Error
 	if c.db.kind == inDirectory && errors.As(err, &e) && e.Path != "" {
@@ -33,11 +33,11 @@ func (c *console) fullReason(err error) string {
 	return c.why(err)
 }
 
-// why is reason with the flag that helps.
+// why is reason with the flag that helps, if any.
 func (c *console) why(err error) string { return reason(err) + c.flagFor(err) }
 
 // unreadItem is a Pod in JSON that could not be read, for commands without a result
-// for each Pod. Its type is the state that unread returns: damage or unreadable.
+// for each Pod. Its type is damage or unreadable.
 type unreadItem struct {
 	head
 	Pod    string `json:"pod"`
@@ -50,8 +50,8 @@ const (
 	formatState     = "unknown-format"
 )
 
-// unread tells of a Pod that could not be read, in those commands, and returns its name
-// and what it is called in a list. The name is "" for an error that concerns no Pod.
+// unread prints a Pod that could not be read, in those commands. It returns the Pod's name
+// and the word for it in a list. The name is "" for an error that concerns no Pod.
 func (c *console) unread(err error) (pod, state string) {
 	var e *store.Error
 	if !errors.As(err, &e) || e.Pod == "" {
@@ -72,7 +72,7 @@ func (c *console) unread(err error) (pod, state string) {
 	return e.Pod, unreadableState
 }
 
-// podOf is the Pod that an error concerns, or "".
+// podOf is the Pod that an error names, or "".
 func podOf(err error) string {
 	var e *store.Error
 	if errors.As(err, &e) {

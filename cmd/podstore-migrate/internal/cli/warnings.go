@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// logger tells what a store warns of.
+// logger prints the warnings of a store.
 func (c *console) logger() *slog.Logger { return slog.New(warnings{c}) }
 
 type warnings struct{ c *console }
