@@ -12,11 +12,11 @@ import (
 	"podstore/store/boltstore"
 )
 
-const compactHelp = `Compact copies a database into a new one without free space. SRC is only read.
-DEST appears when it is complete; what stands there already is never overwritten.
-A damaged database is refused: salvage copies what is whole.
+const compactHelp = `Compact copies a database into a new one without free space. It only reads SRC. DEST
+appears when it is complete; compact never overwrites a file there. It refuses a damaged
+database: salvage copies what is whole.
 
-With --dry-run it tells what would be saved, and writes nothing.`
+With --dry-run it prints what would be saved, and writes nothing.`
 
 func compactCmd(c *console) *cobra.Command {
 	var dryRun bool
@@ -24,7 +24,7 @@ func compactCmd(c *console) *cobra.Command {
 		`  podstore-migrate compact --dry-run pods.db small.db
   podstore-migrate compact pods.db small.db`,
 		func(ctx context.Context, args []string) error { return runCompact(ctx, c, args[0], args[1], dryRun) })
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "tell what would happen and write nothing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would happen and write nothing")
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func runCompact(ctx context.Context, c *console, src, dest string, dryRun bool) 
 	return errors.Join(err, closer.Close())
 }
 
-// compact makes the copy, or judges whether it could be made.
+// compact makes the copy. In a dry run it only checks whether it could.
 func (c *console) compact(ctx context.Context, src, dest string, dryRun bool) (compactSummary, error) {
 	sum := compactSummary{DryRun: dryRun}
 	opts := &boltstore.Options{Progress: c.progress}

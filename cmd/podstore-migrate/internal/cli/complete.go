@@ -15,20 +15,19 @@ import (
 	"podstore/store/socketstore"
 )
 
-// askName is what the completion scripts call this program with:
+// askName is the command that the completion scripts call:
 //
 //	podstore-migrate __complete SHELL LINE REPLACED
 //
-// LINE is the command line up to the cursor as it was typed, and REPLACED the end of
-// it that the shell puts a candidate in place of. The first line of the answer says
-// what fits: words, nospace (words that are to be continued), files or directories.
-// The others are the words, each on a line, quoted so that the shell can put them into
-// its line as they are. So the shell evaluates nothing, neither what was typed nor
-// what Pods are named. Fish quotes by itself: it gets the words as they are, and NUL in
-// place of a new line.
+// LINE is the command line up to the cursor as it was typed. REPLACED is the end of it,
+// which the shell replaces by a candidate. The first line of the answer is the kind of the
+// candidates: words, nospace (words that will be continued), files or directories. The
+// other lines are the words, quoted so that the shell can insert them as they are. So the
+// shell evaluates neither what was typed nor names of Pods. Fish quotes words by itself: it
+// gets them unquoted, with NUL in place of a new line.
 const askName = "__complete"
 
-// candidates are what fits at the cursor.
+// candidates are the words that fit at the cursor.
 type candidates struct {
 	kind  string // words, nospace, files or directories
 	words []string
@@ -53,7 +52,7 @@ func (c *console) answer(ctx context.Context, root *cobra.Command, args []string
 	}
 	c.writeText(found.kind + end)
 	before := sh.splitLine(head)
-	start := before[len(before)-1] // what stays in front of a candidate
+	start := before[len(before)-1] // the part of the word that the shell keeps
 	for _, word := range found.words {
 		rest, fits := strings.CutPrefix(word, start.text)
 		if !fits || !strings.HasPrefix(word, last.text) {
@@ -73,18 +72,18 @@ func (c *console) answer(ctx context.Context, root *cobra.Command, args []string
 	}
 }
 
-// fishShows reports whether fish can be given a word. It would take what follows a tab
-// for a description, and of what is not visible it escapes only the controls of ASCII.
+// fishShows reports whether fish can show a word. It takes text after a tab for a
+// description, and escapes no invisible characters except ASCII controls.
 func fishShows(word string) bool {
 	return !strings.ContainsFunc(word, func(r rune) bool { return r == '\t' || r >= '\x7f' && !visible(r) })
 }
 
-// candidates finds what fits in place of the last word.
+// candidates returns what fits in place of the last word.
 func (c *console) candidates(ctx context.Context, root *cobra.Command, words []rawWord) candidates {
 	cur := words[len(words)-1].text
 	var args []string
 	var cmd *cobra.Command
-	var flag *pflag.Flag // whose value comes next
+	var flag *pflag.Flag // its value comes next
 	ended := false
 	for _, w := range words[:len(words)-1] {
 		switch {
@@ -131,7 +130,7 @@ func findCommand(root *cobra.Command, name string) *cobra.Command {
 	return root.Commands()[i]
 }
 
-// findFlag finds a flag of a command, or of any while that is not known.
+// findFlag finds a flag of a command, or if cmd is nil of any command.
 func findFlag(root, cmd *cobra.Command, name string) *pflag.Flag {
 	if cmd != nil {
 		return cmd.Flags().Lookup(name)
@@ -176,7 +175,7 @@ func flagValues(cmd *cobra.Command, flag, prefix string) candidates {
 // valueKey is the annotation of a flag that has a fixed set of values.
 const valueKey = "podstore values"
 
-// completeFlag says which values a flag has. One that ends in "=" is to be continued.
+// completeFlag sets the values of a flag. One that ends in "=" will be continued.
 func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 	if err := cmd.Flags().SetAnnotation(flag, valueKey, values); err != nil {
 		panic(err) // there is no such flag
@@ -215,7 +214,7 @@ func wantedOf(cmd *cobra.Command) []string {
 	return strings.Fields(strings.ReplaceAll(rest, "[flags]", ""))
 }
 
-// podNames lists Pods for completion, where it can do so at once.
+// podNames lists Pods for completion, if the store can be read at once.
 func podNames(ctx context.Context, db string) (names []string) {
 	if path, ok := strings.CutPrefix(db, dirPrefix); ok {
 		if d, err := jsonexport.OpenDir(path, &jsonexport.DirOptions{ReadOnly: true}); err == nil {

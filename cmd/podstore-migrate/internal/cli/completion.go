@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const completionHelp = `Completion writes a script that lets a shell complete commands, flags and the
-names of Pods. The shell evaluates none of them. To load it:
+const completionHelp = `Completion writes a script that completes commands, flags and names of Pods in a shell.
+The shell evaluates no part of a name. To load it:
   bash  source <(podstore-migrate completion bash)
   zsh   podstore-migrate completion zsh >"${fpath[1]}/_podstore-migrate"
   fish  podstore-migrate completion fish | source`

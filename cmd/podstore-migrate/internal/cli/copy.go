@@ -17,25 +17,26 @@ const copyHelp = `Copy reads every Pod of SRC and writes it to DST; both may be 
   copy dir:pods pods.db                         as import does
   copy pods.db unix:/run/supervisor.sock        into the store of a supervisor
   copy pods.db etcd://10.0.0.1:2379/podstore    to servers
-SRC is only read: as it is at one moment, but for a directory, which may be in use
-meanwhile. DST is created where it is a file or directory that is missing; what
-else it has stays. A supervisor must serve its store for changing: docs/socket.md.
+Copy only reads SRC, at one moment; a directory, which may be in use meanwhile, it reads
+file by file. It creates DST if that is a missing file or directory. Other Pods of DST
+stay. To write through a socket, a supervisor must serve its store for changing:
+docs/socket.md.
 
 Bad Pods do not stop the others. Each is one line on standard error,
   refused PATH:LINE:COL: reason, or refused pod NAME: reason
   conflict PATH: reason, or conflict pod NAME: reason
-where a conflict is a Pod that DST has with other content already: it is kept,
-unless --overwrite is given. The exit code is then 3, or 5 if a Pod is damaged.
+A conflict is a Pod that DST already has with other content. It is kept, unless
+--overwrite is given. The exit code is then 3, or 5 if a Pod is damaged.
 
-In the end every Pod that DST should have now is read back from it and compared
-with what was read from SRC. Each that is not the same is one line on standard
-output, and the exit code is 4. --verify=false leaves this out.
+At the end copy reads every Pod that it copied back from DST and compares it with what it
+read from SRC. Each that differs is one line on standard output, and the exit code is 4.
+--verify=false leaves this out.
 
-Stopped at any moment, both sides are intact; run the same command again and it
-comes to the same end as if it had not been stopped.
+If copy is interrupted, both places are intact: run the same command again, and the result
+is the same as without the interruption.
 
-A dry run compares Pods. What stands in the way of writing one, such as a link where
-its directory should be, is found when it is written.`
+A dry run only compares Pods. It does not find obstacles to writing one, such as a link
+in the place of its directory.`
 
 // copyOptions are the flags of copy.
 type copyOptions struct {
@@ -54,7 +55,7 @@ func copyCmd(c *console) *cobra.Command {
 	f.BoolVar(&opts.overwrite, "overwrite", false, "replace Pods that DST has with other content")
 	f.BoolVar(&opts.strict, "strict", false, "copy all Pods in one transaction, or none if any is refused or in conflict")
 	allowNetworkFlag(f, c)
-	f.BoolVar(&opts.dryRun, "dry-run", false, "tell what would happen and change nothing")
+	f.BoolVar(&opts.dryRun, "dry-run", false, "print what would happen and change nothing")
 	f.BoolVar(&opts.verify, "verify", true, "read back what was copied, and compare it")
 	maxFileSizeFlag(f, &opts.maxFileSize)
 	return cmd
@@ -65,11 +66,11 @@ type copying struct {
 	*console
 	opts     copyOptions
 	from, to side
-	src      store.MetadataStore // not of a directory, which jsonexport reads
+	src      store.MetadataStore // not used for a directory, which jsonexport reads
 	dst      store.MetadataStore
 
-	sums map[string][sha256.Size]byte // of the Pods that were read, by name
-	left map[string]bool              // the Pods that DST need not have
+	sums map[string][sha256.Size]byte // hashes of the Pods that were read, by name
+	left map[string]bool              // the Pods that were refused or in conflict
 
 	counts             map[copyOutcome]int
 	files, directories int
@@ -113,7 +114,7 @@ func runCopy(ctx context.Context, c *console, src, dst string, opts copyOptions)
 	return err
 }
 
-// parse judges the two sides.
+// parse parses the two places and refuses pairs that cannot be copied.
 func (cp *copying) parse(src, dst string) (err error) {
 	if cp.from, err = cp.parseSide(src); err != nil {
 		return err
@@ -137,7 +138,7 @@ func (cp *copying) parse(src, dst string) (err error) {
 	return nil
 }
 
-// copy copies all Pods, and tells what became of each.
+// copy copies all Pods, and prints the result of each.
 func (cp *copying) copy(ctx context.Context) error {
 	if cp.from.kind == inDirectory {
 		report, err := jsonexport.Import(ctx, cp.dst, cp.from.path, jsonexport.ImportOptions{
@@ -148,7 +149,7 @@ func (cp *copying) copy(ctx context.Context) error {
 				if r.Outcome == jsonexport.Imported {
 					outcome = copyCopied
 				}
-				cp.told(copyResult{r.Pod, r.Path, outcome, r.Field, r.Err})
+				cp.result(copyResult{r.Pod, r.Path, outcome, r.Field, r.Err})
 				cp.progress(done, total)
 			},
 		})
@@ -160,7 +161,7 @@ func (cp *copying) copy(ctx context.Context) error {
 	}
 	total, done := 0, 0
 	if cp.showsProgress() {
-		names, _ := cp.src.List(ctx) // what is wrong comes again
+		names, _ := cp.src.List(ctx) // an error will come again from All
 		total = len(names)
 	}
 	_, err := store.Copy(ctx, cp.dst, cp.all(ctx), store.CopyOptions{
@@ -170,7 +171,7 @@ func (cp *copying) copy(ctx context.Context) error {
 			if r.Outcome == store.Written {
 				outcome = copyCopied
 			}
-			cp.told(copyResult{r.Pod, "", outcome, r.Field, r.Err})
+			cp.result(copyResult{r.Pod, "", outcome, r.Field, r.Err})
 			done++
 			cp.progress(done, max(total, done))
 		},
@@ -192,14 +193,14 @@ func (cp *copying) all(ctx context.Context) iter.Seq2[*store.Metadata, error] {
 	}
 }
 
-// read remembers what was read of a Pod.
+// read keeps the hash of a Pod that was read, for verify.
 func (cp *copying) read(m *store.Metadata) {
 	if cp.opts.verify && !cp.opts.dryRun {
 		cp.sums[m.PodName] = sha256.Sum256(podjson.Append(nil, m))
 	}
 }
 
-// verify reads back what the destination should have now.
+// verify reads back the Pods that the destination should have now.
 func (cp *copying) verify(ctx context.Context) error {
 	for name := range cp.left {
 		delete(cp.sums, name)
@@ -227,7 +228,7 @@ func (cp *copying) verify(ctx context.Context) error {
 			cp.differs(name, "damaged", reason(err))
 			cp.note(exitDamage)
 		case sha256.Sum256(podjson.Append(nil, m)) != want:
-			cp.differs(name, "differs", "it has other content than what was read from "+cp.from.name())
+			cp.differs(name, "differs", "it has other content than was read from "+cp.from.name())
 		default:
 			*cp.verified++
 		}

@@ -10,7 +10,7 @@ import (
 	"podstore/store"
 )
 
-// copyOutcome is what became of one Pod of a copy.
+// copyOutcome is the result of copying one Pod.
 type copyOutcome string
 
 const (
@@ -23,8 +23,7 @@ const (
 // copyOutcomes are in the order in which the last line counts them.
 var copyOutcomes = []copyOutcome{copyCopied, copyUnchanged, copyConflict, copyRefused}
 
-// copyResult is what became of one Pod. path is its file, where the source is a
-// directory.
+// copyResult is the result for one Pod. path is its file, if the source is a directory.
 type copyResult struct {
 	pod, path string
 	outcome   copyOutcome
@@ -45,8 +44,8 @@ type copyItem struct {
 	Column  int         `json:"column,omitempty"`
 }
 
-// told tells what became of one Pod.
-func (cp *copying) told(r copyResult) {
+// result prints the result of one Pod.
+func (cp *copying) result(r copyResult) {
 	cp.counts[r.outcome]++
 	item := copyItem{head: cp.head("result"), Pod: r.pod, Path: r.path, Outcome: r.outcome, DryRun: cp.opts.dryRun, Field: r.field}
 	where := "pod " + quoteName(r.pod)
@@ -61,7 +60,7 @@ func (cp *copying) told(r copyResult) {
 		switch {
 		case e.Path == r.path:
 			where, item.Line, item.Column = e.Position(), e.Line, e.Column
-		case cp.to.kind == inDirectory: // what stands in the way there
+		case cp.to.kind == inDirectory: // the obstacle there
 			item.Reason = e.Position() + ": " + item.Reason
 		}
 	}
@@ -88,7 +87,7 @@ func (cp *copying) told(r copyResult) {
 	}
 }
 
-// differenceItem is a Pod in JSON that was not found as it was copied.
+// differenceItem is a Pod in JSON that was not read back as it was copied.
 type differenceItem struct {
 	head
 	Pod        string `json:"pod"`
@@ -96,7 +95,7 @@ type differenceItem struct {
 	Reason     string `json:"reason"`
 }
 
-// differs tells of such a Pod.
+// differs prints such a Pod.
 func (cp *copying) differs(pod, difference, why string) {
 	*cp.unequal++
 	cp.note(exitDifferent)
@@ -114,7 +113,7 @@ type copySummary struct {
 	DryRun      bool                `json:"dry_run,omitempty"`
 }
 
-// sumUp writes the line that ends a copy.
+// sumUp prints the last line of a copy.
 func (cp *copying) sumUp(err error) {
 	if err != nil && len(cp.counts) == 0 {
 		return // it never began

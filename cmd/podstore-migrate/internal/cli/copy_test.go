@@ -59,7 +59,7 @@ func TestCopyReadsBack(t *testing.T) {
 			t.Errorf("exit code %d\n%s%s", code, &out, &errs)
 		}
 		wanted := []string{
-			"differs changed: read back from busy://x, it has other content than what was read from dir:",
+			"differs changed: read back from busy://x, it has other content than was read from dir:",
 			"missing removed: read back from busy://x, it is not there; ",
 			"damaged cut: read back from busy://x, ",
 			"copy: 4 copied, 0 unchanged, 0 conflict, 0 refused; 1 verified, 3 not as copied",

@@ -71,17 +71,17 @@ type editing struct {
 	side  side
 	pod   string
 	opts  editOptions
-	base  *store.Metadata // what is edited; nil where that is damaged
+	base  *store.Metadata // the Pod as it was read; nil if it is damaged
 	draft *draft          // nil without an editor
-	kept  bool            // the draft has what must not be lost
-	// beside is what others made of the Pod meanwhile, where the draft does not have it.
+	kept  bool            // the draft must not be removed
+	// beside is the file with the Pod as others changed it meanwhile, or "".
 	beside string
 }
 
 // howToRename ends the message that a name cannot be changed.
 const howToRename = "to have it under another name, export it, change pod_name and the directory's name, import that, and remove this Pod"
 
-// errMoved says that the Pod is not at the revision that was shown.
+// errMoved: the Pod is not at the revision that was shown.
 var errMoved = errors.New("the Pod was changed meanwhile")
 
 func runEdit(ctx context.Context, c *console, db, pod string, opts editOptions) (err error) {

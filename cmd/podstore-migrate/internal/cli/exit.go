@@ -24,11 +24,10 @@ const (
 	exitInterrupted = 130
 )
 
-// byWeight has the exit codes in ascending order of what matters where several
-// apply.
+// byWeight orders the exit codes: if several apply, the last of them is used.
 var byWeight = []int{exitDone, exitUsage, exitMissing, exitLocked, exitFormat, exitPartial, exitDifferent, exitDamage, exitFailure, exitInterrupted}
 
-// heavier is the exit code for two things that both happened.
+// heavier is the exit code if both a and b apply.
 func heavier(a, b int) int {
 	if slices.Index(byWeight, a) < slices.Index(byWeight, b) {
 		return b
@@ -61,8 +60,8 @@ func codeOf(err error) int {
 	return exitFailure
 }
 
-// transient reports whether the system refused something to this process: what it was
-// about may be well. That is a failure, whatever else the error says, and never damage.
+// transient reports whether the system refused something to this process. That is a failure
+// and never damage, whatever else the error says: the data may be undamaged.
 func transient(err error) bool {
 	return slices.ContainsFunc([]error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO,
@@ -70,8 +69,8 @@ func transient(err error) bool {
 	}, func(want error) bool { return errors.Is(err, want) })
 }
 
-// flatten takes what errors.Join joined apart, so that each error is judged and
-// told by itself. Other errors that wrap several stay as they are.
+// flatten splits what errors.Join joined, so that each error has its own exit code and
+// line. Other errors that wrap several stay as they are.
 func flatten(err error) []error {
 	if err == nil {
 		return nil

@@ -10,26 +10,25 @@ import (
 	"podstore/store/podjson"
 )
 
-const exportHelp = `Export writes every Pod of the database to DIR/{pod}/metadata.json, as it is at
-one moment. DIR is created if it is missing. Each file appears whole or not at
-all, with mode 0600; files that are the same already and other files are left
-alone. What is replaced keeps its mode and owner; what is new and root writes gets the
-owner of the directory that it is in.
+const exportHelp = `Export writes every Pod of the database to DIR/{pod}/metadata.json, as it is at one
+moment. It creates DIR if it is missing. Each file appears whole or not at all, with mode
+0600. Files that have the same content already, and other files, are left alone. A file
+that is replaced keeps its mode and owner. A new one that root writes gets the owner of
+the directory that it is in.
 
 A Pod that cannot be written is one line on standard error,
   refused PATH: reason
-and the others go on; the exit code is then 3. A Pod that is damaged in the
-database is reported too, its file left as it is, and the exit code is 5.
+and the others go on; the exit code is then 3. A Pod that is damaged in the database is
+printed too, and its file left as it is; the exit code is 5.
 
-All files are in the naming "pods", where a Pod's name is "pod_name"; with --naming
-workers it is "worker_name", as later writers of this layout have it. A file that had
-the other naming is one line on standard error, "renamed PATH: …".
+All files are in the naming "pods", where a Pod's name is "pod_name". With --naming
+workers it is "worker_name", as in later versions of this layout. A file that had the
+other naming is one line on standard error, "renamed PATH: …".
 
-With --prune the metadata.json of every other Pod in DIR is removed, also where it
-is broken, and its directory if nothing else is in it: each is a line "pruned NAME"
-on standard error. A database without Pods prunes nothing, unless --prune-all is given.
-See with --dry-run first which those are: it prints each Pod's
-name and "exported", "unchanged" or "pruned", and changes nothing.`
+With --prune every other metadata.json in DIR is removed, even a broken one, and its
+directory if nothing else is in it. Each is a line "pruned NAME" on standard error. If the
+database has no Pods, nothing is pruned, unless --prune-all is given. Use --dry-run first:
+it prints each Pod's name and "exported", "unchanged" or "pruned", and changes nothing.`
 
 func exportCmd(c *console) *cobra.Command {
 	opts := jsonexport.ExportOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
@@ -40,9 +39,9 @@ func exportCmd(c *console) *cobra.Command {
 		func(ctx context.Context, args []string) error { return runExport(ctx, c, args[0], args[1], opts) })
 	f := cmd.Flags()
 	f.BoolVar(&opts.Prune, "prune", false, "remove Pods from DIR that the database does not have")
-	f.BoolVar(&opts.PruneAll, "prune-all", false, "prune also where the database has no Pods, and so remove all from DIR")
-	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
-	f.Var((*namingFlag)(&opts.Naming), "naming", "write the Pods' names as pods or workers do")
+	f.BoolVar(&opts.PruneAll, "prune-all", false, "prune even if the database has no Pods, which removes all Pods from DIR")
+	f.BoolVar(&opts.DryRun, "dry-run", false, "print what would happen and change nothing")
+	f.Var((*namingFlag)(&opts.Naming), "naming", "write the Pods' names in this naming, pods or workers")
 	completeFlag(cmd, "naming", podjson.Pods.String(), podjson.Workers.String())
 	maxFileSizeFlag(f, &opts.MaxFileSize)
 	return cmd
@@ -80,7 +79,7 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	return errors.Join(err, s.Close())
 }
 
-// exported tells the result of one Pod.
+// exported prints the result of one Pod.
 func (c *console) exported(r jsonexport.Result, naming podjson.Naming, dryRun bool) {
 	c.result(r, dryRun)
 	switch r.Outcome {
@@ -105,7 +104,7 @@ func (c *console) exported(r jsonexport.Result, naming podjson.Naming, dryRun bo
 	}
 }
 
-// renamed tells that a file's naming was changed.
+// renamed prints that a file's naming was changed.
 func (c *console) renamed(r jsonexport.Result, to podjson.Naming, dryRun bool) {
 	from, became := podjson.Workers, "became"
 	if to == podjson.Workers {
@@ -117,7 +116,7 @@ func (c *console) renamed(r jsonexport.Result, to podjson.Naming, dryRun bool) {
 	c.say("renamed %s: %s %s %s; --naming %v keeps it", place(nil, r.Path), from.Key(), became, to.Key(), from)
 }
 
-// namingFlag is a flag's naming.
+// namingFlag is a flag with a naming.
 type namingFlag podjson.Naming
 
 func (n *namingFlag) String() string { return podjson.Naming(*n).String() }

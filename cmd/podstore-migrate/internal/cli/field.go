@@ -9,9 +9,9 @@ import (
 	"podstore/store"
 )
 
-// What a Pod has goes by one name in every command: in list's header, --sort and
-// --filter, in show --field, in what stats counts. In a metadata.json some of it has a
-// longer name, which is understood too.
+// A Pod's field has the same name in every command: in list's header, --sort and --filter,
+// in show --field, in the figures of stats. Commands also take its name in metadata.json,
+// which may be longer.
 var fieldNames = map[string]string{
 	"name":      "pod_name",
 	"active":    "active",
@@ -23,7 +23,7 @@ var fieldNames = map[string]string{
 	"manifest":  "resolved_manifest_snapshot",
 }
 
-// shortName is the name that the commands have for a field of a metadata.json.
+// shortName is the commands' name for a field of a metadata.json.
 func shortName(field string) string {
 	for short, long := range fieldNames {
 		if field == long {
@@ -33,7 +33,7 @@ func shortName(field string) string {
 	return field
 }
 
-// ids are the session and segment of a Pod as text, "" where there is none.
+// ids returns the session and segment of a Pod as text, "" if there is none.
 func ids(active *store.ActiveSegment) (session, segment string) {
 	if active == nil {
 		return "", ""
@@ -53,7 +53,7 @@ func changedFields(was, is *store.Metadata) (fields []string) {
 	}
 	maps.Copy(others, is.Extra)
 	for _, field := range slices.Concat(store.FieldNames(), sortedKeys(others)) {
-		var a, b store.Metadata // that have this field alone
+		var a, b store.Metadata // with only this field
 		takeField(&a, was, field)
 		takeField(&b, is, field)
 		if !a.Equal(&b) {
@@ -93,7 +93,7 @@ func takeExtra(to, from *store.Metadata, field string) {
 	}
 }
 
-// shownFields are fields as a message lists them.
+// shownFields lists fields for a message.
 func shownFields(fields []string) string {
 	shown := make([]string, len(fields))
 	for i, field := range fields {

@@ -8,8 +8,8 @@ import (
 	"podstore/store"
 )
 
-// graph is how the Pods of a database refer to each other. Every name that is
-// referred to has a node.
+// graph has the references between the Pods of a database. Every name that a Pod has or
+// refers to has a node.
 type graph struct {
 	nodes map[string]*node
 	names []string // all nodes, sorted
@@ -20,10 +20,10 @@ type graph struct {
 type node struct {
 	name   string
 	exists bool
-	unread string // why what it refers to is not known, or ""
+	unread string // "damaged" or "unreadable" if its references are not known
 
 	children, reclaimed, peers []string // in the order of the Pod's lists, each once
-	parents, formerParents     []string // who has it as a child, who reclaimed it; sorted
+	parents, formerParents     []string // Pods that have it as a child, that reclaimed it; sorted
 }
 
 // addUnread adds a Pod that could not be read.
@@ -47,7 +47,7 @@ func (g *graph) addPod(name string, m *store.Metadata) {
 	}
 }
 
-// finish adds what follows from all Pods together.
+// finish adds the parents of each Pod, and nodes for names without a Pod.
 func (g *graph) finish() {
 	for _, name := range slices.Sorted(maps.Keys(g.nodes)) {
 		n := g.nodes[name]
@@ -90,8 +90,7 @@ func (g *graph) mutual(a, b string) bool {
 	return n.unread != "" || slices.Contains(n.peers, a)
 }
 
-// around returns the names in the part of the graph that concerns one Pod: what
-// is below it and what leads to it.
+// around returns the names of the Pods below one Pod and of those that lead to it.
 func (g *graph) around(name string) map[string]bool {
 	part := make(map[string]bool)
 	follow := func(next func(n *node) []string) {
@@ -108,7 +107,7 @@ func (g *graph) around(name string) map[string]bool {
 	return part
 }
 
-// label is a Pod's name and what is to be said of it.
+// label is a Pod's name with its notes.
 func (g *graph) label(n *node, notes ...string) string {
 	switch {
 	case !n.exists:

@@ -10,25 +10,25 @@ import (
 	"podstore/store/jsonexport"
 )
 
-const importHelp = `Import reads every DIR/{pod}/metadata.json into the database, which is created
-if it is missing. DIR is only read, and may be in use meanwhile.
+const importHelp = `Import reads every DIR/{pod}/metadata.json into the database. It creates the database if
+it is missing. It only reads DIR, which may be in use meanwhile.
 
 Bad Pods do not stop the others. Each is one line on standard error,
   refused PATH:LINE:COL: reason
   conflict PATH: reason
-where a conflict is a Pod that the database has with other content already: it is
-kept, unless --overwrite is given. The exit code is then 3, and 1 where this user may
-not read a Pod. It is 3 too where DIR has no Pod at all.
+A conflict is a Pod that the database already has with other content. It is kept, unless
+--overwrite is given. The exit code is then 3, or 1 if this user may not read a Pod. It is
+also 3 if DIR has no Pod at all.
 
-Two writers of the old kind at once can leave a whole document in a file and after it
-the tail of an older, longer one. Such a Pod is refused; with --repair the document is
-taken, where it is canonical to the byte and the rest is such a tail. Each is a line
+Two old writers at once can leave a file torn: a whole document, and after it the tail of
+an older, longer one. Such a Pod is refused. With --repair the document is taken, if it is
+canonical to the byte and the rest is such a tail. Each is a line
   repaired PATH: the document was taken; N bytes of an older one after it were not
 and the exit code is 3. The file is left as it is; export writes it anew.
 
-Stopped at any moment, the database is intact; run the same command again and it
-comes to the same end as if it had not been stopped. A database that was created
-and into which no Pod came, as all were refused, is removed again.`
+If import is interrupted, the database is intact: run the same command again, and the
+result is the same as without the interruption. If it created the database and no Pod
+was imported, because all were refused, it removes the database again.`
 
 func importCmd(c *console) *cobra.Command {
 	opts := jsonexport.ImportOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
@@ -42,7 +42,7 @@ func importCmd(c *console) *cobra.Command {
 	f.BoolVar(&opts.Repair, "repair", false, "take the whole document of a file that two writers at once left torn")
 	f.BoolVar(&opts.Strict, "strict", false, "import all Pods in one transaction, or none if any is refused or in conflict")
 	allowNetworkFlag(f, c)
-	f.BoolVar(&opts.DryRun, "dry-run", false, "tell what would happen and change nothing")
+	f.BoolVar(&opts.DryRun, "dry-run", false, "print what would happen and change nothing")
 	maxFileSizeFlag(f, &opts.MaxFileSize)
 	return cmd
 }
@@ -89,7 +89,7 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	return errors.Join(err, dst.Close())
 }
 
-// imported tells the result of one Pod.
+// imported prints the result of one Pod.
 func (c *console) imported(r jsonexport.Result, dryRun bool) {
 	c.result(r, dryRun)
 	switch r.Outcome {

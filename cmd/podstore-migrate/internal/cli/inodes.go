@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noInodes reports whether the file system of a path, which need not exist, has no room
-// for another file, however much space is left.
+// noInodes reports whether the file system of a path has no inodes left, however much space
+// it has. The path need not exist.
 func noInodes(path string) bool {
 	for path != "" {
 		var st unix.Statfs_t

@@ -17,21 +17,21 @@ import (
 const listHelp = `List prints one line for each Pod, sorted by the bytes of its name:
   name, active session, active segment, number of children, of reclaimed
   children, of peers, bytes of the manifest, when it was changed
-On a terminal the columns are aligned under a header, and cut to its width, and the last
-is how long ago that was. Elsewhere they are whole, separated by tabs, without a header,
-and the last is a time as in 2026-11-27T10:00:00Z. What is not set is "-". A damaged
-Pod has the word "damaged" after its name, and its damage is told on standard error;
-the exit code is then 5. One that may not be read has "unreadable"; the exit code is 1.
-One that another program keeps in a format unknown here has "unknown-format", and 12.
+On a terminal the columns are aligned under a header and cut to its width, and the last
+says how long ago the change was. Otherwise they are whole, separated by tabs, without a
+header, and the last is a time such as 2026-11-27T10:00:00Z. "-" means not set. A damaged
+Pod has the word "damaged" after its name, and a line on standard error; the exit code is
+then 5. A Pod that this user may not read has "unreadable"; the exit code is 1. A Pod in a
+format of another program has "unknown-format"; the exit code is 12.
 
 For the names alone: podstore-migrate list DB | cut -f1
 
---sort takes name, session, segment, children, reclaimed, peers, manifest or changed;
-with a minus sign before it the largest, or the newest, comes first.
+--sort takes name, session, segment, children, reclaimed, peers, manifest or changed.
+With a minus sign before it the largest, or the newest, comes first.
 --filter takes name=PATTERN (with * ? and [...]), session=ID, segment=ID,
 parent=NAME, child=NAME, reclaimed=NAME, peer=NAME, workspace=PATH (the field
-workspace_root), active=yes|no, older-than=AGE or newer-than=AGE, where AGE is such as 30d,
-12h or 1h30m. Several must all hold. What cannot be read is always listed.`
+workspace_root), active=yes|no, older-than=AGE or newer-than=AGE, with an AGE such as 30d,
+12h or 1h30m. A Pod must match all filters. Pods that cannot be read are always listed.`
 
 func listCmd(c *console) *cobra.Command {
 	var sorting string
@@ -82,7 +82,7 @@ func runList(ctx context.Context, c *console, db, sorting string, filters []stri
 		return err
 	}
 	l := lister{c: c}
-	var rows []podItem // only where they must be sorted
+	var rows []podItem // only if they must be sorted
 	if err = parents.read(ctx, s); err == nil {
 		for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{}) {
 			name, state := c.unread(podErr)
@@ -115,8 +115,8 @@ func runList(ctx context.Context, c *console, db, sorting string, filters []stri
 	return err
 }
 
-// lister prints the Pods of a list: at once, or on a terminal, where the widths of the
-// columns depend on all of them, in the end.
+// lister prints the Pods of a list: each at once, or on a terminal, where the widths of the
+// columns depend on all of them, at the end.
 type lister struct {
 	c    *console
 	rows [][]string
@@ -133,8 +133,7 @@ func (l *lister) add(p podItem) {
 	l.row(quoteName(p.Pod), orDash(p.session()), orDash(p.segment()), strconv.Itoa(p.Children), strconv.Itoa(p.Reclaimed), strconv.Itoa(p.Peers), manifest, l.when(p.changed))
 }
 
-// when is when a Pod was changed: how long ago that is, for a reader, and the time
-// itself for a program.
+// when writes when a Pod was changed: on a terminal how long ago, otherwise the time.
 func (l *lister) when(t time.Time) string {
 	if l.c.terminal {
 		return orDash(ago(t))
@@ -142,7 +141,7 @@ func (l *lister) when(t time.Time) string {
 	return orDash(timeText(t))
 }
 
-// unread adds a Pod that could not be read, and has been told.
+// unread adds a Pod that could not be read. The error was printed before.
 func (l *lister) unread(pod, state string) {
 	l.sum.Pods++
 	if state != unreadableState {
@@ -161,9 +160,9 @@ func (l *lister) row(cells ...string) {
 	l.c.print("%s\n", strings.Join(cells, "\t"))
 }
 
-// What a narrower terminal takes, one step after the other: ids are cut and the longest
-// names, then segments go, then manifests and histories, then sessions, and what is left
-// is who has changed when.
+// The widths of columns on narrower terminals, step by step: first ids and the longest
+// names are cut, then segments are left out, then manifests and histories, then sessions.
+// The name and the time of change stay to the end.
 var (
 	early = []int{13, 0}
 	later = []int{100, 100, 0}
@@ -188,7 +187,7 @@ func (l *lister) print() {
 	}
 }
 
-// podItem is a Pod in a list, and its shape in JSON.
+// podItem is a Pod in a list, and its JSON.
 type podItem struct {
 	head
 	Pod           string      `json:"pod"`

@@ -13,7 +13,7 @@ import (
 	"podstore/store/podjson"
 )
 
-// parseSort makes the order of a list, or nil for that of the store, by name.
+// parseSort returns the order of a list, or nil for the store's order, by name.
 func parseSort(key string) (func(a, b podItem) int, error) {
 	key, down := strings.CutPrefix(key, "-")
 	key = shortName(key)
@@ -35,7 +35,7 @@ func parseSort(key string) (func(a, b podItem) int, error) {
 		order = func(a, b podItem) int { return cmp.Compare(a.Reclaimed, b.Reclaimed) }
 	case "peers":
 		order = func(a, b podItem) int { return cmp.Compare(a.Peers, b.Peers) }
-	case "changed": // what is not known comes first
+	case "changed": // unknown times come first
 		order = func(a, b podItem) int { return a.changed.Compare(b.changed) }
 	case "manifest":
 		order = func(a, b podItem) int { return cmp.Compare(size(a.ManifestBytes), size(b.ManifestBytes)) }
@@ -56,10 +56,10 @@ func size(n *int) int {
 	return *n
 }
 
-// parents are the Pods that a filter asks the children of.
+// parents are the Pods in filters parent=NAME, each with its children.
 type parents map[string]map[string]bool
 
-// read finds out what their children are.
+// read reads their children.
 func (p parents) read(ctx context.Context, s store.MetadataStore) error {
 	for name, children := range p {
 		m, err := s.Read(ctx, name)
@@ -73,8 +73,8 @@ func (p parents) read(ctx context.Context, s store.MetadataStore) error {
 	return nil
 }
 
-// parseFilters makes a condition that holds where all filters do, once the parents have
-// been read.
+// parseFilters returns a condition that holds if all filters do. It works once the parents
+// were read.
 func parseFilters(filters []string) (func(*store.Metadata) bool, parents, error) {
 	asked := parents{}
 	var conditions []func(*store.Metadata) bool
@@ -112,7 +112,7 @@ func parseFilter(filter string) (func(*store.Metadata) bool, error) {
 			return nil, err
 		}
 		return func(m *store.Metadata) bool {
-			ok, _ := path.Match(value, m.PodName) // the pattern was tried
+			ok, _ := path.Match(value, m.PodName) // the pattern was checked above
 			return ok
 		}, nil
 	case "session":

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const manHelp = `Man writes the manual to DIR, which is created if it is missing: a page for this
-program and one for each command. To install them:
+const manHelp = `Man writes the manual to DIR, which it creates if it is missing: a page for this program
+and one for each command. To install them:
   podstore-migrate man /usr/local/share/man/man1`
 
 // manCmd writes the manual: one page for the program and one for each command,

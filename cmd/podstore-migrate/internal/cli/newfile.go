@@ -11,16 +11,15 @@ import (
 	"podstore/store/boltstore"
 )
 
-// newFile is a database file that was not there when the command began, and that
-// it has created.
+// newFile is a database file that the command has created.
 type newFile struct {
 	path string
-	info fs.FileInfo // nil where it could not be created
-	dirs []string    // that were missing above it, the deepest first
+	info fs.FileInfo // nil if it could not be created
+	dirs []string    // directories above it that were created too, the deepest first
 }
 
-// openFile opens a database file to write to. Where it is missing it is created,
-// and remembered for removeUnused.
+// openFile opens a database file to write to. It creates a missing one, and remembers it for
+// removeUnused.
 func (c *console) openFile(ctx context.Context, path string) (opened, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		db, err := c.open(ctx, path, &boltstore.Options{AllowNetworkFS: c.allowNetwork, Logger: c.logger()})
@@ -37,17 +36,17 @@ func (c *console) openFile(ctx context.Context, path string) (opened, error) {
 		n.dirs = append(n.dirs, dir)
 	}
 	c.created = n
-	db, err := boltstore.Open(path, &boltstore.Options{AllowNetworkFS: c.allowNetwork, Logger: c.logger()}) // to be waited for: there is hardly a lock
+	db, err := boltstore.Open(path, &boltstore.Options{AllowNetworkFS: c.allowNetwork, Logger: c.logger()}) // not c.open: the file is new, so no lock makes it wait
 	if err != nil {
-		n.info, _ = os.Lstat(path) // it may have been created before that
+		n.info, _ = os.Lstat(path) // it may have been created before the error
 		return opened{}, err
 	}
-	n.info, _ = os.Lstat(path) // it is the one that is open, and locked
+	n.info, _ = os.Lstat(path) // the file that is open and locked
 	return opened{db, db.Close}, nil
 }
 
-// removeUnused removes what the command has created, unless a Pod is in it or
-// another program has it. The command must have closed it.
+// removeUnused removes the file that the command has created, unless it has a Pod or
+// another program has it open. The command must have closed it.
 func (c *console) removeUnused() {
 	n := c.created
 	if n == nil {
@@ -63,9 +62,8 @@ func (c *console) removeUnused() {
 	}
 }
 
-// removeFile removes the file while it has the lock on it, so that nobody else can
-// be using it: who waits for the lock finds out that the file is gone. Windows
-// does not remove what is open, and there the empty database stays.
+// removeFile removes the file while it holds the lock, so that no other program can be
+// using it. A program that waits for the lock notices that the file is gone.
 func (n *newFile) removeFile() bool {
 	s, err := boltstore.Open(n.path, &boltstore.Options{MustExist: true, LockTimeout: time.Millisecond, AllowNetworkFS: true})
 	if err != nil {

@@ -12,18 +12,18 @@ import (
 	"podstore/store/socketstore"
 )
 
-// database is a database file that is open for reading, or a copy of one that a
+// database is a database file that is open for reading, or a copy of the one that a
 // supervisor serves.
 type database struct {
 	*boltstore.Store
 	closer io.Closer
 }
 
-// Close closes the database and removes what was fetched.
+// Close closes the database and removes the copy, if it is one.
 func (d *database) Close() error { return d.closer.Close() }
 
-// openDatabase opens a database for reading: the file, which is neither created
-// nor changed, or what a supervisor serves, as it is at this moment.
+// openDatabase opens a database for reading: the file, which it neither creates nor
+// changes, or a copy of what a supervisor serves at this moment.
 func (c *console) openDatabase(ctx context.Context, arg string) (*database, error) {
 	s, err := c.fileSide(arg)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *console) openSide(ctx context.Context, s side) (*database, error) {
 	return &database{db, closer}, nil
 }
 
-// opened is a store of any kind, and what closes it.
+// opened is a store of any kind, with its close function.
 type opened struct {
 	store.MetadataStore
 	close func() error
@@ -62,8 +62,8 @@ func (o opened) Close() error { return o.close() }
 
 func nothingToClose() error { return nil }
 
-// openRead opens any side for reading. It shows one moment, but of a directory, and
-// of a socket where no snapshots are served.
+// openRead opens any place for reading, as it is at one moment. A directory, and a socket
+// that serves no snapshots, are read as they are meanwhile.
 func (c *console) openRead(ctx context.Context, arg string, maxFileSize int64) (opened, error) {
 	s, err := c.parseSide(arg)
 	if err != nil {
@@ -107,8 +107,8 @@ func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (open
 	return opened{db.Store, db.Close}, nil
 }
 
-// dial connects to the store that is served at a socket. It waits for a supervisor
-// that is starting again, but not where there is no socket at all.
+// dial connects to the store that is served at a socket. It waits for a supervisor that is
+// restarting, but fails at once if there is no socket.
 func dial(ctx context.Context, path string) (opened, error) {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return opened{}, &store.Error{Op: "open", Path: path, Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it")}
@@ -137,8 +137,8 @@ func (c *console) openScheme(ctx context.Context, s side, reading bool) (opened,
 	return opened{}, err
 }
 
-// readFile gives the path of a database file, for what works on whole files:
-// the database itself, or a copy of what a supervisor serves.
+// readFile returns the path of a database file, for commands that work on whole files: of
+// the database itself, or of a copy of what a supervisor serves.
 func (c *console) readFile(ctx context.Context, arg string) (string, io.Closer, error) {
 	s, err := c.fileSide(arg)
 	if err != nil {
@@ -154,8 +154,7 @@ func (c *console) readFile(ctx context.Context, arg string) (string, io.Closer, 
 	return db.Path(), db, nil
 }
 
-// open opens a database file. It may have to wait for a lock, and an interrupt
-// ends that too.
+// open opens a database file. It may wait for a lock; an interrupt ends that.
 func (c *console) open(ctx context.Context, path string, opts *boltstore.Options) (*boltstore.Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

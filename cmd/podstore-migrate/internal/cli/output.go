@@ -9,18 +9,17 @@ import (
 	"time"
 )
 
-// output takes what a command writes and passes it on in a goroutine of its own. So
-// nothing that the command holds, a database's lock above all, is held while its
-// output waits for a pager.
+// output takes what a command writes and passes it on in another goroutine. So a command
+// whose output waits for a pager still finishes, and frees the lock of the database.
 type output struct {
 	mu      sync.Mutex
 	queue   []piece
-	passing bool          // the goroutine runs
+	passing bool          // the goroutine is running
 	idle    chan struct{} // closed when all has been passed on
 	failed  map[io.Writer]error
 }
 
-// piece is what one Write was given.
+// piece is the data of one Write.
 type piece struct {
 	to   io.Writer
 	data []byte
@@ -32,7 +31,7 @@ func newOutput() *output {
 	return o
 }
 
-// to returns a writer that never waits and never fails: see err.
+// to returns a writer that never waits and never fails: err has the error of w.
 func (o *output) to(w io.Writer) io.Writer { return queueWriter{o, w} }
 
 type queueWriter struct {
@@ -54,8 +53,7 @@ func (q queueWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// pass writes what is in the queue, in order. After an error of a writer it gets no
-// more.
+// pass writes the queue, in order. It writes nothing more to a writer that failed.
 func (o *output) pass() {
 	o.mu.Lock()
 	for len(o.queue) > 0 {
@@ -77,25 +75,25 @@ func (o *output) pass() {
 	o.mu.Unlock()
 }
 
-// err is why nothing more is written to a writer, or nil.
+// err is the error of a writer, or nil.
 func (o *output) err(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.failed[w]
 }
 
-// behind reports whether something has not been written yet.
+// behind reports whether the queue is not empty.
 func (o *output) behind() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.passing
 }
 
-// lastWords is how long what is left may take after the command was interrupted.
+// lastWords bounds the time for the remaining output after the command was interrupted.
 const lastWords = time.Second
 
-// wait waits until all is written. It fails with the context's error where that takes
-// too long after an interrupt, as where a pager waits.
+// wait waits until everything is written. If that takes too long after an interrupt,
+// because a pager waits, it fails with the context's error.
 func (o *output) wait(ctx context.Context) error {
 	o.mu.Lock()
 	idle := o.idle

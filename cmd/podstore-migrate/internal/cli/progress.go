@@ -10,19 +10,18 @@ import (
 	"golang.org/x/term"
 )
 
-// bar is the line that shows how far a command is, on a terminal's standard error
-// and nowhere else.
+// bar is the line with a command's progress. Only a terminal on standard error shows it.
 type bar struct {
-	name  string // what it is about, if not the whole command
+	name  string // of the current step, or "" for the whole command
 	start time.Time
 	drawn time.Time
 	shown bool
 }
 
-// redraw is how often the line is drawn at most.
+// redraw is the least time between two drawings.
 const redraw = 100 * time.Millisecond
 
-// progress shows how far a command is, with count, rate and time left.
+// progress shows the progress of a command, with count, rate and time left.
 func (c *console) progress(done, total int) {
 	if !c.showsProgress() {
 		return
@@ -48,7 +47,7 @@ func (c *console) progress(done, total int) {
 	fmt.Fprint(c.err, "\r", line, strings.Repeat(" ", max(0, width-1-uniseg.StringWidth(line))))
 }
 
-// progressLine is the longest of some ways to say it that fits, or "".
+// progressLine is the longest form of the line that fits, or "".
 func progressLine(name string, done, total int, passed time.Duration, width int) string {
 	count := fmt.Sprintf("%d Pods", done)
 	if total > 0 {
@@ -77,7 +76,7 @@ func progressLine(name string, done, total int, passed time.Duration, width int)
 
 func (c *console) showsProgress() bool { return c.errTerminal && os.Getenv("TERM") != "dumb" }
 
-// nextBar ends the bar, so that what comes has one of its own.
+// nextBar ends the bar and begins one for the next step.
 func (c *console) nextBar(name string) {
 	c.clearBar()
 	c.bar = bar{name: name}
@@ -86,7 +85,7 @@ func (c *console) nextBar(name string) {
 // endBar ends the bar for good.
 func (c *console) endBar() { c.nextBar("") }
 
-// clearBar makes way for a line on the terminal; the bar comes back by itself.
+// clearBar clears the bar for a line on the terminal. The next progress draws it again.
 func (c *console) clearBar() {
 	if c.bar.shown {
 		c.bar.shown = false

@@ -10,12 +10,11 @@ import (
 	"podstore/store/boltstore"
 )
 
-const salvageHelp = `Salvage copies every Pod that is whole from a damaged database into a new one.
-DB is only read. NEWDB appears when it is complete; what stands there already is
-never overwritten.
+const salvageHelp = `Salvage copies every undamaged Pod from a damaged database into a new one. It only reads
+DB. NEWDB appears when it is complete; salvage never overwrites a file there.
 
-Where the newest state is damaged, the state before the last commit is looked
-through too. Each Pod that is not as it was last is one line on standard error,
+If the newest state is damaged, it also searches the state before the last commit. Each
+Pod that is lost or older is one line on standard error,
   lost pod NAME: reason
   older pod NAME: it is as it was before the last commit
 and the exit code is then 5.`
@@ -26,7 +25,7 @@ func salvageCmd(c *console) *cobra.Command {
 		func(ctx context.Context, args []string) error { return runSalvage(ctx, c, args[0], args[1]) })
 }
 
-// salvagedItem is what became of a Pod in JSON.
+// salvagedItem is the result for one Pod in JSON.
 type salvagedItem struct {
 	head
 	Pod     string `json:"pod"`
@@ -34,8 +33,7 @@ type salvagedItem struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// salvageSummary is the summary of salvage in JSON. Missing is null where nobody
-// can know it.
+// salvageSummary is the summary of salvage in JSON. Missing is null if it cannot be known.
 type salvageSummary struct {
 	Saved   int  `json:"saved"`
 	Older   int  `json:"older"`
@@ -52,7 +50,7 @@ func runSalvage(ctx context.Context, c *console, db, newDB string) error {
 	if err != nil {
 		return err
 	}
-	var older []string // told after what is lost, which matters more
+	var older []string // printed after the lost Pods, which matter more
 	sum, err := boltstore.Salvage(ctx, path, newDB, &boltstore.Options{Progress: c.progress}, func(p boltstore.Salvaged) {
 		item := salvagedItem{c.head("result"), p.Pod, "saved", ""}
 		switch {
@@ -76,7 +74,7 @@ func runSalvage(ctx context.Context, c *console, db, newDB string) error {
 	return errors.Join(err, closer.Close())
 }
 
-// salvaged sums up.
+// salvaged prints the last lines of salvage.
 func (c *console) salvaged(sum boltstore.SalvageSummary, newDB string) {
 	line := fmt.Sprintf("salvage: %d saved, %d older, %d lost", sum.Saved, sum.Older, sum.Lost)
 	item := salvageSummary{sum.Saved, sum.Older, sum.Lost, &sum.Missing}
@@ -93,7 +91,7 @@ func (c *console) salvaged(sum boltstore.SalvageSummary, newDB string) {
 	c.summary = item
 	c.say("%s", line)
 	if sum.Saved+sum.Older == 0 {
-		c.say("hint: keep %s and restore a backup; there is nothing in the new database", c.db.name())
+		c.say("hint: keep %s and restore a backup; the new database is empty", c.db.name())
 		return
 	}
 	c.say("hint: podstore-migrate check %s, then put it in place of the damaged one", shellWord(newDB))

@@ -14,18 +14,19 @@ import (
 	"podstore/store/socketstore"
 )
 
-const serveHelp = `Serve opens a database, which is created where it is missing, and serves it on a
-Unix socket until it is interrupted or terminated: for a supervisor that is not
-written in Go, and for a store that outlives its supervisor. Processes of the same
-user and of root may read and change everything, in Go with store/socketstore and
-elsewhere by HTTP, as with curl: docs/socket.md has the protocol.
+const serveHelp = `Serve opens a database, or creates it, and serves it on a Unix socket until it is
+interrupted or terminated. Use it for a supervisor that is not written in Go, and for a
+store that outlives its supervisor. Processes of the same user and of root may read and
+change everything: in Go with store/socketstore, elsewhere by HTTP, as with curl.
+docs/socket.md has the protocol.
 
-The socket has mode 0600. One that a process left there which has died is replaced.
-A program that connects waits until the database is open. Told to stop, serve answers the requests that have
-begun, for up to ten seconds, removes the socket and closes the database.
+The socket has mode 0600. A socket that a dead process left there is replaced. A program
+that connects waits until the database is open. When serve is told to stop, it answers the
+requests that have begun, for up to ten seconds, removes the socket and closes the
+database.
 
-Figures are at http://podstore/debug/vars. What the server has to say is logged on
-standard error, as JSON with --json.`
+Figures are at http://podstore/debug/vars. The log goes to standard error, as JSON with
+--json.`
 
 func serveCmd(c *console) *cobra.Command {
 	return command(c, "serve [flags] DB SOCKET", "Serve a database on a Unix socket", serveHelp,
@@ -40,7 +41,7 @@ type serveSummary struct {
 	Changes  int64 `json:"changes"`
 }
 
-// stopTime is how long requests that have begun may take once serve is told to stop.
+// stopTime bounds the time for requests that have begun when serve is told to stop.
 const stopTime = 10 * time.Second
 
 func runServe(ctx context.Context, c *console, db, socket string) error {
@@ -52,7 +53,7 @@ func runServe(ctx context.Context, c *console, db, socket string) error {
 	if c.json {
 		logger = slog.New(slog.NewJSONHandler(c.err, nil))
 	}
-	// First, so that it makes no database whose socket cannot be.
+	// Before the database, so that none is created if the socket cannot be.
 	listener, err := socketstore.Listen(socket)
 	if err != nil {
 		return err

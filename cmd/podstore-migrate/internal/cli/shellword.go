@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// shell is how a shell quotes words.
+// shell selects the quoting rules of a shell.
 type shell int
 
 const (
@@ -18,9 +18,9 @@ const (
 
 var shells = map[string]shell{"bash": bash, "zsh": zsh, "fish": fish}
 
-// quote writes text as a part of one word of a command line of bash or zsh. Nothing in
-// it means anything to the shell, and it has no character that a terminal would act on. Plain
-// text stays as it is, so that words that begin alike are written alike at first.
+// quoteForShell writes text as a part of one word of a command line of bash or zsh. The
+// shell takes all of it literally, and a terminal acts on none of it. Plain text stays as it
+// is, so that words with a common beginning are written with a common beginning.
 func quoteForShell(text string) string {
 	var b strings.Builder
 	for i, r := range text {
@@ -44,8 +44,8 @@ func quoteForShell(text string) string {
 	return b.String()
 }
 
-// inQuotes writes text that follows an open quote, whichever that is; ok is false
-// where the text would have to be quoted there too.
+// inQuotes writes text after an open quote of either kind. ok is false if the text would
+// need escaping there.
 func inQuotes(text string) (word string, ok bool) {
 	for _, r := range text {
 		if !visible(r) || strings.ContainsRune("'\"\\`$!", r) {
@@ -55,16 +55,15 @@ func inQuotes(text string) (word string, ok bool) {
 	return text, true
 }
 
-// rawWord is a word of a command line as it was typed, and what it says.
+// rawWord is a word of a command line as it was typed, and its meaning.
 type rawWord struct {
 	raw, text string
 	open      bool // a quote is not closed
 }
 
-// splitLine takes a command line apart as the shell does, but expands nothing, save
-// "~/" at the beginning of a word: no part of it is evaluated. The last word is the
-// one that is being typed, and may be empty. Of what a line may hold besides words,
-// such as "|", it knows only that a new command begins there.
+// splitLine splits a command line into words as the shell does. It expands nothing except
+// "~/" at the beginning of a word, and evaluates nothing. The last word is the one that is
+// being typed, and may be empty. After "|", ";" or "&" a new command begins.
 func (s shell) splitLine(line string) []rawWord {
 	words := []rawWord{{}}
 	last := func() *rawWord { return &words[len(words)-1] }
@@ -107,7 +106,7 @@ func (s shell) splitLine(line string) []rawWord {
 	return words
 }
 
-// escape reads a backslash outside of quotes and what belongs to it.
+// escape reads an escape outside of quotes.
 func (s shell) escape(line string) (text string, size int) {
 	if s == fish {
 		return ansiEscape(line)
@@ -118,7 +117,7 @@ func (s shell) escape(line string) (text string, size int) {
 
 // quoted reads what follows an opening quote, the closing one included.
 func (s shell) quoted(line string, quote byte) (text string, size int, closed bool) {
-	special := "\\`$\"\n" // what a backslash takes the meaning of
+	special := "\\`$\"\n" // the characters that a backslash escapes
 	switch {
 	case quote == '\'' && s == fish:
 		special = `\'`
@@ -159,7 +158,7 @@ func (s shell) ansi(line string) (text string, size int, closed bool) {
 	return b.String(), len(line), false
 }
 
-// ansiEscape reads one escape such as \n, \x1b or \u202e; what it does not know
+// ansiEscape reads one escape such as \n, \x1b or \u202e. In an unknown escape the character
 // stands for itself.
 func ansiEscape(line string) (text string, size int) {
 	plain := map[byte]string{'a': "\a", 'b': "\b", 'e': "\x1b", 'f': "\f", 'n': "\n", 'r': "\r", 't': "\t", 'v': "\v"}

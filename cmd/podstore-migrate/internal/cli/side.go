@@ -13,7 +13,7 @@ import (
 	"podstore/store"
 )
 
-// What begins an argument that names something else than a database file.
+// The prefixes of arguments that do not name a database file.
 const (
 	dirPrefix    = "dir:"
 	socketPrefix = "unix:"
@@ -24,13 +24,14 @@ const (
 type Scheme struct {
 	Name string
 	Help string // paragraphs for the help of the whole command
-	// Open connects to the store at an address, given with its scheme. It answers,
-	// or Open fails: with store.ErrInvalid where the address or the settings are
-	// wrong, and where it is to be read, with store.ErrNotFound where there is none.
+	// Open connects to the store at an address, which includes the scheme, and makes
+	// sure that the store answers. The error matches store.ErrInvalid if the address or
+	// the settings are wrong, and store.ErrNotFound if reading is set and there is no
+	// store.
 	Open func(ctx context.Context, address string, reading bool) (store.MetadataStore, io.Closer, error)
 }
 
-// sideKind is the kind of a place that keeps Pods.
+// sideKind is the kind of a place with Pods.
 type sideKind int
 
 const (
@@ -45,7 +46,7 @@ func (k sideKind) String() string {
 	return [...]string{"a database file", "a directory", "a socket", "kept by servers"}[k]
 }
 
-// side is one place that keeps Pods, as the command line names it.
+// side is one place with Pods, as the command line names it.
 type side struct {
 	arg    string
 	kind   sideKind
@@ -55,7 +56,7 @@ type side struct {
 
 var schemePattern = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://`)
 
-// parseSide understands an argument that names a place.
+// parseSide parses an argument that names a place.
 func (c *console) parseSide(arg string) (side, error) {
 	for prefix, kind := range map[string]sideKind{dirPrefix: inDirectory, socketPrefix: behindSocket} {
 		if path, ok := strings.CutPrefix(arg, prefix); ok {
@@ -95,8 +96,8 @@ func (c *console) misuse(format string, args ...any) error {
 	return &usageError{c.program + " " + c.command, fmt.Errorf(format, args...)}
 }
 
-// fileSide understands an argument that must name a database file, or a socket
-// where it is only read: those have pages, which this command looks at.
+// fileSide parses an argument that must name a database file, or a socket. Other places
+// have no pages, and the commands that call this work on pages.
 func (c *console) fileSide(arg string) (side, error) {
 	s, err := c.parseSide(arg)
 	if err == nil && (s.kind == inDirectory || s.kind == onServers) {
@@ -105,7 +106,8 @@ func (c *console) fileSide(arg string) (side, error) {
 	return s, err
 }
 
-// writable refuses anything but a database file where one is to be written.
+// writable refuses an argument that does not name a database file, for commands that write
+// one.
 func (c *console) writable(arg string) error {
 	s, err := c.parseSide(arg)
 	if err == nil && s.kind != inFile {
@@ -114,7 +116,7 @@ func (c *console) writable(arg string) error {
 	return err
 }
 
-// directory is the path of a directory of Pods, where nothing else may be named.
+// directory is the path of an argument that must name a directory of Pods.
 func (c *console) directory(arg string) (string, error) {
 	s, err := c.parseSide(arg)
 	if err == nil && (s.kind == behindSocket || s.kind == onServers) {
@@ -123,7 +125,7 @@ func (c *console) directory(arg string) (string, error) {
 	return s.path, err
 }
 
-// same reports whether two arguments name one place, as far as can be told.
+// same reports whether two arguments name the same place, as far as that can be found out.
 func (s side) same(other side) bool {
 	if s.kind != other.kind {
 		return false
@@ -141,8 +143,8 @@ func (s side) same(other side) bool {
 	return errA == nil && errB == nil && absA == absB
 }
 
-// within reports whether s is a directory below another one, or other is one below
-// s: what is written to one would be written into the other.
+// within reports whether one of two directories is below the other, so that writing one
+// would change the other.
 func (s side) within(other side) bool {
 	if s.kind != inDirectory || other.kind != inDirectory {
 		return false
@@ -157,7 +159,7 @@ func (s side) within(other side) bool {
 	return false
 }
 
-// resolved is where a path leads without links, as far as it exists.
+// resolved is an absolute path without links, as far as the path exists.
 func resolved(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -187,11 +189,11 @@ func (s side) isDirectory() bool {
 	return s.kind == inFile && err == nil && info.IsDir()
 }
 
-// name is what a message calls the place: what the command line does, on one line.
+// name is what a message calls the place: the argument, on one line.
 func (s side) name() string { return place(nil, s.arg) }
 
-// noun is what a message about one Pod calls the place.
-func (s side) noun() string {
+// inMessage is what a message about one Pod calls the place.
+func (s side) inMessage() string {
 	if s.kind == inFile || s.kind == behindSocket {
 		return "the database"
 	}

@@ -11,9 +11,9 @@ import (
 	"podstore/store"
 )
 
-const snapshotHelp = `Snapshot copies a database as it is at one moment, also one that a supervisor has
-open and serves on a socket. The copy is checked whole, and only then gets its
-name; what stands at DEST already is never overwritten.
+const snapshotHelp = `Snapshot copies a database as it is at one moment, even one that a supervisor has open
+and serves on a socket. The copy gets its name only after it was checked completely.
+Snapshot never overwrites a file at DEST.
 
 To restore a snapshot, stop the supervisor, put its file aside, and make a snapshot
 of the copy in its place: podstore-migrate snapshot backup.db pods.db`
@@ -52,7 +52,7 @@ func runSnapshot(ctx context.Context, c *console, db, dest string) error {
 	return errors.Join(err, s.Close())
 }
 
-// existsAt is the error for a destination at which something is.
+// existsAt is the error for a destination that exists, or cannot be looked at.
 func existsAt(op, dest string, err error) error {
 	if err == nil {
 		return &store.Error{Op: op, Path: dest, Kind: store.ErrExists}

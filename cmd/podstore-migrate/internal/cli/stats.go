@@ -11,9 +11,9 @@ import (
 	"podstore/store/boltstore"
 )
 
-const statsHelp = `Stats counts what a database, a directory or a store on servers holds, and of a
-database how its file is filled. Each figure is one line: its name, a tab, the number;
-on a terminal they are aligned under a header. Sizes are in bytes.
+const statsHelp = `Stats counts what a database, a directory or a store on servers holds, and for a
+database also how full its file is. Each figure is one line: its name, a tab, the number.
+On a terminal the figures are aligned under a header. Sizes are in bytes.
 
 reclaimable_bytes is about what compact would save.`
 
@@ -28,7 +28,7 @@ func statsCmd(c *console) *cobra.Command {
 	return cmd
 }
 
-// statsItem is what stats counts, and its shape in JSON.
+// statsItem has the figures of stats, and is their JSON.
 type statsItem struct {
 	head
 	Pods                 int   `json:"pods"`
@@ -82,8 +82,8 @@ func runStats(ctx context.Context, c *console, db string, maxFileSize int64) err
 	return err
 }
 
-// measure takes what a check finds out about the file. Damage is counted, and an error
-// in the end.
+// measure takes the figures of the file from a check. Damage is an error, returned after
+// the figures are set.
 func (i *statsItem) measure(ctx context.Context, path, db string) error {
 	findings := 0
 	sum, err := boltstore.Check(ctx, path, nil, func(boltstore.Finding) { findings++ })
@@ -98,7 +98,7 @@ func (i *statsItem) measure(ctx context.Context, path, db string) error {
 	return nil
 }
 
-// count adds up what the Pods hold. Of a file, what is damaged has been told by measure.
+// count adds up the figures of all Pods. For a file, measure reports the damage.
 func (i *statsItem) count(ctx context.Context, s store.MetadataStore, c *console) (failed error) {
 	for m, err := range store.All(ctx, s, store.ReadOptions{}) {
 		var e *store.Error

@@ -6,14 +6,14 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// column is one column of what a terminal shows of a list.
+// column is one column of a table on a terminal.
 type column struct {
 	name  string
-	right bool // numbers
-	// narrow are the widths that it may be cut to, one after the other, where the
-	// terminal has not the room; 0 leaves it out.
+	right bool // aligned to the right, for numbers
+	// narrow has the widths to which the column is cut, step by step, if the terminal is
+	// too narrow. 0 leaves it out.
 	narrow []int
-	end    bool // of a value that is cut, the end is shown
+	end    bool // show the end of a value that is cut
 }
 
 // table prints rows aligned under a header, each cut to the terminal's width.
@@ -70,7 +70,7 @@ func fitColumns(columns []column, widths []int, width int) {
 				more = true
 				if to := columns[i].narrow[step]; to < widths[i] {
 					widths[i] = to
-					if to > 0 { // no narrower than it must be
+					if to > 0 { // not narrower than necessary
 						widths[i] += max(0, width-line())
 					}
 				}
@@ -82,7 +82,7 @@ func fitColumns(columns []column, widths []int, width int) {
 	}
 }
 
-// cut shortens text to so many columns of a terminal.
+// cut shortens text to width columns of a terminal.
 func cut(text string, width int, end bool) string {
 	if uniseg.StringWidth(text) <= width {
 		return text

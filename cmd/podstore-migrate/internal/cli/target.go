@@ -11,9 +11,8 @@ import (
 	"podstore/store/memstore"
 )
 
-// openTarget opens a side to write to, which is created where it is a file or a
-// directory that is missing. A dry run changes nothing, and does without what is
-// missing.
+// openTarget opens a place to write to. It creates a file or directory that is missing. For
+// a dry run it opens the place for reading, or an empty store in memory if it is missing.
 func (c *console) openTarget(ctx context.Context, s side, dryRun bool, maxFileSize int64) (opened, error) {
 	if err := ctx.Err(); err != nil {
 		return opened{}, err
@@ -29,7 +28,7 @@ func (c *console) openTarget(ctx context.Context, s side, dryRun bool, maxFileSi
 		if _, err := os.Lstat(s.path); dryRun && errors.Is(err, os.ErrNotExist) {
 			return opened{memstore.New(), nothingToClose}, nil
 		}
-		if dryRun { // a directory that is refused for writing is refused here too
+		if dryRun { // refuse what the real run would refuse
 			if _, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{MustExist: true}); err != nil {
 				return opened{}, err
 			}

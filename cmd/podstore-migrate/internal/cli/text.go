@@ -13,9 +13,9 @@ import (
 	"podstore/store"
 )
 
-// quoteName writes a Pod's name as one word of a line. A name with spaces, quotes or
-// characters that do not print, or that looks like less than it is, is quoted as in Go
-// source. No other name begins with a quote, so the name can always be told from the word.
+// quoteName writes a Pod's name as one word of a line. It quotes a name with spaces, quotes
+// or characters that do not print or look empty, as in Go source. No other name begins with
+// a quote, so the word determines the name.
 func quoteName(name string) string {
 	odd := func(r rune) bool {
 		return r == ' ' || r == '"' || r == '\'' || r == '`' || !strconv.IsPrint(r)
@@ -24,7 +24,7 @@ func quoteName(name string) string {
 	switch {
 	case strings.ContainsFunc(name, looksEmpty):
 		return strconv.QuoteToASCII(name)
-	case unicode.IsMark(first): // it would join what stands before the name
+	case unicode.IsMark(first): // it would combine with the character before the name
 		return strings.TrimSuffix(strconv.QuoteToASCII(name[:size]), `"`) + strconv.Quote(name[size:])[1:]
 	case name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, odd):
 		return strconv.Quote(name)
@@ -32,18 +32,18 @@ func quoteName(name string) string {
 	return name
 }
 
-// looksEmpty reports whether a character counts as one that prints, and shows nothing:
-// fillers of Hangul, the empty pattern of Braille, what selects the style of another one.
+// looksEmpty reports whether a character prints by Unicode's rules but shows nothing:
+// fillers of Hangul, the empty pattern of Braille, selectors of variations.
 func looksEmpty(r rune) bool {
 	return r == 0x115F || r == 0x1160 || r == 0x3164 || r == 0xFFA0 || r == 0x2800 || r == 0x034F || unicode.Is(unicode.Variation_Selector, r)
 }
 
-// visible reports whether a character is one that is seen, and nothing that a terminal
-// acts upon: not a control, nor one that turns the direction of the text.
+// visible reports whether a character can be seen and a terminal does not act upon it: it is
+// neither a control nor a mark of text direction.
 func visible(r rune) bool { return strconv.IsPrint(r) }
 
-// visibleText writes what is not visible as JSON strings have it, but for line ends and
-// tabs. So text that is JSON stays the same JSON.
+// visibleText escapes characters that are not visible as in JSON strings, except line ends
+// and tabs. So text that is JSON stays the same JSON.
 func visibleText(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !visible(r) && r != '\n' && r != '\t' }) {
 		return s
@@ -63,8 +63,8 @@ func visibleText(s string) string {
 	return b.String()
 }
 
-// oneLine joins the lines of a message and escapes what else would disturb a
-// terminal.
+// oneLine joins the lines of a message and escapes other characters that a terminal would
+// act upon.
 func oneLine(s string) string {
 	s = strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
 	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
@@ -82,7 +82,7 @@ func oneLine(s string) string {
 	return b.String()
 }
 
-// shellWord writes an argument of a command line that is meant to be copied.
+// shellWord quotes an argument of a command line, for copying into a shell.
 func shellWord(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:,@%=", r)
@@ -108,8 +108,8 @@ func plural[N int | int64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// place is where an error lies: PATH, PATH:LINE or PATH:LINE:COLUMN. path is used
-// where the error itself has none.
+// place is the position of an error: PATH, PATH:LINE or PATH:LINE:COLUMN. path is used if
+// the error has none.
 func place(err error, path string) string {
 	var e *store.Error
 	if errors.As(err, &e) && e.Path != "" {
@@ -118,7 +118,7 @@ func place(err error, path string) string {
 	return (&store.Error{Path: path}).Position()
 }
 
-// reason is the cause of an error without operation, Pod and place.
+// reason is the cause of an error without operation, Pod and position.
 func reason(err error) string {
 	var e *store.Error
 	if errors.As(err, &e) {
@@ -127,7 +127,7 @@ func reason(err error) string {
 	return oneLine(err.Error())
 }
 
-// pathOf is the file that the system's error is about, or "".
+// pathOf is the file in an error of the system, or "".
 func pathOf(err error) string {
 	if e := new(fs.PathError); errors.As(err, &e) {
 		return e.Path

@@ -12,15 +12,15 @@ import (
 	"podstore/store"
 )
 
-const treeHelp = `Tree draws which Pod spawned which. After a name stands in parentheses what is to
-be said of it: "no such Pod" where a reference dangles, its peers and whether the link
-is one-sided. A Pod with several parents is drawn below the first and named below the
-others; a cycle ends where it closes.
+const treeHelp = `Tree draws which Pod spawned which. Notes follow a name in parentheses: "no such Pod" for
+a reference to a Pod that does not exist, and the Pod's peers, with those links that are
+one-sided. A Pod with several parents is drawn below the first and named below the others.
+A cycle ends where it closes.
 
-With --reclaimed it also draws the history: below a Pod, marked "reclaimed", those from
-which it took back what it had delegated. The history may be long.
+With --reclaimed it also draws the history: below a Pod, marked "reclaimed", the children
+from which it took back what it had delegated. The history may be long.
 
-With POD it draws only what is below that Pod and what leads to it. With --format
+With POD it draws only the Pods below that Pod and those that lead to it. With --format
 dot or mermaid it writes a graph for Graphviz or Mermaid.`
 
 func treeCmd(c *console) *cobra.Command {
@@ -39,7 +39,7 @@ func treeCmd(c *console) *cobra.Command {
 			}
 			return runTree(ctx, c, args[0], pod, len(args) == 2, format, history, maxFileSize)
 		})
-	cmd.Flags().BoolVar(&history, "reclaimed", false, "draw the history of reclaimed children too")
+	cmd.Flags().BoolVar(&history, "reclaimed", false, "also draw the history of reclaimed children")
 	maxFileSizeFlag(cmd.Flags(), &maxFileSize)
 	cmd.Flags().StringVar(&format, "format", "text", "write `text`, dot or mermaid")
 	completeFlag(cmd, "format", "text", "dot", "mermaid")
@@ -85,8 +85,8 @@ func runTree(ctx context.Context, c *console, db, pod string, one bool, format s
 	return err
 }
 
-// readGraph reads all Pods, their histories where they are asked for. Damaged ones are
-// told and have a node too.
+// readGraph reads all Pods, with their histories if history is set. It prints damaged Pods;
+// they have nodes too.
 func (c *console) readGraph(ctx context.Context, db string, history bool, maxFileSize int64) (*graph, error) {
 	s, err := c.openRead(ctx, db, maxFileSize)
 	if err != nil {
@@ -112,8 +112,7 @@ func (c *console) readGraph(ctx context.Context, db string, history bool, maxFil
 	return g, err
 }
 
-// maxDrawnDepth bounds how far lines are indented; what is deeper begins anew at
-// the margin.
+// maxDrawnDepth bounds the indentation. Deeper Pods begin anew at the margin.
 const maxDrawnDepth = 50
 
 // drawText draws a part of a graph as trees of lines.
@@ -127,7 +126,7 @@ func drawText(c *console, g *graph, part map[string]bool) {
 			d.roots(n)
 		}
 	}
-	// What is left is part of a cycle.
+	// The remaining Pods are in cycles, or below them.
 	for _, name := range g.names {
 		if n := g.nodes[name]; part[name] && n.exists && !d.drawn[name] {
 			d.roots(n)
@@ -139,13 +138,13 @@ type textTree struct {
 	c     *console
 	g     *graph
 	part  map[string]bool
-	drawn map[string]bool // names that have been drawn with all that is below
-	open  map[string]bool // names above the line that is being drawn
-	later []*node         // names too deep to be drawn where they stand
+	drawn map[string]bool // names that were drawn with everything below them
+	open  map[string]bool // names above the current line
+	later []*node         // Pods too deep to draw in their place
 }
 
-// belowFormer reports whether a root that has nothing below it is drawn anyway,
-// below the Pod that reclaimed it.
+// belowFormer reports whether a root with nothing below it will be drawn below the Pod that
+// reclaimed it, and so needs no tree of its own.
 func (d *textTree) belowFormer(n *node) bool {
 	if len(n.children)+len(n.reclaimed) > 0 || !slices.ContainsFunc(n.formerParents, func(p string) bool { return d.part[p] && p != n.name }) {
 		return false
@@ -154,7 +153,7 @@ func (d *textTree) belowFormer(n *node) bool {
 	return true
 }
 
-// roots draws a tree, and then what was too deep in it.
+// roots draws a tree, and then the Pods that were too deep in it.
 func (d *textTree) roots(n *node) {
 	d.later = append(d.later, n)
 	for len(d.later) > 0 && !d.c.hungUp() {
@@ -166,8 +165,7 @@ func (d *textTree) roots(n *node) {
 	}
 }
 
-// line prints a line. On a terminal that is too narrow for it, it goes on below, within
-// the tree.
+// line prints a line. On a terminal that is too narrow, it wraps the line within the tree.
 func (d *textTree) line(before, below, text string) {
 	width := d.c.width()
 	if !d.c.terminal || uniseg.StringWidth(before+text) <= width {
@@ -175,7 +173,7 @@ func (d *textTree) line(before, below, text string) {
 		return
 	}
 	line := before
-	used := false // something stands in the line besides what is drawn before it
+	used := false // the line has a word already
 	for word := range strings.SplitSeq(text, " ") {
 		if used && uniseg.StringWidth(line+" "+word) > width {
 			d.c.print("%s\n", line)
@@ -193,9 +191,9 @@ func (d *textTree) line(before, below, text string) {
 func (d *textTree) below(n *node, indent string, depth int) {
 	d.drawn[n.name], d.open[n.name] = true, true
 	defer delete(d.open, n.name)
-	inPart := func(name string) bool { return !d.part[name] }
-	children := slices.DeleteFunc(slices.Clone(n.children), inPart)
-	reclaimed := slices.DeleteFunc(slices.Clone(n.reclaimed), inPart)
+	outside := func(name string) bool { return !d.part[name] }
+	children := slices.DeleteFunc(slices.Clone(n.children), outside)
+	reclaimed := slices.DeleteFunc(slices.Clone(n.reclaimed), outside)
 	for i, name := range slices.Concat(children, reclaimed) {
 		branch, rest := "├── ", "│   "
 		if i == len(children)+len(reclaimed)-1 {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// edges calls f for each reference between two Pods of a part of a graph, with
-// the numbers of their nodes. A mutual link of peers is one edge.
+// edges calls f for each reference between two Pods in part, with the numbers of their
+// nodes. A mutual link of peers is one edge.
 func (g *graph) edges(part map[string]bool, f func(from, to int, kind string)) {
 	number := make(map[string]int, len(g.names))
 	for i, name := range g.names {
@@ -102,7 +102,7 @@ type treeItem struct {
 	Peers     []refItem `json:"peers"`
 }
 
-// refItem is a reference to a Pod. Mutual is of peers only.
+// refItem is a reference to a Pod. Only peers have Mutual.
 type refItem struct {
 	Pod    string `json:"pod"`
 	Exists bool   `json:"exists"`

@@ -11,15 +11,15 @@ import (
 	"podstore/store/jsonexport"
 )
 
-const verifyHelp = `Verify compares every Pod of the database with DIR/{pod}/metadata.json, both
-ways, and changes nothing. Each difference is one line on standard output that
-begins with what it is:
+const verifyHelp = `Verify compares every Pod of the database with DIR/{pod}/metadata.json, both ways, and
+changes nothing. Each difference is one line on standard output that begins with one of
   differs               the content is not the same
   not-canonical         the same content, but not the bytes that export writes
   missing-in-store      only the directory has the Pod
   missing-in-directory  only the database has the Pod
-  unreadable            the file, or what stands in its place, is no metadata
-The exit code is then 4, and 1 where what is there may not be read. With --content, not-canonical files count as the same.`
+  unreadable            the file, or the entry in its place, is not metadata
+The exit code is then 4, or 1 if this user may not read a file. With --content,
+not-canonical files count as the same.`
 
 func verifyCmd(c *console) *cobra.Command {
 	opts := jsonexport.VerifyOptions{MaxFileSize: jsonexport.DefaultMaxFileSize}
@@ -56,7 +56,7 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	return errors.Join(err, s.Close())
 }
 
-// verified tells the result of one Pod.
+// verified prints the result of one Pod.
 func (c *console) verified(r jsonexport.Result) {
 	c.result(r, false)
 	name, path, adds := quoteName(r.Pod), place(nil, r.Path), "copy"
@@ -74,7 +74,7 @@ func (c *console) verified(r jsonexport.Result) {
 		}
 		return
 	case jsonexport.Differs:
-		c.print("differs %s: %s has other content than %s, first in %s; %s --overwrite takes the file's, export %s's\n", name, path, c.db.noun(), quoteName(r.Field), adds, c.db.noun())
+		c.print("differs %s: %s has other content than %s, first in %s; %s --overwrite takes the file's, export %s's\n", name, path, c.db.inMessage(), quoteName(r.Field), adds, c.db.inMessage())
 	case jsonexport.NotCanonical:
 		c.print("not-canonical %s: %s has the same content in other bytes; export writes the canonical ones, --content accepts these\n", name, path)
 	case jsonexport.MissingInStore:
@@ -85,12 +85,12 @@ func (c *console) verified(r jsonexport.Result) {
 		advice := "; correct or remove it"
 		switch {
 		case errors.Is(r.Err, store.ErrFormat):
-			advice = "" // it is nothing to mend
+			advice = "" // there is nothing to correct
 		case transient(r.Err):
 			c.note(exitFailure)
-			advice = "; it may be well; run it as a user who may read it"
+			advice = "; it may be undamaged; run it as a user who may read it"
 			if !errors.Is(r.Err, fs.ErrPermission) {
-				advice = "; it may be well; run it again"
+				advice = "; it may be undamaged; run it again"
 			}
 		}
 		c.print("unreadable %s: %s%s\n", place(r.Err, r.Path), c.why(r.Err), advice)

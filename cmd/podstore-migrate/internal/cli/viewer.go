@@ -9,14 +9,15 @@ import (
 	"podstore/store"
 )
 
-// Addition is what a build of the command has beyond others: a [Scheme] or a [Viewer].
+// Addition is an optional part of a build: a [Scheme] or a [Viewer].
 type Addition interface{ addTo(*console) }
 
 func (s Scheme) addTo(c *console) { c.schemes = append(c.schemes, s) }
 
 func (v Viewer) addTo(c *console) { c.viewer = v }
 
-// Viewer shows Pods in the terminal: the command ui, which only some builds have.
+// Viewer is the command ui, which shows Pods in the terminal and which only some builds
+// have.
 type Viewer struct {
 	// View shows a source on standard output, which is a terminal, until the operator
 	// quits or the context ends. It returns with the terminal as it was.
@@ -25,23 +26,23 @@ type Viewer struct {
 
 // Source is what a [Viewer] shows.
 type Source struct {
-	Name string // what the command line calls it, fit to be shown
-	// Live says that the store is to be opened once, to see what changes. Otherwise
-	// it is a file: open, it keeps its supervisor from starting, so it is opened for
-	// each look and closed at once.
+	Name string // the argument of the command line, without characters that a terminal acts upon
+	// Live says to open the store once and watch it. Otherwise it is a file, which must
+	// be opened for each look and closed at once: while it is open, its supervisor
+	// cannot start.
 	Live bool
 	// Open opens the store for reading.
 	Open func(ctx context.Context) (store.MetadataStore, io.Closer, error)
 }
 
-const uiHelp = `Ui shows the tree of Pods in the terminal, live: children below their parents, who is
-active, what changed just now. / filters, enter shows a Pod with parents, children,
+const uiHelp = `Ui shows the tree of Pods in the terminal, live: children below their parents, which Pods
+are active, what changed just now. / filters, enter shows a Pod with parents, children,
 peers and manifest, H its history, c what changed; ? lists all keys, q quits. It
 changes nothing.
 
-What a supervisor serves is shown as it changes; of a store that cannot be watched
-all Pods are read again, each second or less often. A file is shown as it is when it
-is opened, and r reads it again; it is locked only while it is read.
+Ui shows changes of a supervisor's store as they happen. If a store cannot be watched, it
+reads all Pods again, each second or less often. It shows a file as it was when it was
+read, and r reads it again; the file is locked only while it is read.
 
 podstore-migrate-ui is the build that has it: make build-ui.`
 
@@ -76,7 +77,8 @@ func runUI(ctx context.Context, c *console, db string) error {
 	return c.viewer.View(ctx, from)
 }
 
-// openLive is readSide for who wants to see what changes: not one moment of it.
+// openLive opens a place for reading, like readSide, but the store itself and not one moment
+// of it.
 func (c *console) openLive(ctx context.Context, s side) (opened, error) {
 	c.db = s
 	switch s.kind {

@@ -16,19 +16,19 @@ import (
 	"podstore/store/podjson"
 )
 
-const watchHelp = `Watch prints a line for each Pod that changes, until it is interrupted: when, what
-happened (created, changed, gone), the Pod's name, and what is new of it. Piped, the
-parts are separated by tabs. DB is unix:SOCKET, of a supervisor that runs, or in the
-build that has it etcd. A file does not change but by the process that has it open, and
-then it is locked: watch what that process serves.
+const watchHelp = `Watch prints a line for each Pod that changes, until it is interrupted: the time, what
+happened (created, changed, gone), the Pod's name, and what is new. Piped, the parts are
+separated by tabs. DB is unix:SOCKET, of a supervisor that runs, or etcd in the build that
+has it. A file cannot be watched: only the process that has it open changes it. Watch the
+socket of that process.
 
-With POD it prints of those alone, whether they exist or not. --list prints first a line
-for each Pod that is there.
+With POD it prints only those Pods, whether they exist or not. --list first prints a line
+for each Pod that exists.
 
-Of a Pod that changes several times at once the states between may be left out. What
-several Pods have gone through together has one time. A supervisor that restarts is
-waited for, and what has changed meanwhile is printed then. Of the history of reclaimed
-children it says that it changed ("history"), not what.`
+If a Pod changes several times in a short time, watch may leave out states in between.
+Pods that one change touched have the same time. Watch waits for a supervisor that
+restarts, and then prints what has changed meanwhile. It does not read the history of
+reclaimed children: when that changes, it prints "history".`
 
 func watchCmd(c *console) *cobra.Command {
 	var list bool
@@ -37,7 +37,7 @@ func watchCmd(c *console) *cobra.Command {
   podstore-migrate watch --list unix:/run/supervisor.sock coordinator
   podstore-migrate watch --json unix:/run/supervisor.sock | jq -r 'select(.type == "gone") | .pod'`,
 		func(ctx context.Context, args []string) error { return runWatch(ctx, c, args[0], args[1:], list) })
-	cmd.Flags().BoolVar(&list, "list", false, "print first what is there")
+	cmd.Flags().BoolVar(&list, "list", false, "first print the Pods that exist")
 	return cmd
 }
 
@@ -53,7 +53,7 @@ type watchItem struct {
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 }
 
-// syncedItem says in JSON that what is there has been told.
+// syncedItem says in JSON that the lines so far are the store at one moment.
 type syncedItem struct {
 	head
 	Time string `json:"time"`
@@ -71,9 +71,9 @@ type watching struct {
 	name   string
 	list   bool
 	first  bool                       // the first list is not complete
-	known  map[string]*store.Metadata // as they were told, manifests as their hashes
-	broken map[string]bool            // those that cannot be read
-	seen   map[string]bool            // since a list began; nil outside of one
+	known  map[string]*store.Metadata // the Pods as they were last printed, manifests as hashes
+	broken map[string]bool            // the Pods that cannot be read
+	seen   map[string]bool            // the Pods named since a list began; nil outside of one
 	sum    watchSummary
 }
 
@@ -95,7 +95,7 @@ func runWatch(ctx context.Context, c *console, db string, pods []string, list bo
 	case inDirectory:
 		return c.misuse("a directory cannot be watched; podstore-migrate-ui ui %s reads it again and again", at.name())
 	case inFile:
-		// Where it is locked, or not there, that is what is to be said.
+		// If it is locked or missing, that error is the better message.
 		s, err := c.openLive(ctx, at)
 		if err == nil {
 			err = s.Close()
@@ -103,7 +103,7 @@ func runWatch(ctx context.Context, c *console, db string, pods []string, list bo
 		if err != nil {
 			return err
 		}
-		return c.misuse("%s is a file that nobody has open, so it does not change; watch the socket of who opens it, unix:SOCKET, as of: %s serve %s SOCKET",
+		return c.misuse("%s is a file that no process has open, so it does not change; open it with %s serve %s SOCKET, and watch unix:SOCKET",
 			at.name(), c.program, shellWord(db))
 	}
 	s, err := c.openLive(ctx, at)
@@ -115,25 +115,25 @@ func runWatch(ctx context.Context, c *console, db string, pods []string, list bo
 	if len(pods) > 0 {
 		opts.Pods = pods
 	}
-	for batch, watchErr := range store.Watch(ctx, s.MetadataStore, opts) {
+	for b, watchErr := range store.Watch(ctx, s.MetadataStore, opts) {
 		if err = watchErr; err != nil {
 			break
 		}
-		w.tell(batch)
+		w.batch(b)
 		_ = c.out.Flush()
 		if c.hungUp() {
 			break
 		}
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
-		err = fmt.Errorf("%s cannot be watched: what serves it does not tell what changes: %w", at.name(), err)
+		err = fmt.Errorf("%s cannot be watched: the store that serves it does not report changes: %w", at.name(), err)
 	}
 	c.summary = w.sum
 	return errors.Join(err, s.Close())
 }
 
-// tell prints what a batch brings.
-func (w *watching) tell(b store.Batch) {
+// batch prints the events of a batch.
+func (w *watching) batch(b store.Batch) {
 	now := time.Now()
 	if b.Resync && w.seen == nil {
 		w.seen = map[string]bool{}
@@ -161,7 +161,7 @@ func (w *watching) tell(b store.Batch) {
 	w.emit(syncedItem{w.head("synced"), now.UTC().Format(time.RFC3339Nano), len(w.known)})
 }
 
-// event prints what is new of one Pod.
+// event prints what is new in one Pod.
 func (w *watching) event(now time.Time, e store.Event) {
 	was := w.known[e.Pod]
 	switch {
@@ -204,7 +204,8 @@ func (w *watching) gone(now time.Time, pod string) {
 	w.row(now, "gone", pod, "")
 }
 
-// line prints a Pod that is there. In the first list it is not created, only there.
+// line prints a Pod that exists. In the first list it prints it as "pod", and only with
+// --list.
 func (w *watching) line(now time.Time, what string, m *store.Metadata, fields []string, text string) {
 	switch {
 	case w.first && !w.list:
@@ -228,7 +229,7 @@ func (w *watching) row(now time.Time, what, pod, text string) {
 	w.print("%s\t%s\t%s\t%s\n", now.UTC().Format(time.RFC3339), what, quoteName(pod), orDash(text))
 }
 
-// shownPod says what a Pod has.
+// shownPod is a summary of a Pod.
 func shownPod(m *store.Metadata, manifest int) string {
 	var parts []string
 	if m.Active != nil {
@@ -259,7 +260,7 @@ func shownActive(a *store.ActiveSegment) string {
 	return "session " + session + " segment " + segment
 }
 
-// shownChange says what is new of a Pod.
+// shownChange is a summary of what is new in a Pod.
 func shownChange(was, is *store.Metadata, manifest int) string {
 	var parts []string
 	for _, field := range changedFields(was, is) {
@@ -291,7 +292,7 @@ func shownChange(was, is *store.Metadata, manifest int) string {
 	return strings.Join(parts, "; ")
 }
 
-// shownDifference says which names came and which went.
+// shownDifference lists the names that were added and removed.
 func shownDifference(was, is []string) string {
 	var parts []string
 	for _, name := range is {

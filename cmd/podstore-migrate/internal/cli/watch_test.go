@@ -146,10 +146,10 @@ func TestWatchKnowsWhatIsGone(t *testing.T) {
 	c := newConsole(&out, io.Discard)
 	c.command = "watch"
 	w := &watching{console: c, first: true, known: map[string]*store.Metadata{}, broken: map[string]bool{}, seen: map[string]bool{}}
-	w.tell(store.Batch{Events: []store.Event{pod("a", 1)}})
-	w.tell(store.Batch{Events: []store.Event{pod("b", 2)}, Synced: true})
-	w.tell(store.Batch{Resync: true, Events: []store.Event{pod("b", 2)}})
-	w.tell(store.Batch{Events: []store.Event{pod("c", 3)}, Synced: true})
+	w.batch(store.Batch{Events: []store.Event{pod("a", 1)}})
+	w.batch(store.Batch{Events: []store.Event{pod("b", 2)}, Synced: true})
+	w.batch(store.Batch{Resync: true, Events: []store.Event{pod("b", 2)}})
+	w.batch(store.Batch{Events: []store.Event{pod("c", 3)}, Synced: true})
 	c.flush()
 	if got := regexp.MustCompile(`(?m)^[^\t]*\t`).ReplaceAllString(out.String(), ""); got != "created\tc\t-\ngone\ta\t-\n" {
 		t.Errorf("it prints %q", got)
