@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// What the environment says about connections has the names that etcdctl gives it.
+// The variables for connections are those of etcdctl.
 const (
 	envCA       = "ETCDCTL_CACERT"
 	envCert     = "ETCDCTL_CERT"
@@ -20,7 +20,7 @@ const (
 	envPassword = "ETCDCTL_PASSWORD"
 )
 
-// secure is the configuration for TLS, nil for none.
+// secure returns the configuration for TLS, nil for none.
 func secure() (*tls.Config, error) {
 	ca, cert, key := os.Getenv(envCA), os.Getenv(envCert), os.Getenv(envKey)
 	plain := true
@@ -57,7 +57,7 @@ func secure() (*tls.Config, error) {
 	return config, nil
 }
 
-// user is who connects, "" for nobody in particular.
+// user returns the user and password to connect with, or "".
 func user() (name, password string, err error) {
 	name, password = os.Getenv(envUser), os.Getenv(envPassword)
 	if password == "" {

@@ -1,6 +1,5 @@
-// Podstore-migrate-etcd is podstore-migrate with etcd among the places that keep
-// Pods. It is a module of its own, so that who does not use etcd downloads neither
-// its client nor gRPC:
+// Podstore-migrate-etcd is podstore-migrate with etcd as a place for Pods. It is a module
+// of its own, so that other users need neither etcd's client nor gRPC:
 //
 //	cd cmd/podstore-migrate/etcd && go build -o podstore-migrate-etcd .
 package main
@@ -12,15 +11,15 @@ import (
 )
 
 const help = `An address etcd://HOST:PORT[,HOST:PORT...]/PREFIX names the store whose keys begin
-with /PREFIX/. What else is needed to connect is taken from the environment, by
-the names that etcdctl uses:
-  ETCDCTL_CACERT     trust servers that this file of certificates vouches for
+with /PREFIX/. Everything else that is needed to connect comes from the environment, in
+the variables of etcdctl:
+  ETCDCTL_CACERT     trust servers with a certificate from this file's authorities
   ETCDCTL_CERT       present the certificate in this file
   ETCDCTL_KEY        its key, in this file
   ETCDCTL_USER       connect as this user, NAME or NAME:PASSWORD
   ETCDCTL_PASSWORD   the user's password
   ETCDCTL_INSECURE_TRANSPORT=false
-                     use TLS also where none of the files is given
+                     use TLS even if none of the files is given
 Any of the three files makes the connection use TLS.`
 
 func main() {

@@ -17,8 +17,8 @@ import (
 	"podstore/store/etcdstore"
 )
 
-// answerTimeout is how long servers may take to answer the first request. Later
-// ones are made again for longer, as etcdstore does.
+// answerTimeout bounds the time for the answer to the first request. etcdstore repeats later
+// ones for longer.
 const answerTimeout = 5 * time.Second
 
 // open connects to the store at an address.
@@ -45,8 +45,7 @@ func open(ctx context.Context, address string, reading bool) (store.MetadataStor
 	return s, client, nil
 }
 
-// probe makes sure that a server answers, and that the store is there where it is
-// to be read.
+// probe makes sure that a server answers and, if reading is set, that there is a store.
 func probe(ctx context.Context, client *clientv3.Client, config clientv3.Config, prefix, address string, reading bool) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -64,8 +63,8 @@ func failure(address string, kind, err error) error {
 	return &store.Error{Op: "open", Path: address, Kind: kind, Err: err}
 }
 
-// unanswered is the error for a first request that failed: a server refused it, or
-// nobody has answered. The client does not say why, but trying once more does.
+// unanswered is the error for a first request that failed: a server refused it, or no server
+// answered. Then the client does not say why, so it tries to connect to each.
 func unanswered(address string, config clientv3.Config, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return failure(address, nil, err)
@@ -77,7 +76,7 @@ func unanswered(address string, config clientv3.Config, err error) error {
 	return failure(address, store.ErrUnavailable, errors.New(strings.Join(why, "; ")))
 }
 
-// reach says how far a connection gets to a server that does not answer.
+// reach says why a server does not answer: it tries to connect.
 func reach(host string, config *tls.Config) string {
 	dialer := &net.Dialer{Timeout: time.Second}
 	conn, err := dialer.Dial("tcp", host)
@@ -134,7 +133,7 @@ func configure(endpoints []string) (clientv3.Config, error) {
 	config := clientv3.Config{
 		Endpoints:            endpoints,
 		DialTimeout:          answerTimeout,
-		DialKeepAliveTime:    10 * time.Second, // so that a server that hangs is left
+		DialKeepAliveTime:    10 * time.Second, // so that the client leaves a server that hangs
 		DialKeepAliveTimeout: 3 * time.Second,
 		Logger:               zap.NewNop(), // errors are returned too
 	}

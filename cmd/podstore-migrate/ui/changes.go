@@ -12,13 +12,13 @@ import (
 	"podstore/store"
 )
 
-// change is something that was seen to change.
+// change is a change of a Pod that arrived.
 type change struct {
 	at        time.Time
 	pod, what string
 }
 
-// keptChanges is how many changes are remembered.
+// The last keptChanges changes are kept.
 const keptChanges = 1000
 
 func (ps *pods) note(c change) {
@@ -72,12 +72,12 @@ func difference(was, is *pod) string {
 		parts = append(parts, "field")
 	}
 	if len(parts) == 0 && a.Version.Revision != b.Version.Revision {
-		parts = append(parts, "manifest/history") // which are not watched
+		parts = append(parts, "manifest/history") // neither is watched
 	}
 	return strings.Join(parts, ", ")
 }
 
-// listed says how many names came to a list and went.
+// listed says how many names were added to a list and removed.
 func listed(noun string, was, is []string) (parts []string) {
 	count := func(in, not []string) (n int) {
 		there := make(map[string]bool, len(not))

@@ -13,23 +13,24 @@ import (
 )
 
 const (
-	// pollPause is the least time between two readings of a store that cannot be
-	// watched, and retryPause that before a watch that failed is begun again.
+	// pollPause is the least pause between two reads of a store that cannot be watched,
+	// and retryPause the pause before a failed watch or read is repeated.
 	pollPause  = time.Second
 	retryPause = 2 * time.Second
-	// restShare is how much longer than a reading takes is waited after it.
+	// After a read the pause is at least restShare times as long as the read, so that
+	// reading takes at most a tenth of the time.
 	restShare = 9
 )
 
-// inbox has what arrived and was not shown yet. It is a set of Pods, so a screen that
-// is slow costs nothing but states in between.
+// inbox holds the changes that arrived and were not shown yet. It keeps only the last state
+// of each Pod, so a slow screen only misses states in between.
 type inbox struct {
-	wake chan struct{} // has an element when there is something
+	wake chan struct{} // has an element if the inbox is not empty
 
 	mu     sync.Mutex
 	resync bool
 	synced bool
-	polls  bool // of what cannot be watched
+	polls  bool // the store cannot be watched
 	events map[string]store.Event
 	err    error
 }
@@ -38,7 +39,7 @@ func newInbox() *inbox {
 	return &inbox{wake: make(chan struct{}, 1), events: map[string]store.Event{}}
 }
 
-// put adds a batch, or why there is none.
+// put adds a batch, or an error.
 func (i *inbox) put(b store.Batch, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -67,7 +68,7 @@ func (i *inbox) take() (b store.Batch, polls bool, err error) {
 	return b, i.polls, i.err
 }
 
-// follow fills the inbox with what a store holds and what changes, until the context
+// follow fills the inbox with the Pods of a store and their changes, until the context
 // ends.
 func (i *inbox) follow(ctx context.Context, s store.MetadataStore) {
 	for ctx.Err() == nil {
@@ -82,7 +83,7 @@ func (i *inbox) follow(ctx context.Context, s store.MetadataStore) {
 			case err != nil:
 				i.put(store.Batch{}, err)
 			default:
-				b.Resync = b.Resync || first // who is not in a new list is gone
+				b.Resync = b.Resync || first // Pods that are not in the new list are gone
 				first = false
 				i.put(b, nil)
 			}
@@ -104,7 +105,7 @@ func (i *inbox) poll(ctx context.Context, s store.MetadataStore) {
 		}
 		i.put(b, err)
 		rest := max(pollPause, restShare*time.Since(began))
-		if err != nil { // a store that is not there has no work to be spared
+		if err != nil { // the read took no time from the store
 			rest = retryPause
 		}
 		pause(ctx, rest)
@@ -118,7 +119,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// readAll reads every Pod, as a batch of [store.Watch] has them.
+// readAll reads every Pod, as a batch like those of [store.Watch].
 func readAll(ctx context.Context, s store.MetadataStore) (store.Batch, error) {
 	b := store.Batch{Resync: true, Synced: true}
 	for m, err := range store.All(ctx, s, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}) {
@@ -128,14 +129,14 @@ func readAll(ctx context.Context, s store.MetadataStore) (store.Batch, error) {
 			b.Events = append(b.Events, store.Event{Pod: m.PodName, Metadata: m})
 		case errors.Is(err, store.ErrCorrupt) && errors.As(err, &e):
 			b.Events = append(b.Events, store.Event{Pod: e.Pod, Err: err}) // "" where Pods have vanished
-		default: // without the Pods that are left they would look deleted
+		default: // the Pods that were not read would look deleted
 			return store.Batch{}, err
 		}
 	}
 	return b, nil
 }
 
-// readFile reads every Pod of a source that must not be held open.
+// readFile opens a source, reads every Pod and closes it.
 func readFile(ctx context.Context, from cli.Source) (b store.Batch, err error) {
 	s, closer, err := from.Open(ctx)
 	if err != nil {
@@ -145,8 +146,8 @@ func readFile(ctx context.Context, from cli.Source) (b store.Batch, err error) {
 	return b, errors.Join(err, closer.Close())
 }
 
-// readPod reads one Pod whole: of an open store, or of a source that must not be held
-// open.
+// readPod reads one whole Pod from an open store or, if s is nil, opens the source for that
+// and closes it.
 func readPod(ctx context.Context, s store.MetadataStore, from cli.Source, name string) (m *store.Metadata, err error) {
 	if s != nil {
 		return s.Read(ctx, name)

@@ -8,7 +8,7 @@ import (
 	"podstore/store"
 )
 
-// action is what a key asks of the program.
+// action is a key's request to the program.
 type action int
 
 const (
@@ -24,7 +24,7 @@ func (m *model) move(by int) {
 	m.settle(m.page())
 }
 
-// key takes a key, by the name that bubbletea has for it. text is what it types.
+// key handles a key, by bubbletea's name for it. text is the text that it types.
 func (m *model) key(name, text string) action {
 	m.said = ""
 	if name == "ctrl+c" {
@@ -90,7 +90,7 @@ func (m *model) key(name, text string) action {
 	return nothing
 }
 
-// paste takes text that was pasted.
+// paste handles pasted text.
 func (m *model) paste(text string) {
 	if m.typing {
 		m.setFilter(m.filter + text)
@@ -140,7 +140,7 @@ func (m *model) setFilter(s string) {
 		return r
 	}, s), "")
 	m.arrange()
-	if m.selected().context { // what only leads to what was found
+	if m.selected().context { // it does not match itself
 		for i, r := range m.rows {
 			if !r.context {
 				m.pages[0].at = i
@@ -151,7 +151,7 @@ func (m *model) setFilter(s string) {
 	}
 }
 
-// back leaves a page, or takes the filter away.
+// back leaves a page, or removes the filter.
 func (m *model) back(unfilter bool) {
 	switch {
 	case len(m.pages) > 1:
@@ -162,7 +162,7 @@ func (m *model) back(unfilter bool) {
 	}
 }
 
-// look opens a page about the Pod on which the cursor is, or which the page is about.
+// look opens a page about the Pod on the line of the cursor, or else the Pod of the page.
 func (m *model) look(kind pageKind) {
 	name, p := m.target(), m.page()
 	if name == "" && p.pod != "" && p.kind != kind {
@@ -173,7 +173,7 @@ func (m *model) look(kind pageKind) {
 	case m.pods.byName[name] == nil:
 		m.said = "there is no Pod " + quoted(name)
 	case p.pod == name && p.kind == kind:
-	case p.pod == name: // another page about the same takes its place
+	case p.pod == name: // replace the page by another one about the same Pod
 		p.kind, p.at, p.top = kind, 0, 0
 		m.write()
 	default:
@@ -183,14 +183,14 @@ func (m *model) look(kind pageKind) {
 
 func (m *model) open(kind pageKind, pod string) {
 	p := &page{kind: kind, pod: pod}
-	if len(m.pages) > 100 { // of going round in circles
+	if len(m.pages) > 100 { // following references in circles must not grow it for ever
 		m.pages = append(m.pages[:1], m.pages[2:]...)
 	}
 	m.pages = append(m.pages, p)
 	m.write()
 }
 
-// fold takes the keys that open and close parts of the tree.
+// fold handles the keys that open and close parts of the tree.
 func (m *model) fold(key string) {
 	r := m.selected()
 	switch key {
@@ -231,7 +231,7 @@ func (m *model) fold(key string) {
 		return
 	}
 	if m.filter != "" {
-		m.said = "a filter shows all that it finds; esc ends it"
+		m.said = "a filter shows all matches; esc ends it"
 	}
 	m.arrange()
 }

@@ -14,17 +14,17 @@ import (
 	"podstore/store/podjson"
 )
 
-// maxDocument is how much of a document is shown, in bytes: who needs more of it has
-// a command that prints it.
+// maxDocument bounds the part of a document that is shown, in bytes: the command show prints
+// all of it.
 const maxDocument = 1 << 20
 
-// text is lines while they are written.
+// text collects the lines of a page.
 type text struct {
 	lines []line
 	width int
 }
 
-// add writes a line, or several where it is long.
+// add writes a line, wrapped if it is long.
 func (t *text) add(l line) {
 	indent := l.text[:len(l.text)-len(strings.TrimLeft(l.text, " "))]
 	if len(indent) > t.width/2 {
@@ -45,7 +45,7 @@ func (t *text) addf(look look, format string, args ...any) {
 	t.add(line{text: fmt.Sprintf(format, args...), look: look})
 }
 
-// linesOf are the lines of a page.
+// linesOf returns the lines of a page.
 func (m *model) linesOf(p *page) []line {
 	t := &text{width: max(m.width-2, 8)}
 	switch {
@@ -65,7 +65,7 @@ func (m *model) linesOf(p *page) []line {
 	return t.lines
 }
 
-// keptLines are the lines that a Pod's whole metadata alone decides.
+// keptLines returns the lines that depend only on a Pod's whole metadata, from the cache.
 func (m *model) keptLines(p *page, width int) []line {
 	if p.keptOf == p.whole && p.keptKind == p.kind && p.keptWidth == width {
 		return p.kept
@@ -83,7 +83,7 @@ func (m *model) keptLines(p *page, width int) []line {
 	return p.kept
 }
 
-// writeMissing says why a Pod's whole metadata is not there.
+// writeMissing writes why a Pod's whole metadata is missing.
 func (m *model) writeMissing(t *text, p *page) {
 	if p.err == nil {
 		t.addf(faint, "reading")
@@ -151,7 +151,7 @@ func (m *model) writeDetail(t *text, p *page) {
 	t.lines = append(t.lines, m.keptLines(p, t.width)...)
 }
 
-// writeValues writes what of a Pod is not watched, and fields that are not known.
+// writeValues writes the history, the manifest and the unknown fields of a Pod.
 func writeValues(t *text, whole *store.Metadata) {
 	hint := ""
 	if len(whole.Reclaimed) > 0 {
@@ -178,7 +178,7 @@ func (m *model) writeParents(t *text, pod string) {
 	}
 }
 
-// writeName writes a reference to a Pod, to which enter leads.
+// writeName writes a reference to a Pod. Enter on the line opens that Pod.
 func (m *model) writeName(t *text, name, note string) {
 	l := line{text: "  " + quoted(name), target: name}
 	if m.pods.byName[name] == nil {
@@ -200,7 +200,7 @@ func writeScope(t *text, scope []store.ScopeRule) {
 	}
 }
 
-// writeHistory writes what a Pod reclaimed, the last first.
+// writeHistory writes a Pod's reclaimed children, the last first.
 func (m *model) writeHistory(t *text, p *page) {
 	n := len(p.whole.Reclaimed)
 	t.addf(strong, "%s reclaimed %s, the last first", quoted(p.pod), count(n, "time"))
@@ -214,7 +214,7 @@ func (m *model) writeHistory(t *text, p *page) {
 	}
 }
 
-// writeChanges writes what was seen to change, the last first.
+// writeChanges writes the changes, the last first.
 func (m *model) writeChanges(t *text) {
 	changes := m.pods.changes[max(0, len(m.pods.changes)-keptChanges):]
 	switch {
@@ -222,7 +222,7 @@ func (m *model) writeChanges(t *text) {
 	case m.live:
 		t.addf(plain, "Nothing has changed since this began.")
 	default:
-		t.addf(plain, "Nothing changed between the times that it was read; r reads it again.")
+		t.addf(plain, "Nothing changed between the reads; r reads it again.")
 	}
 	for _, c := range slices.Backward(changes) {
 		l := line{text: c.at.Format(time.TimeOnly) + "  " + quoted(c.pod) + ": " + c.what, target: c.pod}
@@ -250,7 +250,7 @@ func (m *model) writeHelp(t *text) {
 	}
 }
 
-// help has titles, and what keys do.
+// help has titles, and keys with their meaning.
 var help = []struct{ keys, text string }{
 	{"Moving", ""},
 	{"up k, down j", "one line"},
@@ -267,7 +267,7 @@ var help = []struct{ keys, text string }{
 	{"H", "its history: what it reclaimed"},
 	{"c", "what changed since this began"},
 	{"/", "only Pods whose name or session has this text"},
-	{"/!", "only Pods whose name and sessions have it not"},
+	{"/!", "only Pods whose name and session do not have it"},
 	{"r", "read a file again"},
 	{"esc", "go back; at the tree, end the filter"},
 	{"q, ctrl-c", "quit; ctrl-z suspends"},
@@ -294,7 +294,7 @@ func writeJSON(t *text, value []byte, indent string) {
 	}
 }
 
-// moment is a time in UTC, in words where it is unknown.
+// moment is a time in UTC, or "unknown".
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "unknown"

@@ -1,6 +1,6 @@
 // Podstore-migrate-ui is podstore-migrate with ui, a live tree of Pods in the
-// terminal. It is a module of its own, so that the libraries that draw it come into no
-// other program:
+// terminal. It is a module of its own, so that no other program needs the libraries that
+// draw it:
 //
 //	cd cmd/podstore-migrate/ui && go build -o podstore-migrate-ui .
 package main

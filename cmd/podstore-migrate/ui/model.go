@@ -7,25 +7,25 @@ import (
 	"podstore/store"
 )
 
-// model is what is shown and where the operator is. It knows no terminal: keys, data
-// and time come in as calls, and screen is a function of it.
+// model is the state of the screen: the Pods, the pages and the cursor. It does not use the
+// terminal: keys, data and time come in as calls, and screen computes the output.
 type model struct {
-	place string // what the command line names, fit to be shown
+	place string // the argument of the command line, safe to show
 	live  bool   // changes arrive by themselves
-	polls bool   // because all is read again and again
+	polls bool   // live, by reading all Pods again and again
 	pods  *pods
 	now   time.Time
 	read  time.Time // when data last arrived
-	err   error     // why none does
+	err   error     // why none arrives
 
 	width, height int
 	folded        map[string]bool
 	filter        string
 	typing        bool // the filter is being typed
 	rows          []row
-	pages         []*page // the last is shown, the first is the tree
-	asked         int     // the number of the last question for a whole Pod
-	said          string  // an answer to the last key
+	pages         []*page // the first is the tree, the last is shown
+	asked         int     // the number of the latest request for a whole Pod
+	said          string  // the response to the last key
 }
 
 type pageKind int
@@ -39,33 +39,33 @@ const (
 	helpPage
 )
 
-// page is something that is looked at, with a cursor on one of its lines.
+// page is one page of the screen, with a cursor on one of its lines.
 type page struct {
 	kind pageKind
 	pod  string
 	at   int // the line of the cursor
-	top  int // the first line that is seen
+	top  int // the first visible line
 
-	lines []line // but of the tree
+	lines []line // not used by the tree
 	whole *store.Metadata
 	err   error // why whole is missing
-	ask   int   // it is being read: the number of the question
+	ask   int   // the number of the request that is under way, or 0
 
-	// What whole alone decides of lines is kept: it may be long.
+	// The lines that depend only on whole are cached: there may be many.
 	kept      []line
 	keptOf    *store.Metadata
 	keptKind  pageKind
 	keptWidth int
 }
 
-// line is one line of a page that is no tree.
+// line is one line of a page other than the tree.
 type line struct {
 	text   string
 	target string // the Pod that enter leads to
 	look   look
 }
 
-// look is how text is shown. Nothing is said by it alone.
+// look is the style of a line. It never carries information that the text does not have.
 type look int
 
 const (
@@ -74,7 +74,7 @@ const (
 	faint
 	good
 	bad
-	cursor look = 8 // added to one of these: the line on which the cursor is
+	cursor look = 8 // added to one of these for the line of the cursor
 )
 
 func newModel(place string, live bool) *model {
@@ -83,14 +83,14 @@ func newModel(place string, live bool) *model {
 
 func (m *model) page() *page { return m.pages[len(m.pages)-1] }
 
-// take takes what changed in the store.
+// take applies a batch of changes of the store.
 func (m *model) take(b store.Batch, now time.Time) {
 	m.now, m.read, m.err = now, now, nil
 	noted := m.pods.noted
 	m.pods.apply(b, now)
 	m.arrange()
 	for _, p := range m.pages {
-		if p.kind == changesPage && p.at > 0 { // the last is first, and the cursor stays on its line
+		if p.kind == changesPage && p.at > 0 { // new changes come first; the cursor stays on its line
 			p.at += m.pods.noted - noted
 			p.top += m.pods.noted - noted
 		}
@@ -98,14 +98,14 @@ func (m *model) take(b store.Batch, now time.Time) {
 	for _, p := range m.pages {
 		is := m.pods.byName[p.pod]
 		if !m.live || p.pod != "" && (is == nil || is.seen.Equal(now)) {
-			p.whole, p.err, p.ask = nil, nil, 0 // to be read again
+			p.whole, p.err, p.ask = nil, nil, 0 // so that it is read again
 		}
 	}
 	m.write()
 }
 
-// wanted is the Pod that is to be read whole for the page that is shown, and a number
-// for the answer. It is asked for once.
+// wanted returns the Pod that must be read whole for the shown page, and a number for the
+// answer, or 0. It returns each Pod once.
 func (m *model) wanted() (pod string, ask int) {
 	p := m.page()
 	if p.pod == "" || p.whole != nil || p.err != nil || p.ask != 0 || m.pods.byName[p.pod] == nil {
@@ -116,7 +116,7 @@ func (m *model) wanted() (pod string, ask int) {
 	return p.pod, p.ask
 }
 
-// got takes the answer for a Pod that was wanted. One that is late is ignored.
+// got takes the answer with a number of wanted. It ignores an answer that is out of date.
 func (m *model) got(ask int, whole *store.Metadata, err error) {
 	for _, p := range m.pages {
 		if p.ask == ask {
@@ -126,13 +126,13 @@ func (m *model) got(ask int, whole *store.Metadata, err error) {
 	m.write()
 }
 
-// resize takes the terminal's size.
+// resize sets the terminal's size.
 func (m *model) resize(width, height int) {
 	m.width, m.height = max(width, 1), max(height, 1)
 	m.write()
 }
 
-// arrange makes the rows of the tree anew. The cursor stays on its Pod.
+// arrange computes the rows of the tree. The cursor stays on its Pod.
 func (m *model) arrange() {
 	p := m.pages[0]
 	was := m.selected()
@@ -147,13 +147,13 @@ func (m *model) arrange() {
 		}
 	}
 	if same >= 0 {
-		p.top += same - p.at // it stays where it is on the screen
+		p.top += same - p.at // the row stays in its place on the screen
 		p.at = same
 	}
 	m.settle(p)
 }
 
-// write makes the lines of the pages anew.
+// write computes the lines of the pages.
 func (m *model) write() {
 	for _, p := range m.pages {
 		if p.kind != treePage {
@@ -163,7 +163,7 @@ func (m *model) write() {
 	}
 }
 
-// selected is the row of the tree on which the cursor is.
+// selected is the row of the tree with the cursor.
 func (m *model) selected() row {
 	if at := m.pages[0].at; at < len(m.rows) {
 		return m.rows[at]
@@ -171,7 +171,7 @@ func (m *model) selected() row {
 	return row{}
 }
 
-// target is the Pod on which the cursor is, or "".
+// target is the Pod on the line of the cursor, or "".
 func (m *model) target() string {
 	p := m.page()
 	switch {
@@ -190,7 +190,7 @@ func (m *model) length(p *page) int {
 	return len(p.lines)
 }
 
-// settle brings the cursor onto a line, and the line into sight.
+// settle moves the cursor onto an existing line, and scrolls so that it is visible.
 func (m *model) settle(p *page) {
 	n, h := m.length(p), m.bodyHeight()
 	p.at = min(max(p.at, 0), max(n-1, 0))
@@ -198,11 +198,11 @@ func (m *model) settle(p *page) {
 	p.top = max(p.top, p.at-h+1, 0)
 }
 
-// lateness is how much longer than it promises a store may say nothing before what is
-// shown counts as old.
+// lateness is the time that a store may be silent beyond store.WatchQuiet before the screen
+// counts as out of date.
 const lateness = 5 * time.Second
 
-// state says of when the data is.
+// state says how current the data is.
 func (m *model) state() string {
 	switch {
 	case m.err != nil && m.read.IsZero():
@@ -217,7 +217,7 @@ func (m *model) state() string {
 	return "as of " + m.read.Format(time.TimeOnly)
 }
 
-// total says how many Pods there are.
+// total is the number of Pods, in words.
 func (m *model) total() string {
 	s := count(len(m.pods.byName), "Pod")
 	if m.pods.damaged > 0 {

@@ -9,30 +9,30 @@ import (
 	"podstore/store"
 )
 
-// pods are the Pods as they were last given, and what leads where.
+// pods are the Pods as they last arrived, with their parents.
 type pods struct {
 	byName  map[string]*pod
 	names   []string            // of byName, sorted
-	parents map[string][]string // of each name that is a child, whether it exists: who lists it, sorted
+	parents map[string][]string // for each name that is a child, even of no Pod: its parents, sorted
 	damaged int
 	lost    error // Pods have vanished from a damaged store
 
-	synced  bool // a list has been complete
-	listing bool // one is not: who is not named until it is, is gone
+	synced  bool // the first list is complete
+	listing bool // a list is under way; Pods not named until its end are gone
 	changes []change
-	noted   int // how many changes there were, forgotten ones included
+	noted   int // the number of changes so far, including forgotten ones
 }
 
-// pod is a Pod. It is not changed once it is among pods, but for listed.
+// pod is a Pod. Once it is in pods, only listed changes.
 type pod struct {
 	name, label string
-	search      string          // what a filter looks into
-	meta        *store.Metadata // without manifest and history; nil where it is damaged
+	search      string          // the text that a filter searches
+	meta        *store.Metadata // without manifest and history; nil if the Pod is damaged
 	err         error
 	children    []string // each once
 	listed      bool
 
-	seen time.Time // when it was seen to change; zero: not since the first list
+	seen time.Time // when its last change arrived; zero: none since the first list
 	what string    // what changed then
 }
 
@@ -40,7 +40,7 @@ func newPods() *pods {
 	return &pods{byName: map[string]*pod{}, parents: map[string][]string{}}
 }
 
-// apply takes a batch that was received at a time.
+// apply applies a batch that arrived at now.
 func (ps *pods) apply(b store.Batch, now time.Time) {
 	if b.Resync || !ps.synced && !ps.listing {
 		ps.listing, ps.lost = true, nil
@@ -124,7 +124,7 @@ func (ps *pods) remove(name string, now time.Time) {
 	}
 }
 
-// relink keeps parents true after a Pod's children changed. Either may be nil.
+// relink updates parents after a Pod's children changed. Either argument may be nil.
 func (ps *pods) relink(was, is *pod) {
 	if was != nil && is != nil && slices.Equal(was.children, is.children) {
 		return
@@ -150,7 +150,7 @@ func (ps *pods) relink(was, is *pod) {
 	}
 }
 
-// hasPeer reports whether a Pod names another one as its peer, as far as is known.
+// hasPeer reports whether a Pod has another one as a peer. A damaged Pod may, and counts.
 func (ps *pods) hasPeer(name, peer string) bool {
 	p := ps.byName[name]
 	return p != nil && (p.err != nil || slices.Contains(p.meta.Peers, store.Peer{PodName: peer}))

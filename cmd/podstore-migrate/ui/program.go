@@ -15,22 +15,22 @@ import (
 	"podstore/store"
 )
 
-// framePause is the least time between two takings of what arrived: a store that
-// changes thousands of times a second is not drawn as often.
+// framePause is the least time between two drawings of changes: a store may change
+// thousands of times a second.
 const framePause = 100 * time.Millisecond
 
-// program runs a model in the terminal. It is what bubbletea calls a model.
+// program runs a model in the terminal. It implements tea.Model.
 type program struct {
 	*model
 	ctx   context.Context
 	from  cli.Source
-	store store.MetadataStore // nil where each look opens it anew
+	store store.MetadataStore // nil for a file, which is opened for each look
 	inbox *inbox
 }
 
-// view shows a source until the operator quits or the context ends. What can fail at
-// once fails before the terminal is taken. Afterwards the terminal is as it was, also
-// after a panic.
+// view shows a source until the operator quits or the context ends. It opens the source
+// before it takes over the terminal, so that errors are printed normally. Afterwards the
+// terminal is as it was, even after a panic.
 func view(ctx context.Context, from cli.Source) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &program{model: newModel(from.Name, from.Live), ctx: ctx, from: from, inbox: newInbox()}
@@ -45,7 +45,7 @@ func view(ctx context.Context, from cli.Source) (err error) {
 		p.store = s
 		defer func() {
 			cancel()
-			<-followed // nothing uses the store any more
+			<-followed // after that nothing uses the store
 			err = errors.Join(err, closer.Close())
 		}()
 	} else {
@@ -57,7 +57,7 @@ func view(ctx context.Context, from cli.Source) (err error) {
 		p.take(b, time.Now())
 	}
 	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler()}
-	// What the library makes of these is less than what they say: no-color.org.
+	// The library does not handle these variables fully: see no-color.org.
 	switch terminal := os.Getenv("TERM"); {
 	case terminal == "" || terminal == "dumb":
 		opts = append(opts, tea.WithColorProfile(colorprofile.NoTTY))
@@ -72,7 +72,7 @@ func view(ctx context.Context, from cli.Source) (err error) {
 		}
 		defer func() {
 			if r := recover(); r != nil {
-				t.Send(broken{r}) // the terminal comes first
+				t.Send(broken{r}) // Update panics, after which the terminal is restored
 			}
 		}()
 		p.inbox.follow(ctx, p.store)
@@ -84,7 +84,7 @@ func view(ctx context.Context, from cli.Source) (err error) {
 	return err
 }
 
-// What bubbletea tells the program beside keys.
+// The messages from bubbletea besides keys.
 type (
 	tick    time.Time
 	arrived struct{}
@@ -134,7 +134,7 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case arrived:
 		b, polls, err := p.inbox.take()
 		p.polls = polls
-		if err == nil || len(b.Events) > 0 { // what arrived before the error
+		if err == nil || len(b.Events) > 0 { // events may have arrived before the error
 			p.take(b, time.Now())
 		}
 		p.err, then = err, p.await()
@@ -186,8 +186,8 @@ func (p *program) View() tea.View {
 	return v
 }
 
-// render is a screen with the control sequences of its looks. Those of colours come
-// from the terminal's own palette; the library leaves out what it cannot show.
+// render writes a screen with the control sequences of its looks. Colours are from the
+// terminal's own palette. The library removes what the terminal cannot show.
 func render(screen []line, columns int) string {
 	sequences := map[look]string{strong: "\x1b[1m", faint: "\x1b[2m", good: "\x1b[32m", bad: "\x1b[31m"}
 	var b strings.Builder

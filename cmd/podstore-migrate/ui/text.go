@@ -11,12 +11,11 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Names, paths, manifests and errors are data. What of it goes to the terminal has
-// been through quoted or visible first: a terminal acts upon control characters.
+// Names, paths, manifests and errors are data, and a terminal acts upon control characters.
+// So data must pass through quoted or visible before it goes to the terminal.
 
-// steady reports whether a character can be shown: it prints, and it changes neither
-// the direction of the text nor, as some terminals have it, the width of its
-// neighbour.
+// steady reports whether a character can be shown: it prints, does not change the direction
+// of the text, and does not change the width of its neighbour, as some terminals would.
 func steady(r rune) bool {
 	switch {
 	case !strconv.IsPrint(r), r == utf8.RuneError:
@@ -30,9 +29,9 @@ func steady(r rune) bool {
 	return true
 }
 
-// escaped writes what is not steady, and the quote where there is one, as Go source
-// has it. A mark that would combine with what stands before the text is written so
-// too.
+// escaped escapes, as in Go source, the characters that are not steady, and the quote if
+// there is one. It also escapes a mark that would combine with the character before the
+// text.
 func escaped(s string, quote byte) string {
 	var b strings.Builder
 	bare := true // there is no character yet that a mark belongs to
@@ -66,8 +65,8 @@ func escape(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// quoted is a Pod's name as list prints it: quoted where it has spaces, quotes or
-// characters that do not print, so that it can always be told from other text.
+// quoted is a Pod's name as list prints it: quoted if it has spaces, quotes or characters
+// that do not print, so that it cannot be mistaken for other text.
 func quoted(name string) string {
 	odd := func(r rune) bool { return strings.ContainsRune(" \"'`", r) || !steady(r) }
 	first, _ := utf8.DecodeRuneInString(name)
@@ -82,8 +81,8 @@ func visible(s string) string {
 	return escaped(strings.ReplaceAll(strings.TrimSpace(s), "\n", "; "), 0)
 }
 
-// width is how many columns text takes. Terminals count some scripts differently; it
-// is the larger figure.
+// width is the number of columns of text. Terminals disagree about some scripts; it is the
+// largest number.
 func width(s string) (n int) {
 	for len(s) > 0 {
 		var w int
@@ -93,8 +92,7 @@ func width(s string) (n int) {
 	return n
 }
 
-// afterCluster is what is left of text after its first visible unit, and the width of
-// that.
+// afterCluster returns the text after its first visible unit, and the width of that unit.
 func afterCluster(s string) (rest string, w int) {
 	if s[0] >= ' ' && s[0] < 0x7f && (len(s) == 1 || s[1] < 0x80) {
 		return s[1:], 1
@@ -103,7 +101,7 @@ func afterCluster(s string) (rest string, w int) {
 	return s[len(cluster):], max(w, ansi.StringWidthWc(cluster))
 }
 
-// cut shortens text to so many columns.
+// cut shortens text to a number of columns.
 func cut(s string, to int) string {
 	if to <= 0 {
 		return ""
@@ -115,7 +113,7 @@ func cut(s string, to int) string {
 	return head + "…"
 }
 
-// split takes from text what goes into so many columns.
+// split splits text after the part that fits into a number of columns.
 func split(s string, columns int) (head, rest string) {
 	rest = s
 	for n := 0; len(rest) > 0; {
@@ -140,8 +138,8 @@ func padLeft(s string, to int) string {
 	return strings.Repeat(" ", max(0, to-width(s))) + s
 }
 
-// wrap breaks text into lines of so many columns, after a space where that leaves a
-// line half full or a word whole.
+// wrap breaks text into lines of a number of columns. It breaks after a space if the line is
+// then more than half full, or if that keeps a word whole.
 func wrap(s string, columns int) (lines []string) {
 	columns = max(columns, 8)
 	for {
@@ -162,7 +160,7 @@ func wrap(s string, columns int) (lines []string) {
 	}
 }
 
-// age is how long ago a time was, in at most four letters, or "-" where it is unknown.
+// age is the time since t, in at most five letters, or "-" if t is unknown.
 func age(now, t time.Time) string {
 	d := now.Sub(t)
 	switch {

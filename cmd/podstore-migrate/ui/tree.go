@@ -9,16 +9,16 @@ import (
 type row struct {
 	name, parent string // parent is "" at the margin
 	depth        int
-	note         string // what is to be said of it, such as that it does not exist
-	folds        bool   // there is something below it
-	open         bool   // that is shown
+	note         string // such as that the Pod does not exist
+	folds        bool   // there are rows below it
+	open         bool   // these are shown
 	context      bool   // it does not match the filter, but something below it does
 }
 
-// rows are the tree: who has no parent, and below each its children in their order. A
-// Pod with several parents has its own children below the first. Names in folded are
-// shown without what is below. Of a filter that is not empty, all that matches is
-// shown, and what leads to it.
+// rows returns the tree: the Pods without a parent, and below each Pod its children in their
+// order. A Pod with several parents has its children below the first. Pods in folded are
+// shown without the rows below. A filter that is not empty shows all Pods that match and
+// those that lead to them.
 func (ps *pods) rows(folded map[string]bool, filter string) []row {
 	shown, matching := ps.matches(filter)
 	t := tree{pods: ps, folded: folded, shown: shown, matching: matching,
@@ -29,7 +29,7 @@ func (ps *pods) rows(folded map[string]bool, filter string) []row {
 			t.add(name, "", 0)
 		}
 	}
-	for _, name := range ps.names { // what is left is in a cycle, or below one
+	for _, name := range ps.names { // the remaining Pods are in cycles, or below them
 		if !t.drawn[name] && !t.hidden[name] {
 			t.add(name, "", 0)
 		}
@@ -37,8 +37,8 @@ func (ps *pods) rows(folded map[string]bool, filter string) []row {
 	return t.rows
 }
 
-// matches are the names that match a filter, and those together with what is above
-// them; nil where all do.
+// matches returns the names that match a filter, and shown, which also has the Pods above
+// them. Both are nil without a filter.
 func (ps *pods) matches(filter string) (shown, matching map[string]bool) {
 	filter = strings.ToLower(filter)
 	text, inverted := strings.CutPrefix(filter, "!")
@@ -79,8 +79,8 @@ type tree struct {
 	*pods
 	folded, shown, matching map[string]bool
 	drawn                   map[string]bool
-	hidden                  map[string]bool // what is below folded rows
-	above                   map[string]bool // what leads to the row that is drawn
+	hidden                  map[string]bool // Pods below folded rows
+	above                   map[string]bool // Pods above the current row
 	rows                    []row
 }
 
@@ -121,8 +121,7 @@ func (t *tree) add(name, parent string, depth int) {
 	delete(t.above, name)
 }
 
-// hide remembers what is below a folded Pod, so that it is not left over for the
-// margin.
+// hide marks the Pods below a folded one, so that they are not drawn at the margin.
 func (t *tree) hide(p *pod) {
 	for _, child := range p.children {
 		if c := t.byName[child]; c != nil && !t.hidden[child] {

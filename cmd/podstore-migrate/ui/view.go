@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// justNow is how long a row says what was seen to change.
+// justNow is the time for which a row shows its last change.
 const justNow = 30 * time.Second
 
-// bodyHeight is how many lines the screen has beside title, header, status and keys.
+// bodyHeight is the number of lines of the screen without title, header, status and keys.
 func (m *model) bodyHeight() int {
 	if m.height < 6 {
 		return max(1, m.height-2)
@@ -40,7 +40,7 @@ func (m *model) screen() []line {
 	return lines
 }
 
-// title says where one is, and how much there is.
+// title shows the current page and the number of Pods.
 func (m *model) title() line {
 	right := m.total() + "  " + m.state()
 	if width(right) > m.width/2 {
@@ -70,8 +70,8 @@ func (m *model) title() line {
 	return line{text: pad(left, room) + "  " + right, look: strong}
 }
 
-// columns are the columns that fit, before the name: a name's width is not sure in
-// every terminal, so nothing stands after it.
+// columns are the columns that fit. They come before the name: terminals disagree about the
+// width of some names, so nothing may come after it.
 func (m *model) columns(changed, children, peers, active, seen, mark string) string {
 	switch {
 	case m.width >= 72:
@@ -91,7 +91,7 @@ func (m *model) header(p *page) line {
 	return line{text: "  " + m.columns("CHANGED", "CHILD", "PEERS", "ACTIVE", "JUST NOW", "") + "  NAME", look: faint}
 }
 
-// body are the lines of a page that are seen.
+// body returns the visible lines of a page.
 func (m *model) body(p *page) (lines []line) {
 	end := min(p.top+m.bodyHeight(), m.length(p))
 	for i := p.top; i < end; i++ {
@@ -166,7 +166,7 @@ func (m *model) treeLine(r row) line {
 	if r.note != "" {
 		note = " (" + r.note + ")"
 	}
-	// A deep row says how deep, in place of leaving no room for its name.
+	// A deep row shows its depth as a number, to leave room for the name.
 	room := m.width - 2 - width(left)
 	indent := strings.Repeat("  ", r.depth)
 	if len(indent) > room/2 {
@@ -180,8 +180,8 @@ func (m *model) treeLine(r row) line {
 	return l
 }
 
-// status is the line above the keys: what is typed, an answer, trouble, or what
-// changed last.
+// status is the line above the keys: the filter that is typed, a response, an error, or the
+// last change.
 func (m *model) status() line {
 	switch {
 	case m.typing:
@@ -204,7 +204,7 @@ func (m *model) status() line {
 	return line{}
 }
 
-// keys are the keys that matter most where one is, as many as fit.
+// keys lists the most important keys of the page, as many as fit.
 func (m *model) keys(p *page) string {
 	var keys []string
 	switch {
