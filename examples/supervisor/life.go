@@ -10,9 +10,8 @@ import (
 	"podstore/store"
 )
 
-// runPods keeps a process running for each active Pod, those of before and those that
-// come to be, until the context ends. It looks at the tree in memory, and only when that
-// has changed.
+// runPods keeps a process running for each active Pod, old and new ones, until the context
+// ends. It looks at the tree in memory, and only when that has changed.
 func (s *supervisor) runPods(ctx context.Context, program, socket string) {
 	for {
 		changed := s.tree.Changed()
@@ -32,8 +31,8 @@ func (s *supervisor) runPods(ctx context.Context, program, socket string) {
 	}
 }
 
-// start starts a Pod's process, once. The process is known before it can connect:
-// authorize waits for the lock.
+// start starts a Pod's process, once. It holds the lock until the process is in byPID, and
+// authorize waits for that lock. So a process is known before it can change anything.
 func (s *supervisor) start(ctx context.Context, pod, program, socket string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +55,7 @@ func (s *supervisor) start(ctx context.Context, pod, program, socket string) {
 		delete(s.byPID, cmd.Process.Pid)
 		s.mu.Unlock()
 		if err != nil || ctx.Err() != nil {
-			s.say("%s has ended: %v", pod, err) // and is restored the next time
+			s.say("%s has ended: %v", pod, err) // the next start restores it
 			return
 		}
 		if err := s.retire(ctx, pod); err != nil {
@@ -76,9 +75,9 @@ func (s *supervisor) stopOthers(active map[string]bool) {
 	}
 }
 
-// retire removes a Pod that is done. Its parents get back what they delegated to it,
-// under the revision at which that was read, and in the same transaction the Pod goes,
-// with every reference to it: nobody finds one without the other.
+// retire removes a Pod that is done. In one transaction its parents take back what they
+// delegated to it, on the condition that they have not changed since they were read, and
+// the Pod is removed with every reference to it. So nobody sees one without the other.
 func (s *supervisor) retire(ctx context.Context, pod string) error {
 	for {
 		changes := []store.Change{{Pod: pod, Op: store.Remove{}}}
@@ -105,7 +104,8 @@ func (s *supervisor) retire(ctx context.Context, pod string) error {
 			return err
 		}
 		s.say("%s is done and removed", pod)
-		// A Pod of that name may come again, but not what the tree still has of this one.
+		// A new Pod may get this name. Wait until the tree no longer has the old one, or
+		// runPods would start it again.
 		if err := s.tree.WaitFor(ctx, applied[len(applied)-1].Version.Revision); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (s *supervisor) retire(ctx context.Context, pod string) error {
 	}
 }
 
-// sweep deletes the sessions that no Pod is in and nobody has written to for a while.
+// sweep deletes the sessions that no Pod is in and that have not changed for unusedFor.
 func (s *supervisor) sweep(ctx context.Context, logs store.SessionLog, unusedFor time.Duration) error {
 	for u, err := range store.UnreferencedSessions(ctx, s.pods, logs) {
 		switch {

@@ -1,14 +1,14 @@
-// Supervisor is a small program that keeps its Pods in podstore. It restores what
-// it finds by name, starts a session, spawns, links and reclaims Pods, and can
-// serve its open database:
+// Supervisor is a small program that keeps its Pods in podstore. It restores the Pods
+// by name, starts a session, spawns, links and reclaims Pods, and can serve its open
+// database:
 //
 //	supervisor [-export DIR] [-socket PATH [-run PROGRAM]] DB
 //
 // With -socket it runs until it is interrupted or terminated, and podstore-migrate
 // can look inside: podstore-migrate list unix:PATH. With -run each active Pod is a
-// process, PROGRAM POD PATH, which may change through the socket what rights.go says.
-// Killed at any moment, the supervisor goes on where it was: every change that it
-// printed is on disk.
+// process, PROGRAM POD PATH, which may make the changes that rights.go permits through
+// the socket. If the supervisor is killed, it continues where it was: every change that
+// it printed is on disk.
 package main
 
 import (
@@ -95,9 +95,9 @@ type supervisor struct {
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
-// restore brings back every Pod that was active, by its name alone: its manifest
-// says what it is, its active pointer where its log goes on. A damaged Pod is
-// reported and does not keep the others from running.
+// restore restores every Pod that was active, by its name alone: the manifest describes
+// the Pod, and the active pointer names its log. A damaged Pod is printed and does not keep
+// the others from running.
 func (s *supervisor) restore(ctx context.Context) error {
 	for m, err := range s.pods.All(ctx, store.ReadOptions{}) {
 		switch {
@@ -115,7 +115,7 @@ func (s *supervisor) restore(ctx context.Context) error {
 	return nil
 }
 
-// work is a short day: a session, a child, a friendship, and one reclaim.
+// work is a short example day: a session, two children, a link and one reclaim.
 func (s *supervisor) work(ctx context.Context) error {
 	// The session is recorded before its first segment exists, so that a crash in
 	// between leaves a pointer and not a lost session.
@@ -190,8 +190,8 @@ func (s *supervisor) reclaim(ctx context.Context, parent, child string) error {
 	return err
 }
 
-// serve lets others look inside, its Pods change what is theirs, and whatever reads
-// expvar see the figures, until the context ends.
+// serve serves the store until the context ends: others may read it, Pods may change what
+// is theirs, and /debug/vars has the figures.
 func (s *supervisor) serve(ctx context.Context, socket, program string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -221,7 +221,7 @@ func (s *supervisor) serve(ctx context.Context, socket, program string) error {
 		s.all.Wait()
 		return err
 	}
-	// The Pods end first: they may have something to say yet.
+	// The Pods end first: they may still change something.
 	s.all.Wait()
 	err = server.Shutdown(context.WithoutCancel(ctx))
 	if served := <-served; !errors.Is(served, http.ErrServerClosed) {

@@ -11,21 +11,22 @@ import (
 	"podstore/store/socketstore"
 )
 
-// What a Pod may change, and why no more:
+// right reports whether a Pod may make a change.
 //
-// A Pod does what a model says, so expect it to try anything. This program believes
-// what is stored when it restores Pods and when it asks what was delegated to whom.
-// So a Pod may say what only it knows and what gives nobody more: where it writes (its
-// segment), how it is found (its fields), whom it talks to (its links, both sides: a
-// peer carries no scope). It may not set its manifest, which names the tools and the
-// scope that it is restored with, nor anybody's children or history, which say what
-// was delegated: its own could pass on more than it has. It may not put a document,
-// which holds all of these, nor delete, nor make a Pod by naming it: a late message
-// of a Pod that was removed must not bring it back. A process that this one did not
-// start may read. So a Pod wins nothing by starting another process.
+// A Pod does what a model says, so it may try anything. This program trusts the store
+// when it restores Pods and when it looks up what was delegated. So a Pod may only change
+// facts about itself that give nobody more rights: where it writes (its segment), how it
+// is found (its fields), and its links, both sides, since a peer carries no scope.
+//
+// It may not set its manifest, which names the tools and the scope with which it is
+// restored. It may not change children or history, even its own: they record what was
+// delegated, and it could pass on more than it has. It may not put a document, which
+// contains all of these, and may not delete. It may not create a Pod by naming it: a late
+// message must not bring a removed Pod back. A process that this supervisor did not start
+// may only read, so a Pod gains nothing by starting another process.
 func right(pod string, c store.Change) bool {
 	if c.If == (store.Condition{}) || c.If == store.Missing {
-		return false // it could make a Pod
+		return false // it could create a Pod
 	}
 	own := c.Pod == pod
 	switch op := c.Op.(type) {
@@ -39,7 +40,7 @@ func right(pod string, c store.Change) bool {
 	return c.Op == nil
 }
 
-// authorize says whether the process that has connected may make changes: see right.
+// authorize refuses changes that the connected process may not make: see right.
 func (r *running) authorize(_ context.Context, who socketstore.Caller, changes []store.Change) error {
 	pod, ok := r.podOf(who.PID)
 	if !ok {
@@ -53,7 +54,7 @@ func (r *running) authorize(_ context.Context, who socketstore.Caller, changes [
 	return nil
 }
 
-// running is the Pods that run as processes.
+// running has the Pods that run as processes.
 type running struct {
 	mu      sync.Mutex
 	byPID   map[int]process
@@ -66,8 +67,8 @@ type process struct {
 	*os.Process
 }
 
-// podOf gives the Pod that a process is. It lives yet, so the PID is not another's;
-// that the caller lives too the server has made sure of.
+// podOf returns the Pod of a process. It checks that the process it started still lives, so
+// the PID cannot belong to another one. The server has checked that the caller lives.
 func (r *running) podOf(pid int) (pod string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
