@@ -162,7 +162,7 @@ func TestWatchNeedsALivePlace(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "p.db")
 	oddDatabase(t, db, nil)
-	if _, text := migrate(t, exitUsage, "watch", db); !strings.Contains(text, "watch the socket of who opens it") {
+	if _, text := migrate(t, exitUsage, "watch", db); !strings.Contains(text, "and watch unix:SOCKET") {
 		t.Error(text)
 	}
 	if _, text := migrate(t, exitUsage, "watch", "dir:"+dir); !strings.Contains(text, "a directory cannot be watched") {
