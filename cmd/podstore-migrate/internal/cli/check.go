@@ -81,18 +81,18 @@ func runCheck(ctx context.Context, c *console, db, sessions string, maxFileSize 
 		}
 		logs = s
 	}
-	side, err := c.parseSide(db)
+	location, err := c.parseLocation(db)
 	if err != nil {
 		return err
 	}
 	var total checkSummary
-	if side.kind == inFile || side.kind == behindSocket {
-		err = c.checkFile(ctx, side, logs, &total)
-		if side.kind == behindSocket && errors.Is(err, errors.ErrUnsupported) {
-			err = c.checkStore(ctx, side, logs, &total, maxFileSize)
+	if location.kind == kindFile || location.kind == kindSocket {
+		err = c.checkFile(ctx, location, logs, &total)
+		if location.kind == kindSocket && errors.Is(err, errors.ErrUnsupported) {
+			err = c.checkStore(ctx, location, logs, &total, maxFileSize)
 		}
 	} else {
-		err = c.checkStore(ctx, side, logs, &total, maxFileSize)
+		err = c.checkStore(ctx, location, logs, &total, maxFileSize)
 	}
 	verdict := "no damage"
 	switch {
@@ -113,7 +113,7 @@ func runCheck(ctx context.Context, c *console, db, sessions string, maxFileSize 
 }
 
 // checkFile checks a database file, or a copy of the one that a supervisor serves.
-func (c *console) checkFile(ctx context.Context, s side, logs store.SessionLog, total *checkSummary) error {
+func (c *console) checkFile(ctx context.Context, s location, logs store.SessionLog, total *checkSummary) error {
 	path, closer, err := c.readFile(ctx, s.arg)
 	if err != nil {
 		return err
@@ -170,17 +170,18 @@ type checker interface {
 }
 
 // checkStore checks a store by reading it.
-func (c *console) checkStore(ctx context.Context, place side, logs store.SessionLog, total *checkSummary, maxFileSize int64) error {
-	open := c.readSide
-	if place.kind == onServers { // not a snapshot: Check reads one moment by itself
-		open = func(ctx context.Context, s side, _ int64) (opened, error) { return c.openScheme(ctx, s, true) }
+func (c *console) checkStore(ctx context.Context, place location, logs store.SessionLog, total *checkSummary, maxFileSize int64) error {
+	open := c.readLocation
+	if place.kind == kindServers { // not a snapshot: Check reads one moment by itself
+		open = func(ctx context.Context, s location, _ int64) (opened, error) { return c.openScheme(ctx, s, true) }
 	}
 	s, err := open(ctx, place, maxFileSize)
 	if err != nil {
 		return err
 	}
 	c.db = place
-	tell := func(err error) error {
+	// report prints and counts a Pod that cannot be read. It returns errors that end the check.
+	report := func(err error) error {
 		var e *store.Error
 		switch {
 		case !errors.Is(err, store.ErrCorrupt) || !errors.As(err, &e) || transient(err):
@@ -195,7 +196,7 @@ func (c *console) checkStore(ctx context.Context, place side, logs store.Session
 		total.Findings++
 		advice := "write or import this Pod again, or delete it; the others are not affected"
 		switch {
-		case place.kind == inDirectory:
+		case place.kind == kindDirectory:
 			advice = "correct or remove that file"
 		case e.Pod == "":
 			advice = "restore a backup"
@@ -204,11 +205,13 @@ func (c *console) checkStore(ctx context.Context, place side, logs store.Session
 		return nil
 	}
 	if own, ok := s.MetadataStore.(checker); ok {
-		total.Pods, err = own.Check(ctx, func(e error) { err = errors.Join(err, tell(e)) })
+		var failed error
+		total.Pods, err = own.Check(ctx, func(e error) { failed = errors.Join(failed, report(e)) })
+		err = errors.Join(err, failed)
 	} else {
 		for m, podErr := range store.All(ctx, s.MetadataStore, store.ReadOptions{}) {
 			if podErr != nil {
-				err = errors.Join(err, tell(podErr))
+				err = errors.Join(err, report(podErr))
 			}
 			var e *store.Error
 			if m != nil || errors.As(podErr, &e) && e.Pod != "" {

@@ -43,7 +43,7 @@ type console struct {
 	allowNetwork          bool // --allow-network-fs
 	hasLimit              bool // the command has --max-file-size
 
-	db      side     // the place that the command works on, for hints
+	db      location // the place that the command works on, for hints
 	similar string   // a Pod whose name list prints as the argument was given
 	created *newFile // removed again if no Pod was written to it
 	resume  string   // the hint when the command is interrupted
@@ -171,7 +171,7 @@ func (c *console) fail(err error) {
 	var e *store.Error
 	if errors.As(err, &e) {
 		item.Pod, item.Path, item.Line, item.Column = e.Pod, e.Path, e.Line, e.Column
-		if c.db.kind == behindSocket && e.Path == c.db.path {
+		if c.db.kind == kindSocket && e.Path == c.db.path {
 			e.Path = c.db.arg // in the message, as it was given
 		}
 	}

@@ -65,7 +65,7 @@ func copyCmd(c *console) *cobra.Command {
 type copying struct {
 	*console
 	opts     copyOptions
-	from, to side
+	from, to location
 	src      store.MetadataStore // not used for a directory, which jsonexport reads
 	dst      store.MetadataStore
 
@@ -90,7 +90,7 @@ func runCopy(ctx context.Context, c *console, src, dst string, opts copyOptions)
 		c.resume = "nothing was copied; run the same command again"
 	}
 	// A source that is not there must not leave an empty destination behind.
-	source, err := c.readSide(ctx, cp.from, opts.maxFileSize)
+	source, err := c.readLocation(ctx, cp.from, opts.maxFileSize)
 	if err != nil {
 		return err
 	}
@@ -116,13 +116,13 @@ func runCopy(ctx context.Context, c *console, src, dst string, opts copyOptions)
 
 // parse parses the two places and refuses pairs that cannot be copied.
 func (cp *copying) parse(src, dst string) (err error) {
-	if cp.from, err = cp.parseSide(src); err != nil {
+	if cp.from, err = cp.parseLocation(src); err != nil {
 		return err
 	}
-	if cp.to, err = cp.parseSide(dst); err != nil {
+	if cp.to, err = cp.parseLocation(dst); err != nil {
 		return err
 	}
-	for _, s := range []side{cp.from, cp.to} {
+	for _, s := range []location{cp.from, cp.to} {
 		if s.isDirectory() {
 			return cp.misuse("%s is a directory; as a directory of Pods write it %s", s.name(), place(nil, dirPrefix+s.arg))
 		}
@@ -132,7 +132,7 @@ func (cp *copying) parse(src, dst string) (err error) {
 		return cp.misuse("%s and %s are the same", cp.from.name(), cp.to.name())
 	case cp.from.within(cp.to):
 		return cp.misuse("of %s and %s one is inside the other", cp.from.name(), cp.to.name())
-	case cp.opts.strict && cp.to.kind == inDirectory:
+	case cp.opts.strict && cp.to.kind == kindDirectory:
 		return cp.misuse("a directory does not take all Pods in one transaction, as --strict demands; copy without it")
 	}
 	return nil
@@ -140,7 +140,7 @@ func (cp *copying) parse(src, dst string) (err error) {
 
 // copy copies all Pods, and prints the result of each.
 func (cp *copying) copy(ctx context.Context) error {
-	if cp.from.kind == inDirectory {
+	if cp.from.kind == kindDirectory {
 		report, err := jsonexport.Import(ctx, cp.dst, cp.from.path, jsonexport.ImportOptions{
 			Overwrite: cp.opts.overwrite, Strict: cp.opts.strict, DryRun: cp.opts.dryRun, MaxFileSize: cp.opts.maxFileSize,
 			Found: cp.read,

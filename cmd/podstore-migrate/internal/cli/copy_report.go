@@ -60,7 +60,7 @@ func (cp *copying) result(r copyResult) {
 		switch {
 		case e.Path == r.path:
 			where, item.Line, item.Column = e.Position(), e.Line, e.Column
-		case cp.to.kind == inDirectory: // the obstacle there
+		case cp.to.kind == kindDirectory: // the obstacle there
 			item.Reason = e.Position() + ": " + item.Reason
 		}
 	}

@@ -68,12 +68,12 @@ func editCmd(c *console) *cobra.Command {
 // editing is one run of edit.
 type editing struct {
 	*console
-	side  side
-	pod   string
-	opts  editOptions
-	base  *store.Metadata // the Pod as it was read; nil if it is damaged
-	draft *draft          // nil without an editor
-	kept  bool            // the draft must not be removed
+	location location
+	pod      string
+	opts     editOptions
+	base     *store.Metadata // the Pod as it was read; nil if it is damaged
+	draft    *draft          // nil without an editor
+	kept     bool            // the draft must not be removed
 	// beside is the file with the Pod as others changed it meanwhile, or "".
 	beside string
 }
@@ -87,7 +87,7 @@ var errMoved = errors.New("the Pod was changed meanwhile")
 func runEdit(ctx context.Context, c *console, db, pod string, opts editOptions) (err error) {
 	e := &editing{console: c, pod: pod, opts: opts}
 	c.resume = "nothing was changed; run the same command again"
-	if e.side, err = c.parseSide(db); err != nil {
+	if e.location, err = c.parseLocation(db); err != nil {
 		return err
 	}
 	if opts.revision != "" {
@@ -146,7 +146,7 @@ func readInput(stdin *os.File, path string, limit int64) (text []byte, err error
 
 // read reads the Pod as it is.
 func (e *editing) read(ctx context.Context) error {
-	s, err := e.openLive(ctx, e.side)
+	s, err := e.openLive(ctx, e.location)
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (e *editing) write(ctx context.Context, m *store.Metadata) (err error) {
 		e.say("edit: 1 Pod would be changed (dry run, nothing was changed)")
 		return nil
 	}
-	s, err := e.openChange(ctx, e.side, e.opts.maxFileSize)
+	s, err := e.openChange(ctx, e.location, e.opts.maxFileSize)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (e *editing) sayKept() {
 		how = "it would undo what is new in " + place(nil, e.beside) + ", so copy that into it first; then write it"
 	}
 	e.say("your text is in %s; %s: %s edit --from %s --revision %s %s %s",
-		place(nil, e.draft.path), how, e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.side.arg), podWord(e.pod))
+		place(nil, e.draft.path), how, e.program, shellWord(e.draft.path), e.base.Version.Revision, shellWord(e.location.arg), podWord(e.pod))
 }
 
 // podWord writes a Pod's name as the last argument of a command line, for copying.

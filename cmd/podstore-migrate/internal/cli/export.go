@@ -57,8 +57,8 @@ func runExport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	if err != nil {
 		return err
 	}
-	to := side{arg: dir, kind: inDirectory, path: dir}
-	if from, err := c.parseSide(db); err == nil && from.same(to) {
+	to := location{arg: dir, kind: kindDirectory, path: dir}
+	if from, err := c.parseLocation(db); err == nil && from.same(to) {
 		return c.misuse("%s is the directory to write to", from.name())
 	} else if err == nil && from.within(to) {
 		return c.misuse("of %s and %s one is inside the other", from.name(), to.name())

@@ -51,9 +51,9 @@ func (c *console) hint(err error, code int) string {
 		return fmt.Sprintf("%s list %s shows the Pods that are there", c.program, db)
 	case errors.Is(err, store.ErrExists):
 		return "give a path where nothing is; nothing was overwritten"
-	case code == exitMissing && c.db.kind == inFile && e != nil && e.Path == c.db.path && c.command != "copy":
+	case code == exitMissing && c.db.kind == kindFile && e != nil && e.Path == c.db.path && c.command != "copy":
 		return fmt.Sprintf("check the path; %s import DB DIR creates a database", c.program)
-	case code == exitMissing && c.db.kind == onServers:
+	case code == exitMissing && c.db.kind == kindServers:
 		return "check the address"
 	case code == exitMissing:
 		return "check the path"
@@ -63,11 +63,11 @@ func (c *console) hint(err error, code int) string {
 		return fmt.Sprintf("end the program that has it open, or where it serves a socket: %s copy dir:DIR unix:SOCKET", c.program)
 	case code == exitLocked:
 		return "end the program that has it open, or where it serves a socket, give unix:SOCKET in place of " + db
-	case code == exitDamage && c.db.kind == inDirectory:
+	case code == exitDamage && c.db.kind == kindDirectory:
 		return "correct or remove that file"
-	case code == exitDamage && c.db.kind != onServers && c.command != "check" && c.command != "salvage":
+	case code == exitDamage && c.db.kind != kindServers && c.command != "check" && c.command != "salvage":
 		return fmt.Sprintf("%s check %s lists all damage, %s salvage %s NEWDB copies what is whole", c.program, db, c.program, db)
-	case errors.Is(err, store.ErrForbidden) && c.db.kind == behindSocket && e != nil && e.Pod != "":
+	case errors.Is(err, store.ErrForbidden) && c.db.kind == kindSocket && e != nil && e.Pod != "":
 		return "its supervisor does not let you do that; ask it, or stop it and give the database file"
 	case errors.Is(err, store.ErrUnavailable):
 		return "see that it runs and can be reached, then run the same command again"

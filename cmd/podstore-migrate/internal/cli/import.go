@@ -66,7 +66,7 @@ func runImport(ctx context.Context, c *console, db, dir string, opts jsonexport.
 	case opts.Strict:
 		c.resume = "nothing was imported; run the same command again"
 	}
-	dst, err := c.openTarget(ctx, side{arg: db, path: db}, opts.DryRun, 0)
+	dst, err := c.openTarget(ctx, location{arg: db, path: db}, opts.DryRun, 0)
 	if err != nil {
 		return err
 	}

@@ -25,16 +25,16 @@ func (d *database) Close() error { return d.closer.Close() }
 // openDatabase opens a database for reading: the file, which it neither creates nor
 // changes, or a copy of what a supervisor serves at this moment.
 func (c *console) openDatabase(ctx context.Context, arg string) (*database, error) {
-	s, err := c.fileSide(arg)
+	s, err := c.fileLocation(arg)
 	if err != nil {
 		return nil, err
 	}
-	return c.openSide(ctx, s)
+	return c.openLocation(ctx, s)
 }
 
-func (c *console) openSide(ctx context.Context, s side) (*database, error) {
+func (c *console) openLocation(ctx context.Context, s location) (*database, error) {
 	c.db = s
-	if s.kind == inFile {
+	if s.kind == kindFile {
 		db, err := c.open(ctx, s.path, &boltstore.Options{ReadOnly: true})
 		if err != nil {
 			return nil, err
@@ -65,23 +65,23 @@ func nothingToClose() error { return nil }
 // openRead opens any place for reading, as it is at one moment. A directory, and a socket
 // that serves no snapshots, are read as they are meanwhile.
 func (c *console) openRead(ctx context.Context, arg string, maxFileSize int64) (opened, error) {
-	s, err := c.parseSide(arg)
+	s, err := c.parseLocation(arg)
 	if err != nil {
 		return opened{}, err
 	}
-	return c.readSide(ctx, s, maxFileSize)
+	return c.readLocation(ctx, s, maxFileSize)
 }
 
-func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (opened, error) {
+func (c *console) readLocation(ctx context.Context, s location, maxFileSize int64) (opened, error) {
 	c.db = s
 	switch s.kind {
-	case inDirectory:
+	case kindDirectory:
 		if err := ctx.Err(); err != nil {
 			return opened{}, err
 		}
 		d, err := jsonexport.OpenDir(s.path, &jsonexport.DirOptions{ReadOnly: true, MaxFileSize: maxFileSize})
 		return opened{d, nothingToClose}, err
-	case onServers:
+	case kindServers:
 		all, err := c.openScheme(ctx, s, true)
 		if err != nil {
 			return opened{}, err
@@ -96,8 +96,8 @@ func (c *console) readSide(ctx context.Context, s side, maxFileSize int64) (open
 		}
 		return opened{moment, func() error { return errors.Join(closer.Close(), all.Close()) }}, nil
 	}
-	db, err := c.openSide(ctx, s)
-	if s.kind == behindSocket && errors.Is(err, errors.ErrUnsupported) {
+	db, err := c.openLocation(ctx, s)
+	if s.kind == kindSocket && errors.Is(err, errors.ErrUnsupported) {
 		// A store without snapshots, such as one that the supervisor has in etcd.
 		return dial(ctx, s.path)
 	}
@@ -121,7 +121,7 @@ func dial(ctx context.Context, path string) (opened, error) {
 }
 
 // openScheme connects to a store that this build has a scheme for.
-func (c *console) openScheme(ctx context.Context, s side, reading bool) (opened, error) {
+func (c *console) openScheme(ctx context.Context, s location, reading bool) (opened, error) {
 	if err := ctx.Err(); err != nil {
 		return opened{}, err
 	}
@@ -140,14 +140,14 @@ func (c *console) openScheme(ctx context.Context, s side, reading bool) (opened,
 // readFile returns the path of a database file, for commands that work on whole files: of
 // the database itself, or of a copy of what a supervisor serves.
 func (c *console) readFile(ctx context.Context, arg string) (string, io.Closer, error) {
-	s, err := c.fileSide(arg)
+	s, err := c.fileLocation(arg)
 	if err != nil {
 		return "", nil, err
 	}
-	if c.db = s; s.kind == inFile {
+	if c.db = s; s.kind == kindFile {
 		return s.path, io.NopCloser(nil), nil
 	}
-	db, err := c.openSide(ctx, s)
+	db, err := c.openLocation(ctx, s)
 	if err != nil {
 		return "", nil, err
 	}

@@ -94,7 +94,7 @@ func runPrune(ctx context.Context, c *console, db string, opts pruneOptions) (er
 	}
 	open := c.openLive
 	if opts.yes {
-		open = func(ctx context.Context, s side) (opened, error) { return c.openChange(ctx, s, 0) }
+		open = func(ctx context.Context, s location) (opened, error) { return c.openChange(ctx, s, 0) }
 	}
 	var logs *jsonlstore.Store
 	if opts.sessions != "" {

@@ -133,7 +133,7 @@ func runRemove(ctx context.Context, c *console, db string, pods []string, opts r
 
 // losses finds out what is removed with each of the Pods, each name once, in the order
 // given.
-func (c *console) losses(ctx context.Context, at side, pods []string) (losses []*loss, err error) {
+func (c *console) losses(ctx context.Context, at location, pods []string) (losses []*loss, err error) {
 	s, err := c.openLive(ctx, at)
 	if err != nil {
 		return nil, err
@@ -251,7 +251,7 @@ func (c *console) printLoss(l *loss) {
 
 // remove removes Pods in one transaction. With asShown it fails if one of them is no longer
 // as it was shown.
-func (c *console) remove(ctx context.Context, at side, losses []*loss, asShown bool) (err error) {
+func (c *console) remove(ctx context.Context, at location, losses []*loss, asShown bool) (err error) {
 	s, err := c.openChange(ctx, at, 0)
 	if err != nil {
 		return err

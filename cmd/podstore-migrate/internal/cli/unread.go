@@ -27,7 +27,7 @@ func (c *console) unreadable(pod string, err error) {
 // fullReason is why with the position, for a directory, where each Pod is a file.
 func (c *console) fullReason(err error) string {
 	var e *store.Error
-	if c.db.kind == inDirectory && errors.As(err, &e) && e.Path != "" {
+	if c.db.kind == kindDirectory && errors.As(err, &e) && e.Path != "" {
 		return e.Position() + ": " + c.why(err)
 	}
 	return c.why(err)

@@ -60,7 +60,7 @@ func runVerify(ctx context.Context, c *console, db, dir string, opts jsonexport.
 func (c *console) verified(r jsonexport.Result) {
 	c.result(r, false)
 	name, path, adds := quoteName(r.Pod), place(nil, r.Path), "copy"
-	if c.db.kind == inFile {
+	if c.db.kind == kindFile {
 		adds = "import"
 	}
 	switch r.Outcome {

@@ -55,7 +55,7 @@ func uiCmd(c *console) *cobra.Command {
 
 func runUI(ctx context.Context, c *console, db string) error {
 	c.resume = "ui changes nothing"
-	s, err := c.parseSide(db)
+	s, err := c.parseLocation(db)
 	switch {
 	case err != nil:
 		return err
@@ -66,7 +66,7 @@ func runUI(ctx context.Context, c *console, db string) error {
 	case !c.terminal:
 		return c.misuse("standard output is no terminal; list and tree write text")
 	}
-	from := Source{Name: s.name(), Live: s.kind != inFile}
+	from := Source{Name: s.name(), Live: s.kind != kindFile}
 	from.Open = func(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 		o, err := c.openLive(ctx, s)
 		if err != nil {
@@ -77,15 +77,15 @@ func runUI(ctx context.Context, c *console, db string) error {
 	return c.viewer.View(ctx, from)
 }
 
-// openLive opens a place for reading, like readSide, but the store itself and not one moment
+// openLive opens a place for reading, like readLocation, but the store itself and not one moment
 // of it.
-func (c *console) openLive(ctx context.Context, s side) (opened, error) {
+func (c *console) openLive(ctx context.Context, s location) (opened, error) {
 	c.db = s
 	switch s.kind {
-	case behindSocket:
+	case kindSocket:
 		return dial(ctx, s.path)
-	case onServers:
+	case kindServers:
 		return c.openScheme(ctx, s, true)
 	}
-	return c.readSide(ctx, s, 0)
+	return c.readLocation(ctx, s, 0)
 }

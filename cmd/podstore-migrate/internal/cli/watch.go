@@ -79,7 +79,7 @@ type watching struct {
 
 func runWatch(ctx context.Context, c *console, db string, pods []string, list bool) error {
 	c.resume = "watch changes nothing"
-	at, err := c.parseSide(db)
+	at, err := c.parseLocation(db)
 	if err != nil {
 		return err
 	}
@@ -92,9 +92,9 @@ func runWatch(ctx context.Context, c *console, db string, pods []string, list bo
 		}
 	}
 	switch at.kind {
-	case inDirectory:
+	case kindDirectory:
 		return c.misuse("a directory cannot be watched; podstore-migrate-ui ui %s reads it again and again", at.name())
-	case inFile:
+	case kindFile:
 		// If it is locked or missing, that error is the better message.
 		s, err := c.openLive(ctx, at)
 		if err == nil {

@@ -31,64 +31,64 @@ type Scheme struct {
 	Open func(ctx context.Context, address string, reading bool) (store.MetadataStore, io.Closer, error)
 }
 
-// sideKind is the kind of a place with Pods.
-type sideKind int
+// locationKind is the kind of a place with Pods.
+type locationKind int
 
 const (
-	inFile sideKind = iota
-	inDirectory
-	behindSocket
-	onServers
+	kindFile locationKind = iota
+	kindDirectory
+	kindSocket
+	kindServers
 )
 
 // String is what a message calls such a place.
-func (k sideKind) String() string {
+func (k locationKind) String() string {
 	return [...]string{"a database file", "a directory", "a socket", "kept by servers"}[k]
 }
 
-// side is one place with Pods, as the command line names it.
-type side struct {
+// location is one place with Pods, as the command line names it.
+type location struct {
 	arg    string
-	kind   sideKind
+	kind   locationKind
 	path   string // of the file, directory or socket
 	scheme *Scheme
 }
 
 var schemePattern = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://`)
 
-// parseSide parses an argument that names a place.
-func (c *console) parseSide(arg string) (side, error) {
-	for prefix, kind := range map[string]sideKind{dirPrefix: inDirectory, socketPrefix: behindSocket} {
+// parseLocation parses an argument that names a place.
+func (c *console) parseLocation(arg string) (location, error) {
+	for prefix, kind := range map[string]locationKind{dirPrefix: kindDirectory, socketPrefix: kindSocket} {
 		if path, ok := strings.CutPrefix(arg, prefix); ok {
 			if path == "" {
-				return side{}, c.misuse("%s lacks a path", arg)
+				return location{}, c.misuse("%s lacks a path", arg)
 			}
 			longest := len(syscall.RawSockaddrUnix{}.Path) - 1
-			if kind == behindSocket && len(path) > longest {
-				return side{}, &store.Error{Op: "open", Path: arg, Kind: store.ErrInvalid,
+			if kind == kindSocket && len(path) > longest {
+				return location{}, &store.Error{Op: "open", Path: arg, Kind: store.ErrInvalid,
 					Err: fmt.Errorf("a socket's path may have %d bytes, and this one has %d; give a shorter one, such as that of a link, or a relative one", longest, len(path))}
 			}
-			return side{arg: arg, kind: kind, path: path}, nil
+			return location{arg: arg, kind: kind, path: path}, nil
 		}
 	}
 	m := schemePattern.FindStringSubmatch(arg)
 	if m == nil {
 		for _, scheme := range append([]Scheme{{Name: "etcd"}}, c.schemes...) {
 			if strings.HasPrefix(arg, scheme.Name+":") {
-				return side{}, c.misuse("%s lacks a slash: an address begins with %s://; a file of that name is written ./%s", place(nil, arg), scheme.Name, place(nil, arg))
+				return location{}, c.misuse("%s lacks a slash: an address begins with %s://; a file of that name is written ./%s", place(nil, arg), scheme.Name, place(nil, arg))
 			}
 		}
-		return side{arg: arg, kind: inFile, path: arg}, nil
+		return location{arg: arg, kind: kindFile, path: arg}, nil
 	}
 	for i, s := range c.schemes {
 		if s.Name == m[1] {
-			return side{arg: arg, kind: onServers, scheme: &c.schemes[i]}, nil
+			return location{arg: arg, kind: kindServers, scheme: &c.schemes[i]}, nil
 		}
 	}
 	if m[1] == "etcd" {
-		return side{}, c.misuse("this build knows no %s; podstore-migrate-etcd does: make build-etcd", m[0])
+		return location{}, c.misuse("this build knows no %s; podstore-migrate-etcd does: make build-etcd", m[0])
 	}
-	return side{}, c.misuse("%s is not known here; a file of that name is written ./%s", m[0], arg)
+	return location{}, c.misuse("%s is not known here; a file of that name is written ./%s", m[0], arg)
 }
 
 // misuse is the error for a command line that is wrong.
@@ -96,11 +96,11 @@ func (c *console) misuse(format string, args ...any) error {
 	return &usageError{c.program + " " + c.command, fmt.Errorf(format, args...)}
 }
 
-// fileSide parses an argument that must name a database file, or a socket. Other places
+// fileLocation parses an argument that must name a database file, or a socket. Other places
 // have no pages, and the commands that call this work on pages.
-func (c *console) fileSide(arg string) (side, error) {
-	s, err := c.parseSide(arg)
-	if err == nil && (s.kind == inDirectory || s.kind == onServers) {
+func (c *console) fileLocation(arg string) (location, error) {
+	s, err := c.parseLocation(arg)
+	if err == nil && (s.kind == kindDirectory || s.kind == kindServers) {
 		err = c.misuse("%s works on a database file or unix:SOCKET, and %s is %v", c.command, arg, s.kind)
 	}
 	return s, err
@@ -109,8 +109,8 @@ func (c *console) fileSide(arg string) (side, error) {
 // writable refuses an argument that does not name a database file, for commands that write
 // one.
 func (c *console) writable(arg string) error {
-	s, err := c.parseSide(arg)
-	if err == nil && s.kind != inFile {
+	s, err := c.parseLocation(arg)
+	if err == nil && s.kind != kindFile {
 		err = c.misuse("%s writes a database file, and %s is %v; see also copy", c.command, arg, s.kind)
 	}
 	return err
@@ -118,19 +118,19 @@ func (c *console) writable(arg string) error {
 
 // directory is the path of an argument that must name a directory of Pods.
 func (c *console) directory(arg string) (string, error) {
-	s, err := c.parseSide(arg)
-	if err == nil && (s.kind == behindSocket || s.kind == onServers) {
+	s, err := c.parseLocation(arg)
+	if err == nil && (s.kind == kindSocket || s.kind == kindServers) {
 		err = c.misuse("%s takes a directory, and %s is %v; see also copy", c.command, arg, s.kind)
 	}
 	return s.path, err
 }
 
 // same reports whether two arguments name the same place, as far as that can be found out.
-func (s side) same(other side) bool {
+func (s location) same(other location) bool {
 	if s.kind != other.kind {
 		return false
 	}
-	if s.kind == onServers {
+	if s.kind == kindServers {
 		return strings.TrimRight(s.arg, "/") == strings.TrimRight(other.arg, "/")
 	}
 	a, errA := os.Stat(s.path)
@@ -145,8 +145,8 @@ func (s side) same(other side) bool {
 
 // within reports whether one of two directories is below the other, so that writing one
 // would change the other.
-func (s side) within(other side) bool {
-	if s.kind != inDirectory || other.kind != inDirectory {
+func (s location) within(other location) bool {
+	if s.kind != kindDirectory || other.kind != kindDirectory {
 		return false
 	}
 	a, b := resolved(s.path), resolved(other.path)
@@ -178,23 +178,23 @@ func resolved(path string) string {
 }
 
 // isSocket reports whether a socket stands where a database file was meant.
-func (s side) isSocket() bool {
+func (s location) isSocket() bool {
 	info, err := os.Stat(s.path)
-	return s.kind == inFile && err == nil && info.Mode().Type() == os.ModeSocket
+	return s.kind == kindFile && err == nil && info.Mode().Type() == os.ModeSocket
 }
 
 // isDirectory reports whether a directory stands where a database file was meant.
-func (s side) isDirectory() bool {
+func (s location) isDirectory() bool {
 	info, err := os.Stat(s.path)
-	return s.kind == inFile && err == nil && info.IsDir()
+	return s.kind == kindFile && err == nil && info.IsDir()
 }
 
 // name is what a message calls the place: the argument, on one line.
-func (s side) name() string { return place(nil, s.arg) }
+func (s location) name() string { return place(nil, s.arg) }
 
 // inMessage is what a message about one Pod calls the place.
-func (s side) inMessage() string {
-	if s.kind == inFile || s.kind == behindSocket {
+func (s location) inMessage() string {
+	if s.kind == kindFile || s.kind == kindSocket {
 		return "the database"
 	}
 	return s.name()
