@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -97,25 +96,6 @@ func (a *application) seal() error {
 	}
 	if a.opts.ID != (store.RequestID{}) {
 		a.sum = codec.ChangesSum(a.changes)
-	}
-	return nil
-}
-
-func sealFields(e *codec.Encoder, m *store.Metadata, pod string, fields store.FieldSet, values *[store.NumFields][]byte) error {
-	nameSum := codec.NameSum([]byte(pod))
-	for f := range store.Field(store.NumFields) {
-		if !fields.Has(f) {
-			continue
-		}
-		payload := e.Encode(m, int(f))
-		if len(payload) > codec.MaxPayload {
-			return &store.Error{Op: "apply", Pod: pod, Kind: store.ErrInvalid,
-				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", codec.SubKeys[f], len(payload), codec.MaxPayload)}
-		}
-		values[f] = nil
-		if payload != nil {
-			values[f] = codec.Seal(nameSum, int(f), payload)
-		}
 	}
 	return nil
 }
@@ -263,4 +243,49 @@ func inOp(op store.Op, err error) error {
 		return withOp("check", err)
 	}
 	return withOp(strings.ReplaceAll(op.Name(), "_", " "), err)
+}
+
+// change makes one change to what is staged.
+func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte, referrers *referrers) error {
+	p := st.find(c.Pod)
+	if !replaces(c) {
+		if p.damage != nil && p.dirty != store.AllFields {
+			return p.damage
+		}
+		if !p.exists && !p.anew && st.g.s.recordErr != nil {
+			return st.g.s.maybeLost("", c.Pod)
+		}
+	}
+	do, err := c.If.Check(c.Pod, p.exists, p.atStart())
+	if err != nil || !do {
+		return err
+	}
+	switch op := c.Op.(type) {
+	case nil:
+		return nil
+	case store.Delete:
+		p.delete()
+		return nil
+	case store.Remove:
+		p.delete()
+		return st.forget(c.Pod, referrers)
+	default:
+		err = guard(func() error { return p.do(op, sealed) })
+	}
+	if err != nil {
+		return damaged("", c.Pod, err)
+	}
+	return nil
+}
+
+// replaces reports whether a change needs nothing of what was there.
+func replaces(c store.Change) bool {
+	if c.If.NeedsRevision() {
+		return false
+	}
+	switch c.Op.(type) {
+	case store.Put, store.Delete, store.Remove:
+		return true
+	}
+	return false
 }

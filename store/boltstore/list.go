@@ -70,17 +70,6 @@ func listNames(tx *bolt.Tx) (names []string, damage error) {
 	return names, record.compare(found)
 }
 
-// compare says in what the names found differ from the record.
-func (r *nameRecord) compare(found nameRecord) error {
-	switch {
-	case mutant == "norecord" || *r == found:
-		return nil
-	case r.count == found.count:
-		return fmt.Errorf("the %d Pod names are not those that were recorded: a name was altered", found.count)
-	}
-	return fmt.Errorf("there are %d Pods and %d were recorded", found.count, r.count)
-}
-
 // One read transaction of All takes as many Pods as this, so that it is short
 // and memory bounded.
 const (

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/bits"
 	"os"
 	"path/filepath"
-	"runtime"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -19,52 +16,6 @@ import (
 	"podstore/store/internal/codec"
 	"podstore/store/internal/osfs"
 )
-
-// DefaultLockTimeout is how long Open waits for a locked file.
-const DefaultLockTimeout = 5 * time.Second
-
-// Options change how [Open] opens. The zero value, like nil, is what a
-// supervisor wants.
-type Options struct {
-	// ReadOnly opens an existing file for reading, never changes it, and shares
-	// it with other readers, but not with a writer.
-	ReadOnly bool
-	// MustExist fails with store.ErrNotFound where Open would create the file.
-	MustExist bool
-	// LockTimeout is how long to wait for a file that another handle has open; 0
-	// means DefaultLockTimeout. It cannot be switched off.
-	LockTimeout time.Duration
-	// FullCheck reads every page of the file before it is opened and fails with
-	// store.ErrCorrupt if any is damaged. Without it, only what all Pods have in
-	// common is checked, and each Pod when it is read.
-	FullCheck bool
-	// AllowNetworkFS permits to write a file on a file system that several machines may
-	// share, such as NFS, SMB, 9p, CephFS or most of FUSE, where locks may hang or not
-	// hold. Open refuses them otherwise, with a [*NetworkFSError]. Reading, as of a
-	// backup, needs no permission.
-	AllowNetworkFS bool
-	// Logger receives what an operator should know, such as why a handle became
-	// unusable. Nil: nothing is logged.
-	Logger *slog.Logger
-	// Progress is called by [Check], [Salvage] and [Compact], from one goroutine at
-	// a time, with how many Pods they have read and how many the file records, or 0
-	// while that is not known. Nil: nobody is told. Open does not use it.
-	Progress func(done, total int)
-}
-
-// progress returns a function to call for each Pod that was read, and total, which
-// it tells with each.
-func (o *Options) progress() (read func(), total *int) {
-	done := 0
-	total = new(int)
-	if o == nil || o.Progress == nil {
-		return func() {}, total
-	}
-	return func() {
-		done++
-		o.Progress(done, *total)
-	}, total
-}
 
 // Open opens the database file at path, or creates it, mode 0600, along with
 // missing directories above it, mode 0700, whatever the umask; what root creates gets
@@ -147,39 +98,6 @@ func (s *Store) open(o *Options) (err error) {
 	return nil
 }
 
-// openFile opens and locks the file, and makes sure that it is the one at path
-// then: whoever held the lock may have replaced it.
-func (s *Store) openFile(o *Options) error {
-	deadline := time.Now().Add(o.LockTimeout)
-	for {
-		f, err := openRegular(s.path, o.ReadOnly)
-		if err != nil {
-			return err
-		}
-		info, err := f.Stat()
-		if err == nil {
-			err = s.judgeFile(f, info, o)
-		}
-		if err == nil {
-			err = lock(f, !o.ReadOnly, deadline)
-		}
-		if err != nil {
-			return errors.Join(err, f.Close())
-		}
-		now, err := osfs.LookAt(s.path)
-		if err == nil && os.SameFile(info, now) {
-			s.file, s.identity = f, info
-			return nil
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return &store.Error{Kind: store.ErrLocked, Err: errors.New("the file is being replaced again and again")}
-		}
-	}
-}
-
 // openBolt checks the file and gives it to bbolt.
 func (s *Store) openBolt(o *Options) error {
 	names, err := s.checkFile(o)
@@ -234,21 +152,6 @@ func (s *Store) openBolt(o *Options) error {
 	}
 	return nil
 }
-
-// allocSize is the step by which a file grows, once it is larger than that; a
-// smaller one is doubled.
-const allocSize = 1 << 20
-
-// initialMapping is address space, not memory. When a file outgrows its mapping
-// bbolt waits for all readers and copies what the transaction has changed so far,
-// which made an import a fifth slower. On Windows the file itself would grow to
-// that size.
-var initialMapping = func() int {
-	if runtime.GOOS == "windows" || bits.UintSize == 32 {
-		return 0
-	}
-	return 256 << 20
-}()
 
 // checkFile reads what all Pods have in common, to write also where each page
 // belongs, or everything, before bbolt maps the file, and returns the Pod names it
@@ -314,65 +217,4 @@ func (s *Store) checkOwners(bf *boltfile.File) error {
 		return err
 	}
 	return inUse
-}
-
-// checkFormat reads the format version, and refuses what this version does not know.
-func checkFormat(tx *bolt.Tx) (int64, error) {
-	b := tx.Bucket([]byte(bookkeeping))
-	if b == nil {
-		return 0, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
-	}
-	version, err := parseFormat(b.Get([]byte(keyFormat)))
-	if err != nil {
-		return 0, err
-	}
-	return version, b.ForEach(func(k, v []byte) error { return knownRecord(string(k), v) })
-}
-
-// knownRecord is an error for a record of the bookkeeping that this version does not
-// know: one whose checksum is right was written by a newer version, the other may have
-// been one that is missed.
-func knownRecord(key string, value []byte) error {
-	switch key {
-	case keyBase, keyDeletions, keyFormat, keyNames:
-		return nil
-	}
-	if _, ok := unsealBook(key, value); ok {
-		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has a record %.32q, which was written by a newer version; use a newer podstore", key)}
-	}
-	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
-}
-
-// parseFormat reads the format version, and fails where this version cannot read
-// the file.
-func parseFormat(value []byte) (int64, error) {
-	payload, ok := unsealBook(keyFormat, value)
-	if !ok {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
-	}
-	n, err := codec.DecodeUints(payload, 0)
-	if err != nil {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
-	}
-	if n[0] < oldestFormat || n[0] > formatVersion {
-		return 0, &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads versions %d to %d; use a newer podstore", n[0], oldestFormat, formatVersion)}
-	}
-	return int64(n[0]), nil
-}
-
-// readBase reads what revision numbers are counted from.
-func readBase(value []byte) (uint64, error) {
-	if value == nil {
-		return 0, nil
-	}
-	payload, ok := unsealBook(keyBase, value)
-	n := []uint64{0}
-	err := errors.New("its checksum does not match")
-	if ok {
-		n, err = codec.DecodeUints(payload, 0)
-	}
-	if err != nil {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the base of revision numbers is damaged: %w; %s", err, adviceSalvage)}
-	}
-	return n[0], nil
 }

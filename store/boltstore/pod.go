@@ -23,12 +23,6 @@ type stored struct {
 	stamp   codec.Stamp  // zero where there is none
 }
 
-var (
-	// errMissing is returned by load for a name that has no bucket.
-	errMissing = errors.New("no bucket of this name")
-	errDigest  = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
-)
-
 // podBucket returns the bucket of a Pod, or errMissing. What stands under the name
 // but is no bucket is damage: bbolt says of it only that there is no bucket.
 func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {

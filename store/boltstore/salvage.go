@@ -2,20 +2,14 @@ package boltstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"iter"
 	"maps"
-	"math"
 	"os"
-	"path/filepath"
 	"slices"
-
-	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
-	"podstore/store/internal/osfs"
 )
 
 // Salvaged is what became of one Pod in [Salvage].
@@ -167,94 +161,4 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 	}
 	sound := err == nil && bf.Newest() && *record == found && len(problems) == 0 && len(rep.Problems) == 0 && len(v.lost) == 0
 	return sound, nil
-}
-
-// Compact copies the database at src, opened for reading, into a new one at dst
-// without free space. dst appears when it is complete and durable; what stands
-// there already is left alone and gives store.ErrExists. A source with damage is
-// refused with store.ErrCorrupt: salvage it instead.
-func Compact(ctx context.Context, src, dst string, opts *Options) error {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
-	o.ReadOnly = true
-	s, err := Open(src, &o)
-	if err != nil {
-		return err
-	}
-	read, total := opts.progress()
-	var books carriedBooks
-	err = s.view("compact", "", func(tx *bolt.Tx) error {
-		record, err := readRecord(tx)
-		if err == nil {
-			*total = int(min(record.count, math.MaxInt32))
-		}
-		if err == nil {
-			books.deletions, err = readDeletions(tx)
-		}
-		books.passedBy(s.base, uint64(tx.ID()))
-		return err
-	})
-	if err == nil {
-		err = writeNew(ctx, dst, s.rawPods(ctx, read), &books)
-	}
-	return errors.Join(opError("compact", src, err), s.Close())
-}
-
-// rawPods yields every Pod as it is stored. The first that is damaged ends it.
-func (s *Store) rawPods(ctx context.Context, read func()) iter.Seq2[*rawPod, error] {
-	return func(yield func(*rawPod, error) bool) {
-		names, err := s.List(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for _, name := range names {
-			var raw *rawPod
-			err := ctx.Err()
-			if err == nil {
-				err = s.view("copy", name, func(tx *bolt.Tx) error {
-					p := &staged{m: &store.Metadata{}}
-					err := s.load(tx, name, &p.stored)
-					if err == nil {
-						err = p.whole(tx)
-					}
-					if err != nil {
-						return s.readErr("copy", name, err)
-					}
-					p.next, p.nextStamp, p.version = p.values, p.stamp, p.stored.version()
-					raw = p.copyRaw()
-					return nil
-				})
-			}
-			read()
-			if !yield(raw, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// publish lets make write a file beside dst, synced, and gives it that name when
-// it is complete, durably. What stands at dst stays. Any error leaves nothing.
-func publish(dst string, make func(tmp string) error) error {
-	exists := &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
-	if _, err := os.Lstat(dst); err == nil {
-		return exists
-	}
-	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
-	defer os.Remove(tmp) // gone already when all went well
-	if err := make(tmp); err != nil {
-		if !errors.As(err, new(*store.Error)) {
-			err = &store.Error{Path: tmp, Kind: kindOf(err), Err: err}
-		}
-		return renamed(err, tmp, dst)
-	}
-	if err := osfs.RenameNew(tmp, dst); errors.Is(err, os.ErrExist) {
-		return exists
-	} else if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(dst))
 }

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"hash/crc32"
-	"hash/fnv"
 
 	"podstore/store/internal/codec"
 )
@@ -57,11 +56,6 @@ const (
 	keyNames     = "names"
 )
 
-// pageSize is the page size of new files. A Pod with a 4 KB manifest and all its
-// sub-keys fits one page of 8 KiB, and takes four of 4 KiB: bbolt splits a node
-// of more than four keys that does not fit a page.
-const pageSize = 8192
-
 // unseal is codec.Unseal, but for the mutant that ignores checksums.
 func unseal(bucket uint32, sub int, value []byte) ([]byte, bool) {
 	return unsealKey(bucket, codec.KeySums[sub], value)
@@ -103,26 +97,15 @@ func digest(bucket uint32, values *[codec.NumSubKeys][]byte) uint64 {
 	return uint64(upper)<<32 | uint64(bucket)
 }
 
-// nameRecord is the record of Pod names: how many there are, and the sum of
-// their FNV-1a hashes modulo 2^64, which a creation or deletion changes without
-// reading the others.
-type nameRecord struct {
-	count uint64
-	sum   uint64
+// placeBits are the bits of a revision's number that tell the changes of one
+// transaction apart.
+const placeBits = 12
+
+// numberOf is the highest revision number of a transaction.
+func (s *Store) numberOf(tx int64) uint64 {
+	return s.base + uint64(tx)<<placeBits + maxGroup - 1
 }
 
-func (r *nameRecord) add(name []byte) {
-	r.count++
-	r.sum += nameHash(name)
-}
-
-func (r *nameRecord) remove(name []byte) {
-	r.count--
-	r.sum -= nameHash(name)
-}
-
-func nameHash(name []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(name)
-	return h.Sum64()
-}
+// maxGroup is how many changes one transaction takes: each has a revision number of
+// its own.
+const maxGroup = 1 << placeBits

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -33,39 +32,6 @@ func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
 		err = &store.Error{Op: "snapshot", Path: s.path, Kind: kindOf(err), Err: err}
 	}
 	return n, err
-}
-
-// Backup writes the database file as it is at one moment to dst, for keeping:
-// synced, checked whole as [Check] does, and only then given its name. What
-// stands at dst is left alone and gives store.ErrExists. A store with damage is
-// not backed up, so that no rotation of backups replaces the last good one:
-// store.ErrCorrupt. Any error leaves nothing. Writers go on meanwhile.
-func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
-	var sum Summary
-	err := publish(dst, func(tmp string) error {
-		f, err := osfs.CreateFile(tmp)
-		if err != nil {
-			return err
-		}
-		_, err = s.WriteTo(f)
-		if err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		var first Finding
-		sum, err = Check(ctx, tmp, nil, func(f Finding) {
-			if first.Reason == "" {
-				first = f
-			}
-		})
-		if err == nil && sum.Findings > 0 {
-			err = &store.Error{Pod: first.Pod, Path: s.path, Kind: store.ErrCorrupt, Err: fmt.Errorf("no backup was made: %s", first.Reason)}
-		}
-		return err
-	})
-	return sum, opError("backup", dst, err)
 }
 
 // metaOrder passes on what bbolt copies. bbolt puts the newer meta first
@@ -214,21 +180,6 @@ func openCopy(path, of string, opts *Options) (*Store, error) {
 	}
 	s.path = of
 	return s, nil
-}
-
-// renamed makes an error about a temporary file one about the path that the caller
-// gave.
-func renamed(err error, tmp, path string) error {
-	isTmp := func(p string) bool {
-		return p == tmp || strings.HasPrefix(filepath.Base(tmp), ".") && strings.Contains(filepath.Base(p), filepath.Base(tmp))
-	}
-	if e, ok := errors.AsType[*store.Error](err); ok && isTmp(e.Path) {
-		e.Path = path
-	}
-	if e, ok := errors.AsType[*fs.PathError](err); ok && isTmp(e.Path) {
-		e.Path = path
-	}
-	return err
 }
 
 // snapshotFile closes a snapshot and removes its file.

@@ -9,31 +9,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
-	"podstore/store/internal/codec"
 	"podstore/store/internal/osfs"
 )
-
-// txn is one bbolt transaction and the requests that share it. It is used by one
-// goroutine at a time.
-type txn struct {
-	s        *Store
-	requests []*request // the leader's own first
-	next     int        // the request to run
-	finished bool
-
-	tx        *bolt.Tx
-	record    *nameRecord         // nil before the first change of names
-	deletions *deletions          // nil before they are asked for
-	changed   bool                // something was put into tx
-	touched   map[string]struct{} // the Pods that were changed
-	highest   uint64              // the number of the last change
-	fatal     error               // why tx cannot be committed
-	poisoned  bool                // fatal came from inside bbolt
-}
-
-// placeBits are the bits of a revision's number that tell the changes of one
-// transaction apart.
-const placeBits = 12
 
 // number is the revision number of the request that runs.
 func (g *txn) number() uint64 {
@@ -42,34 +19,6 @@ func (g *txn) number() uint64 {
 		place = 0
 	}
 	return g.s.base + uint64(g.tx.ID())<<placeBits + place
-}
-
-// run begins the transaction, runs the requests and commits.
-func (g *txn) run() {
-	defer func() {
-		if !g.finished {
-			// An edit ended this goroutine. The group must not die with it.
-			g.requests[g.next].err = errGoexit
-			g.next++
-			go g.run()
-		}
-	}()
-	if g.tx == nil {
-		g.begin()
-	}
-	for g.next < len(g.requests) {
-		r := g.requests[g.next]
-		if g.fatal == nil {
-			r.err = r.run(g, r)
-		}
-		g.next++
-	}
-	g.end()
-	g.finished = true
-	g.s.handOver(len(g.requests))
-	for _, r := range g.requests[1:] {
-		r.wake <- done
-	}
 }
 
 // fail makes the transaction one that cannot be committed. A panic of bbolt
@@ -224,40 +173,6 @@ func (g *txn) names() (*nameRecord, error) {
 	return g.record, nil
 }
 
-// readRecord reads the record of names.
-func readRecord(tx *bolt.Tx) (*nameRecord, error) {
-	var value []byte
-	if b := tx.Bucket([]byte(bookkeeping)); b != nil {
-		value = b.Get([]byte(keyNames))
-	}
-	return parseRecord(value)
-}
-
-// parseRecord reads the value of the record of names.
-func parseRecord(value []byte) (*nameRecord, error) {
-	payload, ok := unsealBook(keyNames, value)
-	if !ok {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; " + adviceSalvage)}
-	}
-	n, err := codec.DecodeUints(payload, 2)
-	if err != nil {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of Pod names: %w", err)}
-	}
-	return &nameRecord{count: n[0], sum: n[1]}, nil
-}
-
-// deletions are those that were made under a request ID, which no Pod's stamp can
-// keep.
-type deletions struct {
-	last    uint64 // number of the last deletion of any Pod
-	floor   uint64 // highest number of which the ID was dropped
-	ids     []codec.MadeID
-	changed bool
-}
-
-// maxDeletionIDs is how many IDs of deletions a file keeps.
-const maxDeletionIDs = 64
-
 // deleted are the deletions, which the transaction may change.
 func (g *txn) deleted() (*deletions, error) {
 	if g.deletions == nil {
@@ -270,24 +185,43 @@ func (g *txn) deleted() (*deletions, error) {
 	return g.deletions, nil
 }
 
-func readDeletions(tx *bolt.Tx) (*deletions, error) {
-	return parseDeletions(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)))
+// Group commit. A caller with a change queues it as a request. If nobody leads,
+// it becomes the leader: it takes everything that is queued, runs it in one
+// bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
+// for the next leader, which is the first of those waiting. So a group is as
+// large as what arrives during one commit; after a larger group than one, the leader
+// waits a moment for as many again (see gather). A lone writer waits for nobody.
+
+// request is one change. Its edit runs exactly once, in the leader's goroutine.
+type request struct {
+	op, pod string // what to call it
+	run     func(*txn, *request) error
+	wake    chan signal // buffered: the leader never waits for a follower
+
+	err    error // result, when done
+	thrown any   // what the caller's edit panicked with, or nil
+	begun  bool  // taken by a leader; guarded by Store.mu
 }
 
-// parseDeletions reads the value of the record of deletions, nil where there were
-// none.
-func parseDeletions(value []byte) (*deletions, error) {
-	d := &deletions{}
-	if value == nil {
-		return d, nil
-	}
-	payload, ok := unsealBook(keyDeletions, value)
-	err := errors.New("its checksum does not match")
-	if ok {
-		d.last, d.floor, d.ids, err = codec.DecodeDeletions(payload)
-	}
-	if err != nil {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of deletions is damaged: %w; %s", err, adviceSalvage)}
-	}
-	return d, nil
+const (
+	done signal = iota
+	lead
+)
+
+// txn is one bbolt transaction and the requests that share it. It is used by one
+// goroutine at a time.
+type txn struct {
+	s        *Store
+	requests []*request // the leader's own first
+	next     int        // the request to run
+	finished bool
+
+	tx        *bolt.Tx
+	record    *nameRecord         // nil before the first change of names
+	deletions *deletions          // nil before they are asked for
+	changed   bool                // something was put into tx
+	touched   map[string]struct{} // the Pods that were changed
+	highest   uint64              // the number of the last change
+	fatal     error               // why tx cannot be committed
+	poisoned  bool                // fatal came from inside bbolt
 }

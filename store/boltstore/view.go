@@ -68,27 +68,6 @@ func (s *Store) viewed() {
 	}
 }
 
-// transact begins a transaction, or ends one for reading. When bbolt panics in
-// this, as where the file was cut short under it, it keeps locks that every other
-// beginning and end would wait for: so they come one at a time, and none after
-// that.
-func (s *Store) transact(f func() error) error {
-	s.txMu.Lock()
-	defer s.txMu.Unlock()
-	return s.transactLocked(f)
-}
-
-func (s *Store) transactLocked(f func() error) error {
-	if s.abandoned.Load() {
-		return *s.cause.Load()
-	}
-	err := guard(f)
-	if panicked(err) {
-		s.poison(err, true)
-	}
-	return err
-}
-
 // endView ends a read transaction. A beginning that is under way may be waiting for
 // just this: bbolt maps a file anew when it has grown, for which all who read must
 // end, and lets nobody begin meanwhile. So the end does not wait for it, but neither

@@ -12,20 +12,6 @@ import (
 	"podstore/store"
 )
 
-// watcher is one loop over [Store.Watch].
-type watcher struct {
-	opts  store.WatchOptions
-	names map[string]bool // opts.Pods
-	wake  chan struct{}   // has an element when there is something to do
-
-	// What follows is guarded by changelog.mu.
-
-	place    int64 // how far it is in the log
-	idle     bool  // it waits, and nothing that was published since concerned it
-	bookmark bool  // it is to be told how far it is
-	err      error // why the watch is to end
-}
-
 // wants tells whether a name is watched.
 func (w *watcher) wants(name string) bool { return w.names == nil || w.names[name] }
 
@@ -125,9 +111,6 @@ func (s *Store) removeWatcher(w *watcher) {
 		nudge(l.work)
 	}
 }
-
-// errPassed says that the log no longer knows all that changed behind a place.
-var errPassed = errors.New("the log has passed the watcher")
 
 // list yields all that is watched, in pieces, then what changed meanwhile, in pieces
 // as long as that is much, and at last what makes it one moment.
@@ -291,20 +274,4 @@ func (p *published) eventsFor(w *watcher) []store.Event {
 		}
 	}
 	return some
-}
-
-// event is a Pod as a transaction has it.
-func (s *Store) event(tx *bolt.Tx, name string, opts store.ReadOptions) store.Event {
-	e := store.Event{Pod: name}
-	err := guard(func() (err error) {
-		var p stored
-		if err = s.load(tx, name, &p); err == nil {
-			e.Metadata, err = p.metadata(tx, name, opts)
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, errMissing) {
-		e.Metadata, e.Err = nil, s.readErr("watch", name, err)
-	}
-	return e
 }

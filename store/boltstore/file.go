@@ -31,6 +31,57 @@ func openRegular(path string, readOnly bool) (*os.File, error) {
 	return f, err
 }
 
+// openFile opens and locks the file, and makes sure that it is the one at path
+// then: whoever held the lock may have replaced it.
+func (s *Store) openFile(o *Options) error {
+	deadline := time.Now().Add(o.LockTimeout)
+	for {
+		f, err := openRegular(s.path, o.ReadOnly)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err == nil {
+			err = s.judgeFile(f, info, o)
+		}
+		if err == nil {
+			err = lock(f, !o.ReadOnly, deadline)
+		}
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		now, err := osfs.LookAt(s.path)
+		if err == nil && os.SameFile(info, now) {
+			s.file, s.identity = f, info
+			return nil
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return &store.Error{Kind: store.ErrLocked, Err: errors.New("the file is being replaced again and again")}
+		}
+	}
+}
+
+// withFile opens and locks a file for reading, without bbolt.
+func withFile(path string, opts *Options, f func(file *os.File, size int64) error) error {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.ReadOnly = true
+	s := &Store{path: path}
+	if err := s.openFile(&o); err != nil {
+		return err
+	}
+	info, err := s.file.Stat()
+	if err == nil {
+		err = f(s.file, info.Size())
+	}
+	return errors.Join(err, s.file.Close())
+}
+
 // NetworkFSError: the file is on a file system that several machines may share, where
 // locks cannot be relied on. It matches store.ErrInvalid. Options.AllowNetworkFS permits
 // it.
@@ -42,6 +93,29 @@ func (e *NetworkFSError) Error() string {
 
 // Is makes it match [store.ErrInvalid].
 func (e *NetworkFSError) Is(target error) bool { return target == store.ErrInvalid }
+
+// judgeFile refuses a file in which others may meddle.
+func (s *Store) judgeFile(f *os.File, info fs.FileInfo, o *Options) error {
+	refuse := func(format string, args ...any) error {
+		return &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	perm := info.Mode().Perm()
+	if perm&0o002 != 0 {
+		return refuse("others may write it (mode %04o); run chmod o-w on it", perm)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		if me := os.Geteuid(); me != 0 && st.Uid != 0 && int(st.Uid) != me {
+			return refuse("it belongs to user %d, and this is user %d", st.Uid, me)
+		}
+	}
+	if info.Size() == 0 {
+		return &store.Error{Kind: store.ErrFormat, Err: errors.New("the file is empty (0 bytes), and so no database; give a path where nothing is to create one")}
+	}
+	if perm&0o020 != 0 { // as the volumes of Kubernetes have it with fsGroup
+		s.warn("podstore: the group of the file may write it", "path", s.path, "mode", fmt.Sprintf("%04o", perm))
+	}
+	return s.judgePlace(f, o)
+}
 
 // judgePlace refuses a file system that is not for writing a database. f is the file, or
 // the directory that it is to be in.
@@ -65,29 +139,6 @@ func (s *Store) warn(message string, args ...any) {
 	if s.log != nil {
 		s.log.Warn(message, args...)
 	}
-}
-
-// judgeFile refuses a file in which others may meddle.
-func (s *Store) judgeFile(f *os.File, info fs.FileInfo, o *Options) error {
-	refuse := func(format string, args ...any) error {
-		return &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
-	}
-	perm := info.Mode().Perm()
-	if perm&0o002 != 0 {
-		return refuse("others may write it (mode %04o); run chmod o-w on it", perm)
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		if me := os.Geteuid(); me != 0 && st.Uid != 0 && int(st.Uid) != me {
-			return refuse("it belongs to user %d, and this is user %d", st.Uid, me)
-		}
-	}
-	if info.Size() == 0 {
-		return &store.Error{Kind: store.ErrFormat, Err: errors.New("the file is empty (0 bytes), and so no database; give a path where nothing is to create one")}
-	}
-	if perm&0o020 != 0 { // as the volumes of Kubernetes have it with fsGroup
-		s.warn("podstore: the group of the file may write it", "path", s.path, "mode", fmt.Sprintf("%04o", perm))
-	}
-	return s.judgePlace(f, o)
 }
 
 // lock takes the lock that bbolt takes. Taken here, before bbolt, it covers the

@@ -1,0 +1,79 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"math"
+
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
+)
+
+// Compact copies the database at src, opened for reading, into a new one at dst
+// without free space. dst appears when it is complete and durable; what stands
+// there already is left alone and gives store.ErrExists. A source with damage is
+// refused with store.ErrCorrupt: salvage it instead.
+func Compact(ctx context.Context, src, dst string, opts *Options) error {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.ReadOnly = true
+	s, err := Open(src, &o)
+	if err != nil {
+		return err
+	}
+	read, total := opts.progress()
+	var books carriedBooks
+	err = s.view("compact", "", func(tx *bolt.Tx) error {
+		record, err := readRecord(tx)
+		if err == nil {
+			*total = int(min(record.count, math.MaxInt32))
+		}
+		if err == nil {
+			books.deletions, err = readDeletions(tx)
+		}
+		books.passedBy(s.base, uint64(tx.ID()))
+		return err
+	})
+	if err == nil {
+		err = writeNew(ctx, dst, s.rawPods(ctx, read), &books)
+	}
+	return errors.Join(opError("compact", src, err), s.Close())
+}
+
+// rawPods yields every Pod as it is stored. The first that is damaged ends it.
+func (s *Store) rawPods(ctx context.Context, read func()) iter.Seq2[*rawPod, error] {
+	return func(yield func(*rawPod, error) bool) {
+		names, err := s.List(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, name := range names {
+			var raw *rawPod
+			err := ctx.Err()
+			if err == nil {
+				err = s.view("copy", name, func(tx *bolt.Tx) error {
+					p := &staged{m: &store.Metadata{}}
+					err := s.load(tx, name, &p.stored)
+					if err == nil {
+						err = p.whole(tx)
+					}
+					if err != nil {
+						return s.readErr("copy", name, err)
+					}
+					p.next, p.nextStamp, p.version = p.values, p.stamp, p.stored.version()
+					raw = p.copyRaw()
+					return nil
+				})
+			}
+			read()
+			if !yield(raw, err) || err != nil {
+				return
+			}
+		}
+	}
+}
