@@ -7,6 +7,56 @@ import (
 	"podstore/store"
 )
 
+// changelog is what changed last, and who watches.
+type changelog struct {
+	mu     sync.Mutex
+	recent nameLog
+
+	removals int // how many Removes look for references
+
+	watchers  map[*watcher]struct{}
+	byName    map[string]map[*watcher]struct{} // those that watch some names
+	all       int                              // how many watch every name
+	manifests int                              // how many want manifests
+	work      chan struct{}                    // has an element when there is something to publish
+	running   bool                             // the goroutine that publishes
+
+	place int64      // up to which it published
+	batch *published // what it published last
+}
+
+// watcher is one loop over [Store.Watch].
+type watcher struct {
+	opts  store.WatchOptions
+	names map[string]bool // opts.Pods
+	wake  chan struct{}   // has an element when there is something to do
+
+	// What follows is guarded by changelog.mu.
+
+	place    int64 // how far it is in the log
+	idle     bool  // it waits, and nothing that was published since concerned it
+	bookmark bool  // it is to be told how far it is
+	err      error // why the watch is to end
+}
+
+// wants tells whether a name is watched.
+func (w *watcher) wants(name string) bool { return w.names == nil || w.names[name] }
+
+func (w *watcher) readOptions() store.ReadOptions {
+	return store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
+}
+
+// published is what changed between two places in the log.
+type published struct {
+	from, to int64
+	names    []string      // that are watched
+	events   []store.Event // of them, with manifests if anyone wants those
+	bare     []store.Event // without
+	index    map[string]int
+	lost     bool // the log does not reach back to from
+	tooLarge bool // watchers are to look for themselves
+}
+
 // errPassed says that the log no longer knows all that changed behind a place.
 var errPassed = errors.New("the log has passed the watcher")
 
@@ -73,47 +123,4 @@ func nudge(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// changelog is what changed last, and who watches.
-type changelog struct {
-	mu     sync.Mutex
-	recent nameLog
-
-	removals int // how many Removes look for references
-
-	watchers  map[*watcher]struct{}
-	byName    map[string]map[*watcher]struct{} // those that watch some names
-	all       int                              // how many watch every name
-	manifests int                              // how many want manifests
-	work      chan struct{}                    // has an element when there is something to publish
-	running   bool                             // the goroutine that publishes
-
-	place int64      // up to which it published
-	batch *published // what it published last
-}
-
-// watcher is one loop over [Store.Watch].
-type watcher struct {
-	opts  store.WatchOptions
-	names map[string]bool // opts.Pods
-	wake  chan struct{}   // has an element when there is something to do
-
-	// What follows is guarded by changelog.mu.
-
-	place    int64 // how far it is in the log
-	idle     bool  // it waits, and nothing that was published since concerned it
-	bookmark bool  // it is to be told how far it is
-	err      error // why the watch is to end
-}
-
-// published is what changed between two places in the log.
-type published struct {
-	from, to int64
-	names    []string      // that are watched
-	events   []store.Event // of them, with manifests if anyone wants those
-	bare     []store.Event // without
-	index    map[string]int
-	lost     bool // the log does not reach back to from
-	tooLarge bool // watchers are to look for themselves
 }

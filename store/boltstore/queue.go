@@ -9,8 +9,6 @@ import (
 	"podstore/store"
 )
 
-type signal int
-
 // submit runs one change in a group and returns when it is committed, or has
 // failed. It panics with what the change's edit panicked with.
 func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *request) error) error {
@@ -118,28 +116,6 @@ func (s *Store) gather() {
 	}
 }
 
-// busy reports whether a change is being made.
-func (s *Store) busy() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leading
-}
-
-// handOver ends a group: the first of those that came meanwhile leads.
-func (s *Store) handOver(size int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lastGroup = size + len(s.queue)
-	if len(s.queue) == 0 {
-		s.leading = false
-		s.idle.Broadcast()
-		return
-	}
-	r := s.queue[0]
-	r.begun = true
-	r.wake <- lead
-}
-
 // run begins the transaction, runs the requests and commits.
 func (g *txn) run() {
 	defer func() {
@@ -166,4 +142,26 @@ func (g *txn) run() {
 	for _, r := range g.requests[1:] {
 		r.wake <- done
 	}
+}
+
+// handOver ends a group: the first of those that came meanwhile leads.
+func (s *Store) handOver(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastGroup = size + len(s.queue)
+	if len(s.queue) == 0 {
+		s.leading = false
+		s.idle.Broadcast()
+		return
+	}
+	r := s.queue[0]
+	r.begun = true
+	r.wake <- lead
+}
+
+// busy reports whether a change is being made.
+func (s *Store) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leading
 }

@@ -56,6 +56,14 @@ const (
 	keyNames     = "names"
 )
 
+// placeBits are the bits of a revision's number that tell the changes of one
+// transaction apart.
+const placeBits = 12
+
+// maxGroup is how many changes one transaction takes: each has a revision number of
+// its own.
+const maxGroup = 1 << placeBits
+
 // unseal is codec.Unseal, but for the mutant that ignores checksums.
 func unseal(bucket uint32, sub int, value []byte) ([]byte, bool) {
 	return unsealKey(bucket, codec.KeySums[sub], value)
@@ -97,15 +105,7 @@ func digest(bucket uint32, values *[codec.NumSubKeys][]byte) uint64 {
 	return uint64(upper)<<32 | uint64(bucket)
 }
 
-// placeBits are the bits of a revision's number that tell the changes of one
-// transaction apart.
-const placeBits = 12
-
 // numberOf is the highest revision number of a transaction.
 func (s *Store) numberOf(tx int64) uint64 {
 	return s.base + uint64(tx)<<placeBits + maxGroup - 1
 }
-
-// maxGroup is how many changes one transaction takes: each has a revision number of
-// its own.
-const maxGroup = 1 << placeBits

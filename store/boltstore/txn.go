@@ -12,6 +12,49 @@ import (
 	"podstore/store/internal/osfs"
 )
 
+// txn is one bbolt transaction and the requests that share it. It is used by one
+// goroutine at a time.
+type txn struct {
+	s        *Store
+	requests []*request // the leader's own first
+	next     int        // the request to run
+	finished bool
+
+	tx        *bolt.Tx
+	record    *nameRecord         // nil before the first change of names
+	deletions *deletions          // nil before they are asked for
+	changed   bool                // something was put into tx
+	touched   map[string]struct{} // the Pods that were changed
+	highest   uint64              // the number of the last change
+	fatal     error               // why tx cannot be committed
+	poisoned  bool                // fatal came from inside bbolt
+}
+
+// Group commit. A caller with a change queues it as a request. If nobody leads,
+// it becomes the leader: it takes everything that is queued, runs it in one
+// bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
+// for the next leader, which is the first of those waiting. So a group is as
+// large as what arrives during one commit; after a larger group than one, the leader
+// waits a moment for as many again (see gather). A lone writer waits for nobody.
+
+// request is one change. Its edit runs exactly once, in the leader's goroutine.
+type request struct {
+	op, pod string // what to call it
+	run     func(*txn, *request) error
+	wake    chan signal // buffered: the leader never waits for a follower
+
+	err    error // result, when done
+	thrown any   // what the caller's edit panicked with, or nil
+	begun  bool  // taken by a leader; guarded by Store.mu
+}
+
+type signal int
+
+const (
+	done signal = iota
+	lead
+)
+
 // number is the revision number of the request that runs.
 func (g *txn) number() uint64 {
 	place := uint64(g.next)
@@ -183,45 +226,4 @@ func (g *txn) deleted() (*deletions, error) {
 		g.deletions = d
 	}
 	return g.deletions, nil
-}
-
-// Group commit. A caller with a change queues it as a request. If nobody leads,
-// it becomes the leader: it takes everything that is queued, runs it in one
-// bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
-// for the next leader, which is the first of those waiting. So a group is as
-// large as what arrives during one commit; after a larger group than one, the leader
-// waits a moment for as many again (see gather). A lone writer waits for nobody.
-
-// request is one change. Its edit runs exactly once, in the leader's goroutine.
-type request struct {
-	op, pod string // what to call it
-	run     func(*txn, *request) error
-	wake    chan signal // buffered: the leader never waits for a follower
-
-	err    error // result, when done
-	thrown any   // what the caller's edit panicked with, or nil
-	begun  bool  // taken by a leader; guarded by Store.mu
-}
-
-const (
-	done signal = iota
-	lead
-)
-
-// txn is one bbolt transaction and the requests that share it. It is used by one
-// goroutine at a time.
-type txn struct {
-	s        *Store
-	requests []*request // the leader's own first
-	next     int        // the request to run
-	finished bool
-
-	tx        *bolt.Tx
-	record    *nameRecord         // nil before the first change of names
-	deletions *deletions          // nil before they are asked for
-	changed   bool                // something was put into tx
-	touched   map[string]struct{} // the Pods that were changed
-	highest   uint64              // the number of the last change
-	fatal     error               // why tx cannot be committed
-	poisoned  bool                // fatal came from inside bbolt
 }

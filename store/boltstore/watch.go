@@ -12,13 +12,6 @@ import (
 	"podstore/store"
 )
 
-// wants tells whether a name is watched.
-func (w *watcher) wants(name string) bool { return w.names == nil || w.names[name] }
-
-func (w *watcher) readOptions() store.ReadOptions {
-	return store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
-}
-
 // Watch yields every Pod, then what changes: see [store.Watcher]. What changes within
 // some milliseconds is in one batch.
 func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
