@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"podstore/store"
 )
@@ -159,7 +161,8 @@ type remote struct {
 	also   []error
 }
 
-func (e *remote) Error() string   { return e.reason }
+func (e *remote) Error() string { return e.reason }
+
 func (e *remote) Unwrap() []error { return e.also }
 
 // kindNamed is nil for a kind that this version does not know.
@@ -193,4 +196,22 @@ func errorIn(line []byte) error {
 		return nil
 	}
 	return e.Error.err()
+}
+
+func set[T int | int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+func invalid(format string, args ...any) error {
+	return &store.Error{Op: "request", Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+// reason is an error's text without the kind.
+func reason(err error) string {
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		return e.Reason()
+	}
+	return err.Error()
 }

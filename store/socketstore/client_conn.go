@@ -2,83 +2,19 @@ package socketstore
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"iter"
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"strconv"
 	"sync"
 	"time"
 )
 
 const (
-	maxConns  = 64               // of one client; further requests wait
-	maxIdle   = 30 * time.Second // shorter than the server's idleTimeout
-	maxAnswer = 1 << 30
+	maxConns = 64               // of one client; further requests wait
+	maxIdle  = 30 * time.Second // shorter than the server's idleTimeout
 )
-
-// request is one request of a client.
-type request struct {
-	op, pod        string // for errors
-	method, target string
-	body           []byte
-	changes        bool
-}
-
-// append appends the request without a body that is large.
-func (r *request) append(b []byte) []byte {
-	b = append(append(append(append(b, r.method...), ' '), r.target...), " HTTP/1.1\r\nHost: podstore\r\n"...)
-	if r.method == http.MethodPost {
-		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(r.body)), 10)
-		b = append(b, "\r\n"...)
-		if r.asks() {
-			b = append(b, "Expect: 100-continue\r\n"...)
-		}
-	}
-	b = append(b, "\r\n"...)
-	if !r.asks() {
-		b = append(b, r.body...)
-	}
-	return b
-}
-
-// asks reports whether the body is not sent before the server has agreed to take it.
-func (r *request) asks() bool { return len(r.body) > smallBytes }
-
-// answer is what the server says. Whoever calls release must not use the body after
-// that.
-type answer struct {
-	status  int
-	length  int64 // of the body, -1 where it is not told
-	chunked bool
-	close   bool // the server closes the connection
-	file    bool // the body is a file's
-	body    []byte
-	in      *buffer // nil, or where the body is
-}
-
-func (a *answer) release() {
-	if a != nil && a.in != nil {
-		a.in.release()
-		a.in, a.body = nil, nil
-	}
-}
-
-// lines are the lines of a body, without the line breaks and without empty ones.
-func lines(body []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for line := range bytes.SplitSeq(body, []byte("\n")) {
-			if len(line) > 0 && !yield(line) {
-				return
-			}
-		}
-	}
-}
 
 // pool is the connections of a client. Unlike [http.Transport] it tells how much of
 // a request was sent, can end one half of a connection, and costs a fraction.
@@ -89,12 +25,6 @@ type pool struct {
 	mu     sync.Mutex // guards what follows
 	idle   []*clientConn
 	closed bool
-}
-
-type clientConn struct {
-	net.Conn
-	r     *bufio.Reader
-	since time.Time // since when it has been idle
 }
 
 // get gives a connection, a used one if there is one.
@@ -216,92 +146,6 @@ func (c *clientConn) exchange(ctx context.Context, r *request, timeout, grace ti
 	}
 	a, err = c.answer()
 	return a, true, err
-}
-
-// answer reads one answer.
-func (c *clientConn) answer() (*answer, error) {
-	a, err := c.head()
-	if err != nil || a.status < 200 || a.length == 0 {
-		return a, err
-	}
-	if a.length < 0 || a.length > maxAnswer {
-		return nil, fmt.Errorf("the answer has %d bytes, of at most %d", a.length, maxAnswer)
-	}
-	a.in = borrow()
-	a.in.grow(int(a.length))
-	if _, err := io.ReadFull(c.r, a.in.bytes); err != nil {
-		return nil, err
-	}
-	a.body = a.in.bytes
-	return a, nil
-}
-
-// head reads the head of an answer as far as it matters here: a server gives the
-// length of each that is no stream.
-func (c *clientConn) head() (*answer, error) {
-	line, err := c.headLine()
-	if err != nil {
-		return nil, err
-	}
-	version, rest, _ := bytes.Cut(line, []byte(" "))
-	code, _, _ := bytes.Cut(rest, []byte(" "))
-	status, err := strconv.Atoi(string(code))
-	if !bytes.HasPrefix(version, []byte("HTTP/1.")) || err != nil || status < 100 {
-		return nil, fmt.Errorf("this is not HTTP: %.80q", line)
-	}
-	a := &answer{status: status, length: -1}
-	for {
-		if line, err = c.headLine(); err != nil {
-			return nil, err
-		}
-		if len(line) == 0 {
-			return a, nil
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case isHeader(name, "content-length"):
-			if a.length, err = strconv.ParseInt(string(value), 10, 64); err != nil || a.length < 0 {
-				return nil, fmt.Errorf("the answer's Content-Length is %.80q", value)
-			}
-		case isHeader(name, "connection"):
-			a.close = isHeader(value, "close")
-		case isHeader(name, "transfer-encoding"):
-			a.chunked = isHeader(value, "chunked")
-		case isHeader(name, "content-type"):
-			a.file = isHeader(value, fileType)
-		}
-	}
-}
-
-// headLine reads a line of an answer's head. It is valid until the next read.
-func (c *clientConn) headLine() ([]byte, error) {
-	line, err := c.r.ReadSlice('\n')
-	switch {
-	case err == bufio.ErrBufferFull:
-		return nil, errors.New("a line of the answer's head is too long")
-	case err == io.EOF:
-		return nil, errors.New("the server has closed the connection")
-	case err != nil:
-		return nil, err
-	}
-	return bytes.TrimRight(line, "\r\n"), nil
-}
-
-// isHeader compares a name with one in lower case.
-func isHeader(name []byte, lower string) bool {
-	if len(name) != len(lower) {
-		return false
-	}
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // open sends a request, on a connection of its own, and returns the body of the

@@ -1,0 +1,60 @@
+package socketstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"podstore/store"
+)
+
+// FetchSnapshot writes the database file that the server at a Unix socket has open
+// to w, as it is at one moment. It does not wait for a server that is not there, and
+// waits for up to 40 seconds for its turn while the server sends to others. What was
+// written is whole only where the error is nil.
+//
+// Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
+// what answers serves no snapshots of a file.
+func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
+	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
+	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
+		nc, err := dialServer(ctx, socketPath)
+		if nobody(err) {
+			err = &store.Error{Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
+		}
+		return nc, err
+	})
+	err := checkSocketPath(socketPath)
+	for p := c.pauses(); err == nil; {
+		if err = c.fetch(ctx, r, w); err == nil {
+			return nil
+		}
+		if !errors.Is(err, errBusy) || !p.wait(ctx) {
+			break
+		}
+		err = nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return c.named(r, err)
+}
+
+const snapshotPatience = 40 * time.Second
+
+func (c *Client) fetch(ctx context.Context, r *request, w io.Writer) error {
+	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if !in.file {
+		return fmt.Errorf("%w: the store that is served there is not kept in a file", errors.ErrUnsupported)
+	}
+	_, err = io.Copy(w, in)
+	return err
+}

@@ -1,0 +1,125 @@
+package socketstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"podstore/store"
+)
+
+func (s *Server) take(ctx context.Context, b *budget, f *flow, n int64) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Wait)
+	defer cancel()
+	return b.take(ctx, f, n)
+}
+
+// takeMemory waits for memory.
+func (s *Server) takeMemory(ctx context.Context, f *flow, n int64) error {
+	return s.take(ctx, s.memory, f, n)
+}
+
+// body reads the whole body of a request. One that is large is counted: the request
+// itself, what is decoded, and the copy that the store makes.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffer, err error) {
+	defer func() {
+		if err != nil {
+			// Otherwise net/http waits for the rest before it sends the answer.
+			w.Header().Set("Connection", "close")
+		}
+	}()
+	n := r.ContentLength
+	switch {
+	case n < 0:
+		return nil, withStatus{invalid("a request with a body needs a Content-Length"), http.StatusLengthRequired}
+	case n > s.opts.MaxBody:
+		return nil, &store.Error{Op: "request", Kind: store.ErrTooLarge, Err: fmt.Errorf("the body has %d bytes, the limit is %d", n, s.opts.MaxBody)}
+	}
+	read := func(p []byte) error {
+		_, err := io.ReadFull(r.Body, p)
+		return err
+	}
+	b := borrow()
+	b.grow(int(min(n, smallBytes)))
+	err = read(b.bytes)
+	if err == nil && n > smallBytes {
+		if err := s.takeMemory(r.Context(), f, 3*n); err != nil {
+			return nil, err
+		}
+		b.grow(int(n))
+		_ = f.conn.SetWriteDeadline(time.Time{}) // net/http says "100 Continue" when it is read
+		err = f.move(b.bytes[smallBytes:], f.conn.SetReadDeadline, read)
+	}
+	switch {
+	case err == nil:
+		return b, nil
+	case f.gone.Load():
+		return nil, errCut
+	}
+	return nil, invalid("the body did not arrive: %v", err)
+}
+
+// send sends an answer with its length.
+func (s *Server) send(w http.ResponseWriter, f *flow, contentType string, status int, body []byte) error {
+	h := w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) <= smallBytes {
+		_ = f.conn.SetWriteDeadline(time.Now().Add(s.opts.Stall))
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // a client that is gone is told nothing
+		return nil
+	}
+	w.WriteHeader(status)
+	if err := f.move(body, f.conn.SetWriteDeadline, writer(w)); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+func writer(w io.Writer) func([]byte) error {
+	return func(p []byte) error {
+		_, err := w.Write(p)
+		return err
+	}
+}
+
+// stream sends lines, errors among them, in pieces. A client that takes too long for
+// one is cut off, and so sees that the answer is not whole.
+type stream struct {
+	server *Server
+	flow   *flow
+	chunk  func([]byte) error
+	buf    []byte
+}
+
+// add sends a line, or an error in its place, now or later.
+func (st *stream) add(line []byte, err error) {
+	if err != nil {
+		d, _ := documentOf(err)
+		st.buf = appendError(st.buf, d)
+		return
+	}
+	if len(st.buf)+len(line) > smallBytes {
+		st.flush()
+	}
+	if len(line) > smallBytes {
+		st.write(line)
+		return
+	}
+	st.buf = append(st.buf, line...)
+}
+
+func (st *stream) flush() {
+	st.write(st.buf)
+	st.buf = st.buf[:0]
+}
+
+func (st *stream) write(p []byte) {
+	if err := st.flow.move(p, st.flow.conn.SetWriteDeadline, st.chunk); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
