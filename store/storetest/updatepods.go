@@ -220,19 +220,6 @@ func ruin(pods []*store.Metadata) {
 	pods[3] = minimal("new")
 }
 
-// skipping gives tests that are skipped where the store is not able.
-func skipping(why string, able func(*subject) bool, tests []test) []test {
-	for i, t := range tests {
-		tests[i].run = func(s *subject) {
-			if !able(s) {
-				s.Skip(why)
-			}
-			t.run(s)
-		}
-	}
-	return tests
-}
-
 var linkTests = skipping("the store cannot edit several Pods at once", (*subject).updatesPods, []test{
 	{"are made on both Pods", func(s *subject) {
 		s.put(full("a"), minimal("b"), full("other"))
