@@ -35,7 +35,7 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 	if len(removed) > 0 {
 		defer s.changes.keep()()
 	}
-	for err = errPassed; err == errPassed; {
+	for err = errLogTooShort; err == errLogTooShort; {
 		if len(removed) > 0 {
 			if a.referrers, err = s.findReferrers(removed); err != nil {
 				return nil, err
@@ -106,7 +106,7 @@ func (a *application) run(g *txn, _ *request) error {
 	if r := a.referrers; r != nil {
 		var ok bool
 		if r.since, ok = g.s.changes.since(r.place, func(string) bool { return true }); !ok {
-			return errPassed // so many changed since they were looked for: look again
+			return errLogTooShort // so many changed since they were looked for: look again
 		}
 	}
 	for _, c := range a.changes {
@@ -186,9 +186,9 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
 		case a.opts.Metadata:
 			err := guard(func() error {
-				err := p.whole(g.tx)
+				err := p.checkUnread(g.tx, p.have)
 				if err == nil {
-					p.raw = p.copyRaw()
+					p.raw = p.copyNext()
 				}
 				return err
 			})
@@ -252,7 +252,7 @@ func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte, refer
 		if p.damage != nil && p.dirty != store.AllFields {
 			return p.damage
 		}
-		if !p.exists && !p.anew && st.g.s.recordErr != nil {
+		if !p.exists && !p.deleted && st.g.s.recordErr != nil {
 			return st.g.s.maybeLost("", c.Pod)
 		}
 	}

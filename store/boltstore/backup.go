@@ -16,7 +16,7 @@ import (
 // store.ErrCorrupt. Any error leaves nothing. Writers go on meanwhile.
 func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
 	var sum Summary
-	err := publish(dst, func(tmp string) error {
+	err := newFile(dst, func(tmp string) error {
 		f, err := osfs.CreateFile(tmp)
 		if err != nil {
 			return err

@@ -57,8 +57,8 @@ type published struct {
 	tooLarge bool // watchers are to look for themselves
 }
 
-// errPassed says that the log no longer knows all that changed behind a place.
-var errPassed = errors.New("the log has passed the watcher")
+// errLogTooShort says that the log no longer knows all that changed behind a place.
+var errLogTooShort = errors.New("the log has passed the watcher")
 
 // note adds what a transaction changed.
 func (l *changelog) note(tx int64, names map[string]struct{}) {

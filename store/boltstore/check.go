@@ -65,7 +65,7 @@ type checker struct {
 	// Findings wait until it is known that the file has a format of ours: those of
 	// another one would be none.
 	waiting []Finding
-	judged  bool
+	ours    bool
 
 	read  func() // tells progress
 	total *int
@@ -75,15 +75,15 @@ func (c *checker) file(reason string) { c.add(Finding{Reason: reason, Advice: ad
 
 func (c *checker) add(f Finding) {
 	c.summary.Findings++
-	if c.judged {
+	if c.ours {
 		c.report(f)
 	} else {
 		c.waiting = append(c.waiting, f)
 	}
 }
 
-func (c *checker) judge() {
-	c.judged = true
+func (c *checker) confirm() {
+	c.ours = true
 	for _, f := range c.waiting {
 		c.report(f)
 	}
@@ -104,7 +104,7 @@ func (c *checker) walk(bf *boltfile.File) error {
 			if _, err := readBooks(b); errors.Is(err, store.ErrFormat) {
 				return err
 			}
-			c.judge()
+			c.confirm()
 			return nil
 		}
 		found.add(b.Name)
@@ -145,7 +145,7 @@ func (c *checker) walk(bf *boltfile.File) error {
 		_, err := readBooks(nil)
 		return err // no database of ours
 	}
-	c.judge()
+	c.confirm()
 	for i := range rep.Problems {
 		if rep.Problems[i].Bucket == nil {
 			c.file(rep.Problems[i].Error())

@@ -7,8 +7,6 @@ import (
 	"math"
 
 	bolt "go.etcd.io/bbolt"
-
-	"podstore/store"
 )
 
 // Compact copies the database at src, opened for reading, into a new one at dst
@@ -35,7 +33,7 @@ func Compact(ctx context.Context, src, dst string, opts *Options) error {
 		if err == nil {
 			books.deletions, err = readDeletions(tx)
 		}
-		books.passedBy(s.base, uint64(tx.ID()))
+		books.raiseToTxn(s.base, uint64(tx.ID()))
 		return err
 	})
 	if err == nil {
@@ -57,16 +55,15 @@ func (s *Store) rawPods(ctx context.Context, read func()) iter.Seq2[*rawPod, err
 			err := ctx.Err()
 			if err == nil {
 				err = s.view("copy", name, func(tx *bolt.Tx) error {
-					p := &staged{m: &store.Metadata{}}
-					err := s.load(tx, name, &p.stored)
+					var p stored
+					err := s.load(tx, name, &p)
 					if err == nil {
-						err = p.whole(tx)
+						err = p.checkUnread(tx, 0)
 					}
 					if err != nil {
 						return s.readErr("copy", name, err)
 					}
-					p.next, p.nextStamp, p.version = p.values, p.stamp, p.stored.version()
-					raw = p.copyRaw()
+					raw = p.copyAs(&p.values, p.stamp, p.digest)
 					return nil
 				})
 			}

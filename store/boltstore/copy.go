@@ -22,10 +22,10 @@ type carriedBooks struct {
 }
 
 // passed notes a revision number that the source may have used.
-func (c *carriedBooks) passed(number uint64) { c.base = max(c.base, number) }
+func (c *carriedBooks) raise(number uint64) { c.base = max(c.base, number) }
 
-// passedBy notes those that it may have used up to a transaction.
-func (c *carriedBooks) passedBy(base, txid uint64) { c.passed(base + (txid+1)<<placeBits) }
+// raiseToTxn notes those that it may have used up to a transaction.
+func (c *carriedBooks) raiseToTxn(base, txid uint64) { c.raise(base + (txid+1)<<placeBits) }
 
 // take takes what it can from a bookkeeping bucket, which may be damaged. What an
 // older one says of deletions is not enough.
@@ -35,17 +35,17 @@ func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64, older bool) {
 		values[string(kv.Key)] = kv.Value
 	}
 	if base, err := readBase(values[keyBase]); err == nil {
-		c.passedBy(base, txid)
+		c.raiseToTxn(base, txid)
 	}
 	if d, err := parseDeletions(values[keyDeletions]); err == nil && !older {
-		c.passed(d.last)
+		c.raise(d.last)
 		c.deletions = d
 	}
 }
 
 // missing notes that there may have been Pods that were not found: whether a change of
 // them was made cannot be told from there being none.
-func (c *carriedBooks) missing() {
+func (c *carriedBooks) noteLostPods() {
 	if c.deletions == nil {
 		c.deletions = &deletions{floor: c.base}
 	}
@@ -62,7 +62,7 @@ const (
 // stamps, request IDs and chunks of histories included. Its revision numbers go on
 // above those of the source. books may be filled in while pods are read.
 func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], books *carriedBooks) error {
-	return publish(dst, func(tmp string) error {
+	return newFile(dst, func(tmp string) error {
 		if err := initialize(tmp); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (s *Store) create(o *Options) (created bool, err error) {
 		return false, err
 	}
 	if d, err := os.Open(dir); err == nil { // one that is not to be read is judged with the file
-		err = s.judgePlace(d, o)
+		err = s.checkFileSystem(d, o)
 		if err = errors.Join(err, d.Close()); err != nil {
 			return false, err
 		}

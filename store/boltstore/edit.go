@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	errGoexit = errors.New("the edit ended its goroutine (runtime.Goexit, as by t.FailNow); it must return")
-	errThrown = errors.New("the edit panicked")
+	errGoexit       = errors.New("the edit ended its goroutine (runtime.Goexit, as by t.FailNow); it must return")
+	errEditPanicked = errors.New("the edit panicked")
 )
 
 // edit calls the caller's edit and keeps its panic for the caller.
@@ -26,8 +26,8 @@ func (r *request) edit(s *Store, f func() error) (err error) {
 		if !returned {
 			// After Goexit there is nothing to recover, and the goroutine goes on
 			// to end.
-			if r.thrown = recover(); r.thrown != nil {
-				err = errThrown
+			if r.panicValue = recover(); r.panicValue != nil {
+				err = errEditPanicked
 			}
 		}
 	}()

@@ -42,7 +42,7 @@ func (s *Store) openFile(o *Options) error {
 		}
 		info, err := f.Stat()
 		if err == nil {
-			err = s.judgeFile(f, info, o)
+			err = s.checkAccess(f, info, o)
 		}
 		if err == nil {
 			err = lock(f, !o.ReadOnly, deadline)
@@ -94,8 +94,8 @@ func (e *NetworkFSError) Error() string {
 // Is makes it match [store.ErrInvalid].
 func (e *NetworkFSError) Is(target error) bool { return target == store.ErrInvalid }
 
-// judgeFile refuses a file in which others may meddle.
-func (s *Store) judgeFile(f *os.File, info fs.FileInfo, o *Options) error {
+// checkAccess refuses a file in which others may meddle.
+func (s *Store) checkAccess(f *os.File, info fs.FileInfo, o *Options) error {
 	refuse := func(format string, args ...any) error {
 		return &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
 	}
@@ -114,12 +114,12 @@ func (s *Store) judgeFile(f *os.File, info fs.FileInfo, o *Options) error {
 	if perm&0o020 != 0 { // as the volumes of Kubernetes have it with fsGroup
 		s.warn("podstore: the group of the file may write it", "path", s.path, "mode", fmt.Sprintf("%04o", perm))
 	}
-	return s.judgePlace(f, o)
+	return s.checkFileSystem(f, o)
 }
 
-// judgePlace refuses a file system that is not for writing a database. f is the file, or
+// checkFileSystem refuses a file system that is not for writing a database. f is the file, or
 // the directory that it is to be in.
-func (s *Store) judgePlace(f *os.File, o *Options) error {
+func (s *Store) checkFileSystem(f *os.File, o *Options) error {
 	shared, unknown := osfs.FileSystem(f)
 	if shared != "" {
 		if !o.ReadOnly && !o.AllowNetworkFS {

@@ -18,14 +18,14 @@ import (
 
 // publish lets make write a file beside dst, synced, and gives it that name when
 // it is complete, durably. What stands at dst stays. Any error leaves nothing.
-func publish(dst string, make func(tmp string) error) error {
+func newFile(dst string, write func(tmp string) error) error {
 	exists := &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
 	if _, err := os.Lstat(dst); err == nil {
 		return exists
 	}
 	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
 	defer os.Remove(tmp) // gone already when all went well
-	if err := make(tmp); err != nil {
+	if err := write(tmp); err != nil {
 		if !errors.As(err, new(*store.Error)) {
 			err = &store.Error{Path: tmp, Kind: kindOf(err), Err: err}
 		}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"podstore/store"
 	"podstore/store/internal/codec"
 )
@@ -19,7 +17,7 @@ func (p *staged) prepare(g *txn) (changed bool, err error) {
 	case !p.exists && !p.there:
 		return false, nil
 	case !p.exists:
-		return true, g.removable(p.name)
+		return true, g.checkRemovable(p.name)
 	case p.damage != nil && p.dirty != store.AllFields:
 		return false, nil // its change was left out
 	}
@@ -27,12 +25,12 @@ func (p *staged) prepare(g *txn) (changed bool, err error) {
 		return false, asDamage(p.name, err)
 	}
 	if p.damage != nil || p.history.remove {
-		if err := g.removable(p.name); err != nil {
+		if err := g.checkRemovable(p.name); err != nil {
 			return false, err
 		}
 	}
 	if p.asked && p.damage == nil {
-		if err := p.whole(g.tx); err != nil {
+		if err := p.checkUnread(g.tx, p.have); err != nil {
 			return false, asDamage(p.name, err)
 		}
 	}
@@ -118,9 +116,9 @@ func (p *staged) planHistory(g *txn) error {
 	return nil
 }
 
-// removable makes sure that bbolt can free the pages of a Pod that may be
+// checkRemovable makes sure that bbolt can free the pages of a Pod that may be
 // damaged, without taking those of others with them.
-func (g *txn) removable(name string) error {
+func (g *txn) checkRemovable(name string) error {
 	err := guard(func() error {
 		if err := g.s.broken[name]; err != nil {
 			return err
@@ -193,22 +191,6 @@ func sealFields(e *codec.Encoder, m *store.Metadata, pod string, fields store.Fi
 		if payload != nil {
 			values[f] = codec.Seal(nameSum, int(f), payload)
 		}
-	}
-	return nil
-}
-
-// whole makes sure that what the changes did not touch can be read too.
-func (p *staged) whole(tx *bolt.Tx) error {
-	for f := range store.Field(store.NumFields) {
-		if v := p.values[f]; v != nil && !p.have.Has(f) {
-			if _, ok := unseal(p.nameSum, int(f), v); !ok {
-				return errSum(int(f))
-			}
-		}
-	}
-	if p.chunks && !p.have.Has(store.FieldReclaimed) {
-		_, err := p.stored.history(tx)
-		return err
 	}
 	return nil
 }

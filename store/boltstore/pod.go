@@ -209,3 +209,20 @@ func (p *stored) field(m *store.Metadata, sub int) error {
 	}
 	return codec.DecodeField(m, sub, payload)
 }
+
+// checkUnread checks the checksums of the fields that are not in read, so that a copy
+// of the Pod carries no damage on.
+func (p *stored) checkUnread(tx *bolt.Tx, read store.FieldSet) error {
+	for f := range store.Field(store.NumFields) {
+		if v := p.values[f]; v != nil && !read.Has(f) {
+			if _, ok := unseal(p.nameSum, int(f), v); !ok {
+				return errSum(int(f))
+			}
+		}
+	}
+	if p.chunks && !read.Has(store.FieldReclaimed) {
+		_, err := p.history(tx)
+		return err
+	}
+	return nil
+}

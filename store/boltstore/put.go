@@ -50,7 +50,7 @@ func (st *staging) commit(id codec.MadeID) error {
 		}
 		for _, p := range st.order {
 			if p.asked && p.exists {
-				p.raw = p.copyRaw()
+				p.raw = p.copyNext()
 			}
 		}
 		return nil
@@ -130,4 +130,9 @@ func (g *txn) bulk(todo []*staged) {
 	if creating >= bulkCreates && size/creating <= inlineSize {
 		g.tx.Cursor().Bucket().FillPercent = bulkFill
 	}
+}
+
+// copyNext copies the Pod as the transaction leaves it.
+func (p *staged) copyNext() *rawPod {
+	return p.stored.copyAs(&p.next, p.nextStamp, p.version.Revision.Digest)
 }

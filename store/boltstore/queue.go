@@ -48,8 +48,8 @@ func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *requ
 		s.mu.Unlock()
 		s.lead()
 	}
-	if r.thrown != nil {
-		panic(r.thrown)
+	if r.panicValue != nil {
+		panic(r.panicValue)
 	}
 	return r.err
 }

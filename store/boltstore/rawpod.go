@@ -16,13 +16,14 @@ type rawPod struct {
 	history []chunk
 }
 
-func (p *staged) copyRaw() *rawPod {
-	raw := &rawPod{stored: p.stored}
-	raw.bucket, raw.stamp, raw.digest = nil, p.nextStamp, p.version.Revision.Digest
-	for i, v := range p.next {
+// copyAs copies the Pod out of the transaction, with the given values, stamp and digest.
+func (p *stored) copyAs(values *[codec.NumSubKeys][]byte, stamp codec.Stamp, digest uint64) *rawPod {
+	raw := &rawPod{stored: *p}
+	raw.bucket, raw.stamp, raw.digest = nil, stamp, digest
+	for i, v := range values {
 		raw.values[i] = bytes.Clone(v)
 	}
-	raw.chunks = p.nextStamp.HistoryCount > 0
+	raw.chunks = stamp.HistoryCount > 0
 	if raw.chunks {
 		c := p.bucket.Bucket(historyKey).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {

@@ -73,7 +73,7 @@ func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 			if errors.As(err, new(*boltfile.Problem)) {
 				err = nil // there is no older state
 			}
-			v.books.missing()
+			v.books.noteLostPods()
 		}
 		if err != nil {
 			yield(nil, err)
@@ -98,7 +98,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		}
 		return false, fileError(err)
 	}
-	v.books.passedBy(0, bf.Meta().TxID+1) // of the state before, one more may have been lost
+	v.books.raiseToTxn(0, bf.Meta().TxID+1) // of the state before, one more may have been lost
 	var found nameRecord
 	var books *boltfile.Bucket
 	rep, err := bf.Walk(func(b *boltfile.Bucket) error {
@@ -119,7 +119,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		v.read()
 		p, err := wholePod(b)
 		if err == nil {
-			v.books.passed(p.stamp.Number)
+			v.books.raise(p.stamp.Number)
 		}
 		if errors.Is(err, store.ErrFormat) {
 			return newer(name, err)

@@ -24,7 +24,7 @@ import (
 // and then, so that they get a processor.
 func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
 	err = s.view("snapshot", "", func(tx *bolt.Tx) error {
-		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID()), disturbs: s.watchWriters()}
+		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID()), writing: s.writersActive()}
 		n, err = tx.WriteTo(metas)
 		return err
 	})
@@ -42,7 +42,7 @@ type metaOrder struct {
 	w         io.Writer
 	pageSize  int
 	txid      uint64
-	disturbs  func() bool // whether there are writers
+	writing   func() bool // whether there are writers
 	head      []byte
 	done      bool
 	sinceRest int // bytes
@@ -60,9 +60,9 @@ const (
 	rest      = 100 * time.Microsecond
 )
 
-// watchWriters returns a function that tells whether anybody writes, or has written
+// writersActive returns a function that tells whether anybody writes, or has written
 // since it was last called.
-func (s *Store) watchWriters() func() bool {
+func (s *Store) writersActive() func() bool {
 	before := s.stats.commits.Load()
 	return func() bool {
 		last := before
@@ -77,7 +77,7 @@ func (m *metaOrder) Write(p []byte) (int, error) {
 	if m.done {
 		if m.sinceRest += len(p); m.sinceRest >= restEvery {
 			m.sinceRest = 0
-			if m.disturbs() {
+			if m.writing() {
 				time.Sleep(rest)
 			}
 		}

@@ -51,7 +51,7 @@ type staged struct {
 	asked  bool  // its metadata is wanted
 
 	exists   bool // after the changes so far
-	anew     bool // it was deleted by them
+	deleted  bool // they deleted one that was there
 	m        *store.Metadata
 	own      store.Metadata          // which m is, but after a Put
 	have     store.FieldSet          // fields of m that are known
@@ -112,7 +112,7 @@ func (p *staged) atStart() store.Revision {
 }
 
 func (p *staged) delete() {
-	p.exists, p.anew = false, p.there
+	p.exists, p.deleted = false, p.there
 	p.m = &store.Metadata{PodName: p.name}
 	p.replace(store.AllFields)
 	p.add, p.drop = nil, 0

@@ -43,9 +43,9 @@ type request struct {
 	run     func(*txn, *request) error
 	wake    chan signal // buffered: the leader never waits for a follower
 
-	err    error // result, when done
-	thrown any   // what the caller's edit panicked with, or nil
-	begun  bool  // taken by a leader; guarded by Store.mu
+	err        error // result, when done
+	panicValue any   // what the caller's edit panicked with, or nil
+	begun      bool  // taken by a leader; guarded by Store.mu
 }
 
 type signal int
@@ -131,7 +131,7 @@ func (g *txn) end() {
 		}
 	}
 	for _, r := range g.requests {
-		if (r.err == nil || r.err == errFatal) && r.thrown == nil {
+		if (r.err == nil || r.err == errFatal) && r.panicValue == nil {
 			r.err = err
 		}
 	}
@@ -155,7 +155,7 @@ func (g *txn) commit() {
 	s.stats.committed(len(g.requests), time.Since(start), int64(s.db.Stats().FreeAlloc))
 	s.highest = g.highest
 	s.changes.note(id, g.touched)
-	s.durableNow(id)
+	s.setDurable(id)
 	if s.format.Swap(formatVersion) != formatVersion {
 		s.log.Warn("podstore: the file now has a format that older programs cannot open", "path", s.path, "format", formatVersion)
 	}

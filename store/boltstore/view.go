@@ -17,7 +17,7 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer s.viewed()
+	defer s.endedView()
 	var tx *bolt.Tx
 	err = s.transact(func() (err error) {
 		tx, err = s.db.Begin(false)
@@ -50,8 +50,8 @@ func (s *Store) waitDurable(id int64) {
 	s.waiting--
 }
 
-// durableNow is called when a commit has returned.
-func (s *Store) durableNow(id int64) {
+// setDurable is called when a commit has returned.
+func (s *Store) setDurable(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.durable.Store(id)
@@ -60,7 +60,7 @@ func (s *Store) durableNow(id int64) {
 	}
 }
 
-func (s *Store) viewed() {
+func (s *Store) endedView() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.views--; s.views == 0 {

@@ -126,7 +126,7 @@ func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(st
 				}
 			}
 			var b store.Batch
-			if b, names, err = s.changedSince(w, place); err == errPassed {
+			if b, names, err = s.changedSince(w, place); err == errLogTooShort {
 				break
 			} else if err != nil {
 				return false, err
@@ -190,7 +190,7 @@ func (s *Store) changedSince(w *watcher, place int64) (b store.Batch, names []st
 	err = s.view("watch", "", func(tx *bolt.Tx) error {
 		var ok bool
 		if names, ok = s.changes.since(place, w.wants); !ok {
-			return errPassed
+			return errLogTooShort
 		}
 		if b.Events, ok = s.changed(tx, names, place, w.readOptions()); ok {
 			names = nil
@@ -229,7 +229,7 @@ func (s *Store) next(ctx context.Context, w *watcher) (b store.Batch, ok bool, e
 			b = store.Batch{Events: p.eventsFor(w), Synced: true, Number: s.numberOf(p.to)}
 		case behind:
 			var names []string
-			if b, names, err = s.changedSince(w, place); err == errPassed || len(names) > 0 {
+			if b, names, err = s.changedSince(w, place); err == errLogTooShort || len(names) > 0 {
 				return b, false, nil
 			} else if err != nil {
 				return b, false, err
