@@ -9,11 +9,12 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Backup writes the database file as it is at one moment to dst, for keeping:
-// synced, checked whole as [Check] does, and only then given its name. What
-// stands at dst is left alone and gives store.ErrExists. A store with damage is
-// not backed up, so that no rotation of backups replaces the last good one:
-// store.ErrCorrupt. Any error leaves nothing. Writers go on meanwhile.
+// Backup copies the database file, as it is at one moment, to dst. It syncs the copy
+// and checks all of it as [Check] does; only then does the copy get its name. Backup
+// leaves alone what already stands at dst and returns store.ErrExists. It does not back
+// up a damaged store, so that a rotation of backups never replaces the last good one;
+// it returns store.ErrCorrupt. After any error nothing stands at dst. Writers go on
+// meanwhile.
 func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
 	var sum Summary
 	err := newFile(dst, func(tmp string) error {

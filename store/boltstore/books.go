@@ -13,9 +13,9 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// nameRecord is the record of Pod names: how many there are, and the sum of
-// their FNV-1a hashes modulo 2^64, which a creation or deletion changes without
-// reading the others.
+// nameRecord is the record of Pod names: their number, and the sum of their FNV-1a
+// hashes modulo 2^64. Creating or deleting a Pod updates it without reading the other
+// names.
 type nameRecord struct {
 	count uint64
 	sum   uint64
@@ -37,7 +37,7 @@ func nameHash(name []byte) uint64 {
 	return h.Sum64()
 }
 
-// compare says in what the names found differ from the record.
+// compare returns an error if the names found are not those in the record.
 func (r *nameRecord) compare(found nameRecord) error {
 	switch {
 	case mutant == "norecord" || *r == found:
@@ -48,7 +48,6 @@ func (r *nameRecord) compare(found nameRecord) error {
 	return fmt.Errorf("there are %d Pods and %d were recorded", found.count, r.count)
 }
 
-// readRecord reads the record of names.
 func readRecord(tx *bolt.Tx) (*nameRecord, error) {
 	var value []byte
 	if b := tx.Bucket([]byte(bookkeeping)); b != nil {
@@ -57,7 +56,6 @@ func readRecord(tx *bolt.Tx) (*nameRecord, error) {
 	return parseRecord(value)
 }
 
-// parseRecord reads the value of the record of names.
 func parseRecord(value []byte) (*nameRecord, error) {
 	payload, ok := unsealBook(keyNames, value)
 	if !ok {
@@ -70,19 +68,18 @@ func parseRecord(value []byte) (*nameRecord, error) {
 	return &nameRecord{count: n[0], sum: n[1]}, nil
 }
 
-// deletions are those that were made under a request ID, which no Pod's stamp can
-// keep.
+// deletions records what a stamp cannot: a deleted Pod has none.
 type deletions struct {
-	last    uint64 // number of the last deletion of any Pod
-	floor   uint64 // highest number of which the ID was dropped
+	last    uint64 // revision number of the last deletion of any Pod
+	floor   uint64 // highest revision number whose ID was dropped
 	ids     []codec.MadeID
 	changed bool
 }
 
-// maxDeletionIDs is how many IDs of deletions a file keeps.
+// maxDeletionIDs limits how many IDs of deletions a file keeps.
 const maxDeletionIDs = 64
 
-// note notes a deletion.
+// note records a deletion.
 func (d *deletions) note(id codec.MadeID) {
 	d.last, d.changed = id.Number, true
 	if id.ID != (store.RequestID{}) && codec.FindID(d.ids, id.ID) == nil {
@@ -94,8 +91,7 @@ func readDeletions(tx *bolt.Tx) (*deletions, error) {
 	return parseDeletions(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)))
 }
 
-// parseDeletions reads the value of the record of deletions, nil where there were
-// none.
+// parseDeletions accepts nil: a file without deletions has no record of them.
 func parseDeletions(value []byte) (*deletions, error) {
 	d := &deletions{}
 	if value == nil {
@@ -112,7 +108,7 @@ func parseDeletions(value []byte) (*deletions, error) {
 	return d, nil
 }
 
-// readBase reads what revision numbers are counted from.
+// readBase reads the number from which revision numbers count.
 func readBase(value []byte) (uint64, error) {
 	if value == nil {
 		return 0, nil
@@ -129,7 +125,8 @@ func readBase(value []byte) (uint64, error) {
 	return n[0], nil
 }
 
-// checkFormat reads the format version, and refuses what this version does not know.
+// checkFormat returns the format version. It refuses a version, and a record, that this
+// program does not know.
 func checkFormat(tx *bolt.Tx) (int64, error) {
 	b := tx.Bucket([]byte(bookkeeping))
 	if b == nil {
@@ -142,8 +139,7 @@ func checkFormat(tx *bolt.Tx) (int64, error) {
 	return version, b.ForEach(func(k, v []byte) error { return knownRecord(string(k), v) })
 }
 
-// parseFormat reads the format version, and fails where this version cannot read
-// the file.
+// parseFormat returns the format version, or an error if this program cannot read it.
 func parseFormat(value []byte) (int64, error) {
 	payload, ok := unsealBook(keyFormat, value)
 	if !ok {
@@ -159,9 +155,9 @@ func parseFormat(value []byte) (int64, error) {
 	return int64(n[0]), nil
 }
 
-// knownRecord is an error for a record of the bookkeeping that this version does not
-// know: one whose checksum is right was written by a newer version, the other may have
-// been one that is missed.
+// knownRecord returns an error for a record that this program does not know. If its
+// checksum is right, a newer version wrote it. Otherwise it is damage, perhaps of a
+// record that is missing elsewhere.
 func knownRecord(key string, value []byte) error {
 	switch key {
 	case keyBase, keyDeletions, keyFormat, keyNames:
@@ -173,8 +169,7 @@ func knownRecord(key string, value []byte) error {
 	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
 }
 
-// readBooks reads the record of names, and makes sure that all of the bookkeeping is
-// whole.
+// readBooks checks all of the bookkeeping and returns the record of names.
 func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 	if b == nil {
 		return nil, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database, or its bookkeeping is lost")}
@@ -200,7 +195,7 @@ func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 	return parseRecord(values[keyNames])
 }
 
-// recorded is how many Pods the bookkeeping bucket says there are, or 0.
+// recorded returns the number of Pods in the record of names, or 0 if that is damaged.
 func recorded(books *boltfile.Bucket) int {
 	record, err := readBooks(books)
 	if err != nil {

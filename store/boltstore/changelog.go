@@ -7,60 +7,69 @@ import (
 	"podstore/store"
 )
 
-// changelog is what changed last, and who watches.
+// changelog holds what changed last, and who watches.
+//
+// While anybody watches, the leader notes which Pods its transaction changed. It notes
+// them when they are durable and before anyone can read them. All watchers share this
+// one log. A goroutine, which runs only while anybody watches, reads each changed Pod
+// once for all watchers and wakes those who asked for it. A slower watcher goes on from
+// its own place in the log. If the log no longer reaches back to that place, the
+// watcher lists its Pods again. So no watcher's memory grows with what others do.
+//
+// A place in the log is the number of a transaction. A watcher at that place has all
+// changes of that transaction and of all earlier ones.
 type changelog struct {
 	mu     sync.Mutex
 	recent nameLog
 
-	removals int // how many Removes look for references
+	removals int // Removes that are looking for references
 
 	watchers  map[*watcher]struct{}
 	byName    map[string]map[*watcher]struct{} // those that watch some names
-	all       int                              // how many watch every name
-	manifests int                              // how many want manifests
-	work      chan struct{}                    // has an element when there is something to publish
-	running   bool                             // the goroutine that publishes
+	all       int                              // watchers of all names
+	manifests int                              // watchers that want manifests
+	work      chan struct{}                    // holds an element if there is something to publish
+	running   bool                             // the goroutine that publishes runs
 
-	place int64      // up to which it published
-	batch *published // what it published last
+	place int64      // it has published everything up to here
+	batch *published // its last batch
 }
 
 // watcher is one loop over [Store.Watch].
 type watcher struct {
 	opts  store.WatchOptions
 	names map[string]bool // opts.Pods
-	wake  chan struct{}   // has an element when there is something to do
+	wake  chan struct{}   // holds an element if there is something to do
 
-	// What follows is guarded by changelog.mu.
+	// changelog.mu guards the fields below.
 
-	place    int64 // how far it is in the log
-	idle     bool  // it waits, and nothing that was published since concerned it
-	bookmark bool  // it is to be told how far it is
-	err      error // why the watch is to end
+	place    int64 // in the log
+	idle     bool  // it waits, and no batch since then concerned it
+	bookmark bool  // it must report its place
+	err      error // why the watch must end
 }
 
-// wants tells whether a name is watched.
 func (w *watcher) wants(name string) bool { return w.names == nil || w.names[name] }
 
 func (w *watcher) readOptions() store.ReadOptions {
 	return store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
 }
 
-// published is what changed between two places in the log.
+// published is one batch: what changed between two places in the log.
 type published struct {
 	from, to int64
-	names    []string      // that are watched
-	events   []store.Event // of them, with manifests if anyone wants those
-	bare     []store.Event // without
+	names    []string      // those that anybody watches
+	events   []store.Event // with manifests; nil if nobody wants them
+	bare     []store.Event // without manifests
 	index    map[string]int
 	lost     bool // the log does not reach back to from
-	tooLarge bool // watchers are to look for themselves
+	tooLarge bool // each watcher must read the changes itself
 }
 
-// errLogTooShort says that the log no longer knows all that changed behind a place.
+// errLogTooShort: the log has dropped changes that the caller needs.
 var errLogTooShort = errors.New("the log has passed the watcher")
 
-// note adds what a transaction changed.
+// note adds the Pods that a transaction changed.
 func (l *changelog) note(tx int64, names map[string]struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +85,7 @@ func (l *changelog) note(tx int64, names map[string]struct{}) {
 	}
 }
 
-// keep makes the leader note changes until the function that it returns is called.
+// keep makes the leader note changes until the caller calls end.
 func (l *changelog) keep() (end func()) {
 	count := func(n int) {
 		l.mu.Lock()
@@ -87,29 +96,28 @@ func (l *changelog) keep() (end func()) {
 	return func() { count(-1) }
 }
 
-// begin is a place in the log to begin at: whoever reads after it sees what is before
-// the place, and the log tells what is behind it.
+// begin returns a place in the log. A caller that reads the store after this call sees
+// everything before the place; the log has everything behind it.
 func (l *changelog) begin(s *Store) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.start(s)
 }
 
-// start is begin for who holds the lock. Where nobody reads the log it does not begin
-// at what is durable: the leader may have noted one more.
+// start is begin for a caller that holds the lock. While nobody reads the log, the
+// leader drops what it notes, so the place is the last transaction that it dropped,
+// even if that is not durable yet.
 func (l *changelog) start(s *Store) int64 { return max(s.durable.Load(), l.recent.lost) }
 
-// since is [nameLog.since].
 func (l *changelog) since(place int64, want func(string) bool) (names []string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.recent.since(place, want)
 }
 
-// watched tells whether somebody watches a name.
 func (l *changelog) watched(name string) bool { return l.all > 0 || len(l.byName[name]) > 0 }
 
-// wake makes the goroutine that publishes look at the store.
+// wake makes the publishing goroutine look at the store.
 func (l *changelog) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,30 +12,30 @@ import (
 	"podstore/store/boltstore/internal/boltfile"
 )
 
-// Finding is one thing that is wrong with a database file.
+// Finding is one fault of a database file.
 type Finding struct {
-	Pod    string // the Pod it concerns, or "" for the file as a whole
-	Reason string // what was found and what was expected, one sentence
-	Advice string // what to do next, one sentence
+	Pod    string // the damaged Pod, or "" if the fault concerns the whole file
+	Reason string // what is there and what should be, in one sentence
+	Advice string // what to do next, in one sentence
 }
 
-// Summary is what [Check] read.
+// Summary counts what [Check] found.
 type Summary struct {
-	Pods     int // Pods that were found, damaged ones included
+	Pods     int // all Pods, including the damaged ones
 	Damaged  int // Pods with a finding
 	Findings int
 	Space    Space
 }
 
-// Check reads every page of a database file without mapping it, verifies all
-// checksums and records, and calls report for each finding, the file's first,
-// then the Pods' in the order of their names. It takes the shared lock, so that
-// no writer is at work, and changes nothing. Whatever the file holds, Check
-// neither panics nor hangs, and needs memory for one Pod.
+// Check reads every page of a database file and verifies all checksums and records. It
+// calls report for each finding: first those of the file, then those of the Pods in the
+// order of their names. It does not map the file and changes nothing. It takes the
+// shared lock, so that no writer is at work. Whatever the file holds, Check neither
+// panics nor hangs, and it needs memory for one Pod only.
 //
-// Findings are no error. It fails with the errors of [Open] where the file cannot
-// be read at all, with store.ErrFormat, after all findings, where a newer version wrote
-// a Pod, and with the context's.
+// A finding is not an error. Check fails with the errors of [Open] if it cannot read
+// the file at all, with store.ErrFormat, after all findings, if a newer version wrote a
+// Pod, and with the error of ctx.
 func Check(ctx context.Context, path string, opts *Options, report func(Finding)) (Summary, error) {
 	c := &checker{ctx: ctx, report: report}
 	c.read, c.total = opts.progress()
@@ -59,15 +59,15 @@ type checker struct {
 	ctx     context.Context
 	report  func(Finding)
 	summary Summary
-	whole   int   // Pods whose digest shows that podstore wrote them
-	newer   error // there is a Pod that a newer version wrote
+	whole   int   // undamaged Pods: podstore wrote this file
+	newer   error // a newer version wrote some Pod
 
-	// Findings wait until it is known that the file has a format of ours: those of
-	// another one would be none.
+	// Findings wait here until it is certain that podstore wrote the file. In any other
+	// file they would mean nothing.
 	waiting []Finding
 	ours    bool
 
-	read  func() // tells progress
+	read  func() // reports progress
 	total *int
 }
 

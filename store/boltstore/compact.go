@@ -9,10 +9,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Compact copies the database at src, opened for reading, into a new one at dst
-// without free space. dst appears when it is complete and durable; what stands
-// there already is left alone and gives store.ErrExists. A source with damage is
-// refused with store.ErrCorrupt: salvage it instead.
+// Compact copies the database at src into a new one at dst, without free space. It
+// opens src for reading. dst appears when it is complete and durable. Compact leaves
+// alone what already stands at dst and returns store.ErrExists. It refuses a damaged
+// source with store.ErrCorrupt: use Salvage instead.
 func Compact(ctx context.Context, src, dst string, opts *Options) error {
 	var o Options
 	if opts != nil {
@@ -42,7 +42,7 @@ func Compact(ctx context.Context, src, dst string, opts *Options) error {
 	return errors.Join(opError("compact", src, err), s.Close())
 }
 
-// rawPods yields every Pod as it is stored. The first that is damaged ends it.
+// rawPods yields every Pod as it is stored, and ends at the first damaged one.
 func (s *Store) rawPods(ctx context.Context, read func()) iter.Seq2[*rawPod, error] {
 	return func(yield func(*rawPod, error) bool) {
 		names, err := s.List(ctx)

@@ -15,20 +15,20 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// carriedBooks is what a copy of a database carries over besides its Pods.
+// carriedBooks is the bookkeeping that a copy of a database takes over from its source.
 type carriedBooks struct {
-	base      uint64     // above every revision number of the source
-	deletions *deletions // nil where they cannot be read
+	base      uint64     // higher than every revision number of the source
+	deletions *deletions // nil if they cannot be read
 }
 
-// passed notes a revision number that the source may have used.
+// raise raises base to a revision number that the source may have used.
 func (c *carriedBooks) raise(number uint64) { c.base = max(c.base, number) }
 
-// raiseToTxn notes those that it may have used up to a transaction.
+// raiseToTxn raises base above all revision numbers up to a transaction.
 func (c *carriedBooks) raiseToTxn(base, txid uint64) { c.raise(base + (txid+1)<<placeBits) }
 
-// take takes what it can from a bookkeeping bucket, which may be damaged. What an
-// older one says of deletions is not enough.
+// take takes over what it can from a bookkeeping bucket, which may be damaged. It does
+// not take the deletions of an older state: later ones would be missing.
 func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64, older bool) {
 	values := make(map[string][]byte)
 	for _, kv := range b.Values {
@@ -43,8 +43,8 @@ func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64, older bool) {
 	}
 }
 
-// missing notes that there may have been Pods that were not found: whether a change of
-// them was made cannot be told from there being none.
+// noteLostPods records that Pods may be lost. From then on the absence of a Pod does
+// not prove that a change of it was never made.
 func (c *carriedBooks) noteLostPods() {
 	if c.deletions == nil {
 		c.deletions = &deletions{floor: c.base}
@@ -52,15 +52,15 @@ func (c *carriedBooks) noteLostPods() {
 	c.deletions.last = c.base
 }
 
-// Of a copy, one transaction takes as many Pods as this.
+// One transaction of a copy writes at most this much.
 const (
 	copyPods  = 1000
 	copyBytes = 32 << 20
 )
 
-// writeNew makes a database at dst that holds the given Pods as they are stored:
-// stamps, request IDs and chunks of histories included. Its revision numbers go on
-// above those of the source. books may be filled in while pods are read.
+// writeNew creates a database at dst with the given Pods, exactly as they are stored:
+// stamps, request IDs and chunks of histories included. Its revision numbers continue
+// above those of the source. The iteration over pods may fill in books.
 func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], books *carriedBooks) error {
 	return newFile(dst, func(tmp string) error {
 		if err := initialize(tmp); err != nil {
@@ -76,7 +76,7 @@ func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], b
 				err = ctx.Err()
 			}
 			if err != nil {
-				// It must not be taken for the error of one Pod.
+				// The caller must not take it for the error of one Pod.
 				err = &store.Error{Err: fmt.Errorf("nothing was written: %w", err)}
 				break
 			}
@@ -110,7 +110,7 @@ func (c *copyWriter) add(p *rawPod) error {
 	return c.write(func(*bolt.Tx) error { return nil })
 }
 
-// end writes what is left, and the bookkeeping.
+// end writes the remaining Pods and the bookkeeping.
 func (c *copyWriter) end(books *carriedBooks) error {
 	return c.write(func(tx *bolt.Tx) error {
 		e := codec.NewEncoder()

@@ -11,18 +11,18 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// create makes an empty database at path: a temporary file beside it, synced and
-// renamed, so that a crash leaves no half a file under the name. The file is open and
-// locked before it has its name, so nobody else can have used it when something fails
-// later. A file that appears at path meanwhile stays, and none is created. The name is
-// not durable yet.
+// create makes an empty database at path. It writes a temporary file beside it, syncs
+// it, and renames it, so that a crash never leaves half a file at path. It opens and
+// locks the file before the rename, so that nobody else can use the file before a later
+// step fails. If a file appears at path meanwhile, create keeps that one and reports
+// false. The new name is not durable yet.
 func (s *Store) create(o *Options) (created bool, err error) {
 	path := s.path
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
 		return false, err
 	}
-	if d, err := os.Open(dir); err == nil { // one that is not to be read is judged with the file
+	if d, err := os.Open(dir); err == nil { // if not, openFile checks it together with the file
 		err = s.checkFileSystem(d, o)
 		if err = errors.Join(err, d.Close()); err != nil {
 			return false, err
@@ -54,7 +54,7 @@ func (s *Store) create(o *Options) (created bool, err error) {
 	return true, nil
 }
 
-// removeCreated removes the file that create made. It is still locked.
+// removeCreated removes the file that create made, while its lock is still held.
 func (s *Store) removeCreated() {
 	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.identity) {
 		_ = os.Remove(s.path)

@@ -14,7 +14,7 @@ var (
 	errEditPanicked = errors.New("the edit panicked")
 )
 
-// edit calls the caller's edit and keeps its panic for the caller.
+// edit calls the caller's edit. It keeps a panic of it for the caller's own goroutine.
 func (r *request) edit(s *Store, f func() error) (err error) {
 	e := &runningEdit{op: r.op, pod: r.pod, goroutine: goroutineID()}
 	s.editing.Store(e)
@@ -24,8 +24,7 @@ func (r *request) edit(s *Store, f func() error) (err error) {
 		slow.Stop()
 		s.editing.Store(nil)
 		if !returned {
-			// After Goexit there is nothing to recover, and the goroutine goes on
-			// to end.
+			// After Goexit, recover returns nil and the goroutine ends anyway.
 			if r.panicValue = recover(); r.panicValue != nil {
 				err = errEditPanicked
 			}
@@ -36,17 +35,17 @@ func (r *request) edit(s *Store, f func() error) (err error) {
 	return err
 }
 
-// slowEdit is how long an edit may run before the log says so.
+// The log names an edit that runs for longer than this.
 const slowEdit = time.Second
 
-// runningEdit is an edit that is being called. All other changes wait for it.
+// runningEdit is the edit that runs now. All other changes wait for it.
 type runningEdit struct {
 	op, pod   string
 	goroutine uint64
 }
 
-// logSlowEdit names an edit that runs for long, and who waits for it: it may itself
-// wait for one of them.
+// logSlowEdit logs an edit that runs for too long, and the calls that wait for it: the
+// edit may itself wait for one of them.
 func (s *Store) logSlowEdit(e *runningEdit) {
 	s.mu.Lock()
 	var waiting []string
@@ -59,8 +58,7 @@ func (s *Store) logSlowEdit(e *runningEdit) {
 		"path", s.path, "edit", fmt.Sprintf("%s pod %q", e.op, e.pod), "waiting", n, "first", waiting)
 }
 
-// nested is the error for a call that is made inside an edit, which would wait for
-// itself.
+// nested returns an error for a call from inside an edit, which would wait for itself.
 func (s *Store) nested(op, pod string) error {
 	e := s.editing.Load()
 	if e == nil || e.goroutine != goroutineID() {
@@ -70,8 +68,8 @@ func (s *Store) nested(op, pod string) error {
 		Err: fmt.Errorf("it was called inside the edit of %s pod %q, which it would wait for; an edit must not use the store", e.op, e.pod)}
 }
 
-// goroutineID is the number of the calling goroutine, for which Go has no call but
-// the first line of its stack.
+// goroutineID returns the number of the calling goroutine. Go tells it only in the
+// first line of a stack trace.
 func goroutineID() (id uint64) {
 	var buf [32]byte
 	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {

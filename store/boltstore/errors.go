@@ -13,19 +13,20 @@ import (
 	"podstore/store/boltstore/internal/boltfile"
 )
 
-// adviceSalvage is what to do about damage that no single Pod owns.
+// Findings of the whole file carry adviceSalvage, those of one Pod advicePod.
 const (
 	adviceSalvage = "restore a backup, or salvage copies every Pod that is whole into a new file"
 	advicePod     = "write or import this Pod again, or delete it; the others are not affected"
 )
 
 var (
-	// errMissing is returned by load for a name that has no bucket.
+	// errMissing: the database has no bucket of this name.
 	errMissing = errors.New("no bucket of this name")
 	errDigest  = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
 )
 
-// kindOf is the sentinel for an error of the file system or of bbolt, or nil.
+// kindOf returns the store's sentinel for an error of the file system or of bbolt, or
+// nil.
 func kindOf(err error) error {
 	var p *panicError
 	switch {
@@ -57,28 +58,26 @@ func isNoSpace(err error) bool {
 	return false
 }
 
-// onlyGrowth reports whether a commit failed because the file could not be made
-// longer, which bbolt does before it writes the first page: nothing is in doubt then.
-// A sync of the longer file that fails is another matter.
+// onlyGrowth reports whether a commit failed because the file could not grow. bbolt
+// grows the file before it writes the first page, so the file is unchanged. This does
+// not hold if the sync of the longer file fails.
 func onlyGrowth(err error) bool {
 	return isNoSpace(err) && strings.HasPrefix(err.Error(), "file resize error: ")
 }
 
-// lastPart is what the system said: before it bbolt names the file as it was called
-// when it was created.
+// lastPart returns what the system said. The text before it names the file as it was
+// called when bbolt created it.
 func lastPart(err error) string {
 	text := err.Error()
 	return text[strings.LastIndex(text, ": ")+len(": "):]
 }
 
-// damaged is the error for a Pod that could not be read.
 func damaged(op, name string, err error) error {
 	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
 		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
 }
 
-// asDamage is the error for a Pod of which something could not be read, or the
-// error itself where it says what it is.
+// asDamage makes err the error of a damaged Pod, unless it already is a *store.Error.
 func asDamage(name string, err error) error {
 	if errors.As(err, new(*store.Error)) {
 		return err
@@ -86,7 +85,7 @@ func asDamage(name string, err error) error {
 	return damaged("", name, err)
 }
 
-// newer names the Pod that a newer version wrote.
+// newer adds the Pod to the error for one that a newer version wrote.
 func newer(name string, err error) error {
 	var e *store.Error
 	if errors.As(err, &e) {
@@ -95,7 +94,7 @@ func newer(name string, err error) error {
 	return err
 }
 
-// readErr turns what load, metadata or view returned into the caller's error.
+// readErr turns an error of load, metadata or view into the caller's error.
 func (s *Store) readErr(op, name string, err error) error {
 	var e *store.Error
 	switch {
@@ -114,8 +113,8 @@ func (s *Store) readErr(op, name string, err error) error {
 	return damaged(op, name, err)
 }
 
-// maybeLost is the error for a Pod that is not there, in a file from which Pods
-// have vanished.
+// maybeLost is the error for a missing Pod if the file has lost Pods: it may be one of
+// them.
 func (s *Store) maybeLost(op, name string) error {
 	return &store.Error{Op: op, Pod: name, Path: s.path, Kind: store.ErrCorrupt,
 		Err: fmt.Errorf("not found, and the file has lost Pods: %w", s.recordErr)}
@@ -129,7 +128,7 @@ func fileError(err error) error {
 	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; %s", err, adviceSalvage)}
 }
 
-// withOp puts the operation on an error that lacks it.
+// withOp adds the operation to an error that names none.
 func withOp(op string, err error) error {
 	var e *store.Error
 	if errors.As(err, &e) && e.Op == "" {
@@ -138,8 +137,8 @@ func withOp(op string, err error) error {
 	return err
 }
 
-// opError puts operation and path on an error of a function that concerns a
-// whole file.
+// opError adds operation and path to the error of a function that works on a whole
+// file.
 func opError(op, path string, err error) error {
 	var e *store.Error
 	switch {

@@ -9,27 +9,18 @@ import (
 	"podstore/store"
 )
 
-// While somebody watches, the leader notes in one log which Pods its transaction
-// changed, when that is durable and before anyone can read it. All watchers share the log. A goroutine that
-// runs only while somebody watches reads what changed, once for all, and wakes the
-// watchers whom it concerns. A watcher that is slower goes on from its own place in
-// the log; one that the log has passed lists its Pods again. So nobody's memory grows
-// with what others do.
-//
-// A place in the log is the number of a transaction, all of whose changes and those
-// before are behind it.
-
 const (
-	batchEvents = 1 << 11 // changes beyond which watchers list again
-	batchBytes  = 8 << 20 // the same, of manifests
+	// After more changes than this, or more bytes of manifests, watchers list again.
+	batchEvents = 1 << 11
+	batchBytes  = 8 << 20
 
-	publishPause = 3 * time.Millisecond // between two batches
+	publishPause = 3 * time.Millisecond // between batches
 )
 
-// bookmarkPause is how often watchers are told how far they are. Tests change it.
+// bookmarkPause is the time between two reports of a watcher's place. Tests change it.
 var bookmarkPause = store.WatchQuiet / 4
 
-// publish runs while there are watchers.
+// publish is the publishing goroutine. It ends when the last watcher leaves.
 func (s *Store) publish() {
 	bookmark := time.NewTicker(bookmarkPause)
 	defer bookmark.Stop()
@@ -48,9 +39,9 @@ func (s *Store) publish() {
 	}
 }
 
-// publishOnce reads what changed and wakes whom it concerns, or all. It reports
-// whether to go on: not without watchers, and not after an error, with which all
-// watches end.
+// publishOnce reads what changed and wakes the watchers that asked for it, or all of
+// them. It reports whether to go on. It stops without watchers, and after an error,
+// which it gives to every watcher.
 func (s *Store) publishOnce(all bool) bool {
 	l := &s.changes
 	l.mu.Lock()
@@ -100,8 +91,8 @@ func (s *Store) publishOnce(all bool) bool {
 	return true
 }
 
-// readFor reads what changed of the Pods that somebody watches. Whoever comes to
-// watch after that begins at a later place.
+// readFor reads the changed Pods that anybody watches. A watcher that arrives after
+// this begins at a later place.
 func (s *Store) readFor(tx *bolt.Tx, p *published) {
 	l := &s.changes
 	l.mu.Lock()
@@ -131,8 +122,8 @@ func (s *Store) readFor(tx *bolt.Tx, p *published) {
 	}
 }
 
-// changed reads those of the names that were changed behind a place. It reports false
-// where that is too much for one batch.
+// changed reads the Pods that changed behind a place. It reports false if they are too
+// much for one batch.
 func (s *Store) changed(tx *bolt.Tx, names []string, place int64, opts store.ReadOptions) (events []store.Event, ok bool) {
 	if len(names) > batchEvents {
 		return nil, false
@@ -157,7 +148,7 @@ func (s *Store) changed(tx *bolt.Tx, names []string, place int64, opts store.Rea
 	return events, true
 }
 
-// event is a Pod as a transaction has it.
+// event reads one Pod.
 func (s *Store) event(tx *bolt.Tx, name string, opts store.ReadOptions) store.Event {
 	e := store.Event{Pod: name}
 	err := guard(func() (err error) {
