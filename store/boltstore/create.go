@@ -29,7 +29,7 @@ func (s *Store) create(o *Options) (created bool, err error) {
 		}
 	}
 	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
-	defer os.Remove(tmp) // gone already when all went well
+	defer os.Remove(tmp) // fails after the rename
 	if err := initialize(tmp); err != nil {
 		return false, err
 	}

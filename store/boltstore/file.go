@@ -13,8 +13,8 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// openRegular opens a file that exists, without following a link in its last component
-// and without waiting for the other end of a FIFO.
+// openRegular opens an existing regular file. It does not follow a link in the last
+// component, and does not wait for the other end of a FIFO.
 func openRegular(path string, readOnly bool) (*os.File, error) {
 	flag := os.O_RDWR
 	if readOnly {
@@ -31,8 +31,8 @@ func openRegular(path string, readOnly bool) (*os.File, error) {
 	return f, err
 }
 
-// openFile opens and locks the file, and makes sure that it is the one at path
-// then: whoever held the lock may have replaced it.
+// openFile opens and locks the file at path. The former owner of the lock may have
+// replaced the file, so openFile checks that the locked file still stands at path.
 func (s *Store) openFile(o *Options) error {
 	deadline := time.Now().Add(o.LockTimeout)
 	for {
@@ -64,7 +64,7 @@ func (s *Store) openFile(o *Options) error {
 	}
 }
 
-// withFile opens and locks a file for reading, without bbolt.
+// withFile opens and locks a file for reading, without bbolt, and calls f.
 func withFile(path string, opts *Options, f func(file *os.File, size int64) error) error {
 	var o Options
 	if opts != nil {
@@ -82,19 +82,18 @@ func withFile(path string, opts *Options, f func(file *os.File, size int64) erro
 	return errors.Join(err, s.file.Close())
 }
 
-// NetworkFSError: the file is on a file system that several machines may share, where
-// locks cannot be relied on. It matches store.ErrInvalid. Options.AllowNetworkFS permits
-// it.
+// NetworkFSError reports that the file is on a file system that several machines may
+// share, where locks are not reliable. It matches store.ErrInvalid.
+// Options.AllowNetworkFS permits such a file system.
 type NetworkFSError struct{ Name string }
 
 func (e *NetworkFSError) Error() string {
 	return fmt.Sprintf("it is on a network file system (%s), where locks cannot be relied on; move it to a local disk", e.Name)
 }
 
-// Is makes it match [store.ErrInvalid].
 func (e *NetworkFSError) Is(target error) bool { return target == store.ErrInvalid }
 
-// checkAccess refuses a file in which others may meddle.
+// checkAccess refuses an empty file, and one that others may write or replace.
 func (s *Store) checkAccess(f *os.File, info fs.FileInfo, o *Options) error {
 	refuse := func(format string, args ...any) error {
 		return &store.Error{Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
@@ -111,14 +110,14 @@ func (s *Store) checkAccess(f *os.File, info fs.FileInfo, o *Options) error {
 	if info.Size() == 0 {
 		return &store.Error{Kind: store.ErrFormat, Err: errors.New("the file is empty (0 bytes), and so no database; give a path where nothing is to create one")}
 	}
-	if perm&0o020 != 0 { // as the volumes of Kubernetes have it with fsGroup
+	if perm&0o020 != 0 { // volumes of Kubernetes with fsGroup are like this
 		s.warn("podstore: the group of the file may write it", "path", s.path, "mode", fmt.Sprintf("%04o", perm))
 	}
 	return s.checkFileSystem(f, o)
 }
 
-// checkFileSystem refuses a file system that is not for writing a database. f is the file, or
-// the directory that it is to be in.
+// checkFileSystem refuses to write a database on a file system that several machines
+// may share. f is the file or the directory for it.
 func (s *Store) checkFileSystem(f *os.File, o *Options) error {
 	shared, unknown := osfs.FileSystem(f)
 	if shared != "" {
@@ -134,15 +133,16 @@ func (s *Store) checkFileSystem(f *os.File, o *Options) error {
 	return nil
 }
 
-// warn logs, where there is a log.
+// warn logs, if there is a logger: withFile has none.
 func (s *Store) warn(message string, args ...any) {
 	if s.log != nil {
 		s.log.Warn(message, args...)
 	}
 }
 
-// lock takes the lock that bbolt takes. Taken here, before bbolt, it covers the
-// checks of the file too; bbolt then finds that this descriptor has it already.
+// lock takes the lock that bbolt also takes. Taken here, it covers the checks before
+// bbolt opens the file. bbolt uses the same descriptor, so it then finds the lock held
+// already.
 func lock(f *os.File, exclusive bool, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
@@ -153,7 +153,7 @@ func lock(f *os.File, exclusive bool, deadline time.Time) error {
 	return err
 }
 
-// syncDir makes what was created or renamed in a directory durable.
+// syncDir makes new names in a directory durable.
 func syncDir(dir string) error {
 	if mutant == "nosync" || mutant == "nodirsync" {
 		return nil
@@ -161,8 +161,8 @@ func syncDir(dir string) error {
 	return osfs.SyncDir(dir)
 }
 
-// makeDir creates a directory and what is missing above it, durably. One that is there
-// may have been made by a process that was killed before it was durable.
+// makeDir creates a directory and its missing parents, durably. It also syncs one that
+// is there: a process may have created it and died before the sync.
 func makeDir(dir string) error {
 	return osfs.MkdirAll(dir, mutant != "nosync" && mutant != "nodirsync")
 }

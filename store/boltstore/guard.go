@@ -6,14 +6,13 @@ import (
 	"runtime/debug"
 )
 
-// panicError is a panic or a memory fault inside bbolt, which is how it answers
-// damage.
+// panicError is a panic or a memory fault inside bbolt: its answer to damage.
 type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("bbolt: %v", e.value) }
 
-// guard runs f and turns a panic, or a fault on the file's mapping, into a
-// *panicError. No caller's code may run in f.
+// guard runs f and returns a panic, or a fault in the file's mapping, as a *panicError.
+// f must not run the caller's code, whose panics are not damage.
 func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

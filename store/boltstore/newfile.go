@@ -16,15 +16,16 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// publish lets make write a file beside dst, synced, and gives it that name when
-// it is complete, durably. What stands at dst stays. Any error leaves nothing.
+// newFile calls write to make a file beside dst. When the file is complete and synced,
+// newFile gives it the name dst, durably. It never replaces what stands at dst. After
+// an error nothing is left.
 func newFile(dst string, write func(tmp string) error) error {
 	exists := &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
 	if _, err := os.Lstat(dst); err == nil {
 		return exists
 	}
 	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
-	defer os.Remove(tmp) // gone already when all went well
+	defer os.Remove(tmp) // fails after the rename
 	if err := write(tmp); err != nil {
 		if !errors.As(err, new(*store.Error)) {
 			err = &store.Error{Path: tmp, Kind: kindOf(err), Err: err}
@@ -39,7 +40,7 @@ func newFile(dst string, write func(tmp string) error) error {
 	return syncDir(filepath.Dir(dst))
 }
 
-// renamed makes an error about a temporary file one about the path that the caller
+// renamed replaces the path of a temporary file in an error by the path that the caller
 // gave.
 func renamed(err error, tmp, path string) error {
 	isTmp := func(p string) bool {
@@ -54,7 +55,7 @@ func renamed(err error, tmp, path string) error {
 	return err
 }
 
-// initialize writes a new database file.
+// initialize creates an empty database file.
 func initialize(path string) error {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		PageSize: pageSize,

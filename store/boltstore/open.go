@@ -17,21 +17,21 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Open opens the database file at path, or creates it, mode 0600, along with
-// missing directories above it, mode 0700, whatever the umask; what root creates gets
-// the owner of the directory it is in. Creating is atomic: after a crash the
-// file is there, whole, or not there.
+// Open opens the database file at path. If it does not exist, Open creates it with mode
+// 0600, along with missing parent directories with mode 0700, whatever the umask. What
+// root creates gets the owner of the directory around it. Creating is atomic: after a
+// crash the whole file is there, or nothing.
 //
-// The last component of path is not followed if it is a symbolic link. A file
-// that is not regular, that belongs to another user (unless that is root, or root
-// opens it), or that others may write, is refused with store.ErrInvalid; one that its
-// group may write is a warning in the log.
+// Open does not follow path if its last component is a symbolic link. It refuses, with
+// store.ErrInvalid, a file that is not regular, that belongs to another user (unless
+// that is root, or root opens it), or that others may write. For a file that its group
+// may write, it logs a warning.
 //
-// Errors: store.ErrLocked when another handle has it open, in this process or
-// another, after LockTimeout; store.ErrFormat when it is not a podstore
-// database, or of a newer version; store.ErrCorrupt when it is damaged where all
-// Pods depend on it: salvage copies what is whole; store.ErrNotFound when it does
-// not exist and is not to be created.
+// Errors: store.ErrLocked if another handle, in this process or another, still has the
+// file open after LockTimeout; store.ErrFormat if it is not a podstore database, or of
+// a newer version; store.ErrCorrupt if damage hits what all Pods depend on (Salvage
+// copies the whole Pods); store.ErrNotFound if the file does not exist and Open must
+// not create it.
 func Open(path string, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
@@ -73,8 +73,9 @@ func (s *Store) open(o *Options) (err error) {
 		}
 	}
 	if !o.ReadOnly {
-		// Whoever created or renamed the file, or committed to it, may have been killed
-		// before this: what is read from now on must not be lost with the power.
+		// A process may have created, renamed or committed to the file and died before
+		// its sync. Without this sync, a loss of power could take back what is read
+		// from now on.
 		if err := errors.Join(s.file.Sync(), osfs.SyncNames(filepath.Dir(s.path))); err != nil {
 			if created {
 				s.removeCreated()
@@ -83,8 +84,8 @@ func (s *Store) open(o *Options) (err error) {
 		}
 	}
 	if err := s.openBolt(o); err != nil {
-		// bbolt closed the file if it returned an error, but not if it panicked;
-		// then its mapping keeps the lock alive after the descriptor.
+		// If bbolt.Open returned an error, it closed the file. If it panicked, it did
+		// not, and its mapping would keep the lock alive after the descriptor.
 		if created {
 			s.removeCreated()
 		}
@@ -98,7 +99,6 @@ func (s *Store) open(o *Options) (err error) {
 	return nil
 }
 
-// openBolt checks the file and gives it to bbolt.
 func (s *Store) openBolt(o *Options) error {
 	names, err := s.checkFile(o)
 	if err != nil {
@@ -153,9 +153,9 @@ func (s *Store) openBolt(o *Options) error {
 	return nil
 }
 
-// checkFile reads what all Pods have in common, to write also where each page
-// belongs, or everything, before bbolt maps the file, and returns the Pod names it
-// found.
+// checkFile checks the file before bbolt maps it, and returns the Pod names in it. It
+// reads what all Pods share and, for writing, which page belongs to whom. With
+// FullCheck it reads everything.
 func (s *Store) checkFile(o *Options) (names nameRecord, _ error) {
 	info, err := s.file.Stat()
 	if err != nil {
@@ -193,11 +193,10 @@ func (s *Store) checkFile(o *Options) (names nameRecord, _ error) {
 	return names, nil
 }
 
-// checkOwners looks for pages that are in use twice, or in use and free. Where a
-// pointer of a Pod was damaged, that Pod is not whole: bbolt must not enter it, or
-// it would free or overwrite the pages of others. A Pod that is whole although a
-// page of it is free means that the freelist was damaged, and then any commit
-// might overwrite what is in use.
+// checkOwners looks for pages that are in use twice, or in use and free. If a Pod on
+// such a page is damaged, its pointer is wrong: bbolt must not enter that Pod, or it
+// would free or overwrite the pages of others. If the Pod is whole and its page is
+// free, the freelist is damaged, and any commit might overwrite what is in use.
 func (s *Store) checkOwners(bf *boltfile.File) error {
 	var inUse error
 	err := bf.Shared(func(b *boltfile.Bucket, free bool) {
