@@ -10,8 +10,8 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// prepare decides what to do with a Pod, and reports whether it is anything. After
-// it nothing can fail but bbolt itself.
+// prepare plans the writes of one Pod and reports whether there are any. After prepare
+// only bbolt itself can fail.
 func (p *staged) prepare(g *txn) (changed bool, err error) {
 	switch {
 	case !p.exists && !p.there:
@@ -19,7 +19,7 @@ func (p *staged) prepare(g *txn) (changed bool, err error) {
 	case !p.exists:
 		return true, g.checkRemovable(p.name)
 	case p.damage != nil && p.dirty != store.AllFields:
-		return false, nil // its change was left out
+		return false, nil // change refused to touch it
 	}
 	if changed, err = p.plan(g); err != nil {
 		return false, asDamage(p.name, err)
@@ -37,7 +37,7 @@ func (p *staged) prepare(g *txn) (changed bool, err error) {
 	return changed || !p.there || p.damage != nil, nil
 }
 
-// plan finds what differs from what is stored, and reports whether anything does.
+// plan finds what differs from the stored values and reports whether anything does.
 func (p *staged) plan(g *txn) (bool, error) {
 	if p.dirty != 0 || p.drop > 0 || len(p.add) > 0 {
 		p.dirty |= p.promoted
@@ -55,7 +55,7 @@ func (p *staged) plan(g *txn) (bool, error) {
 		case p.isSealed.Has(f):
 			fresh[f] = p.sealed[f]
 		case f == store.FieldManifest && codec.SameBinary(codec.Payload(p.values[f]), p.m.Manifest):
-			continue // by far the largest, and nearly always unchanged
+			continue // by far the largest field, and nearly always unchanged
 		default:
 			if err := sealFields(g.s.enc, p.m, p.name, store.Fields(f), &fresh); err != nil {
 				return false, err
@@ -75,7 +75,7 @@ func (p *staged) plan(g *txn) (bool, error) {
 	return changed || !p.history.nothing() || !bytes.Equal(p.next[codec.Reclaimed], p.values[codec.Reclaimed]), nil
 }
 
-// planHistory decides what becomes of the history, as a value or in chunks.
+// planHistory decides whether the history is one value or chunks, and what to write.
 func (p *staged) planHistory(g *txn) error {
 	h := &p.history
 	if !p.dirty.Has(store.FieldReclaimed) {
@@ -90,7 +90,7 @@ func (p *staged) planHistory(g *txn) error {
 		switch {
 		case err != nil && p.dirty != store.AllFields:
 			return damaged("", p.name, err)
-		case err != nil: // the Pod is replaced, and so healed
+		case err != nil: // the change replaces the whole Pod, damage included
 		case len(was) == len(list) && beginsWith(list, was):
 			return nil
 		case len(was) > 0 && beginsWith(list, was):
@@ -116,8 +116,8 @@ func (p *staged) planHistory(g *txn) error {
 	return nil
 }
 
-// checkRemovable makes sure that bbolt can free the pages of a Pod that may be
-// damaged, without taking those of others with them.
+// checkRemovable checks that bbolt can free the pages of a Pod, which may be damaged,
+// without freeing those of others.
 func (g *txn) checkRemovable(name string) error {
 	err := guard(func() error {
 		if err := g.s.broken[name]; err != nil {
@@ -144,7 +144,6 @@ func (g *txn) checkRemovable(name string) error {
 	return nil
 }
 
-// stampNext makes the Pod's new stamp.
 func (p *staged) stampNext(g *txn, id codec.MadeID, now time.Time) {
 	if !p.exists {
 		p.version = store.Version{Revision: store.Revision{Number: id.Number}}

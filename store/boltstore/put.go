@@ -7,8 +7,8 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// commit puts everything into the transaction. An error concerns this request
-// alone, but for errFatal, which says that the transaction is lost.
+// commit puts everything into the transaction. An error concerns only this request,
+// except errFatal: then the whole transaction is lost.
 func (st *staging) commit(id codec.MadeID) error {
 	var todo []*staged
 	var err error
@@ -62,7 +62,6 @@ func (st *staging) commit(id codec.MadeID) error {
 	return nil
 }
 
-// put puts a Pod into the transaction.
 func (p *staged) put(g *txn, id codec.MadeID) error {
 	if p.there && (!p.exists || p.damage != nil) {
 		if err := g.tx.DeleteBucket([]byte(p.name)); err != nil {
@@ -93,7 +92,7 @@ func (p *staged) put(g *txn, id codec.MadeID) error {
 			err = p.bucket.Delete(codec.SubKeyBytes(i))
 		default:
 			if i == codec.Reclaimed {
-				// The history in chunks has the same key.
+				// The bucket of chunks has the same key: it must go first.
 				if err = p.history.carryOut(p.bucket); err != nil {
 					return err
 				}
@@ -111,7 +110,7 @@ func (p *staged) put(g *txn, id codec.MadeID) error {
 	return p.bucket.SetSequence(digest(p.nameSum, &p.next))
 }
 
-// size is how many bytes the values have that are put.
+// size returns the number of bytes of the new values.
 func (p *staged) size() (n int) {
 	for i := range p.next {
 		n += len(p.next[i])

@@ -9,8 +9,15 @@ import (
 	"podstore/store"
 )
 
-// submit runs one change in a group and returns when it is committed, or has
-// failed. It panics with what the change's edit panicked with.
+// Group commit. A caller queues its change as a request. If nobody leads, the caller
+// becomes the leader: it takes all queued requests, runs them in one bbolt transaction,
+// commits, and wakes the others. Requests that arrive meanwhile wait for the next leader,
+// which is the first of them. So a group holds what arrives during one commit. After a
+// group of several requests the leader waits a moment for as many again: see gather. A
+// lone writer never waits.
+
+// submit runs one change in a group. It returns when the change is committed or has
+// failed. If the caller's edit panicked, submit panics with the same value.
 func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *request) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -54,8 +61,8 @@ func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *requ
 	return r.err
 }
 
-// withdraw takes a request out of the queue, unless a leader has it or it was
-// made the leader.
+// withdraw takes a request out of the queue, unless a leader has taken it or it has
+// become the leader.
 func (s *Store) withdraw(r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,14 +78,15 @@ func (s *Store) withdraw(r *request) bool {
 	return true
 }
 
-// A leader that expects company waits for it until nobody came during gatherYields
-// yields, and never longer than gatherTime.
+// A leader that expects more requests stops waiting when none has come during
+// gatherYields yields, or after gatherTime.
 const (
 	gatherYields = 100
 	gatherTime   = 250 * time.Microsecond
 )
 
-// lead runs one group and hands on. The caller's own request is in the queue.
+// lead runs one group and hands over to the next leader. The caller's own request is in
+// the queue.
 func (s *Store) lead() {
 	s.gather()
 	s.mu.Lock()
@@ -92,8 +100,8 @@ func (s *Store) lead() {
 	g.run()
 }
 
-// gather yields until as many requests wait as the last group had: without it,
-// callers fall into two groups that alternate, each half as large.
+// gather yields until as many requests wait as the last group had. Without it, callers
+// fall into two groups that alternate, each half as large.
 func (s *Store) gather() {
 	s.mu.Lock()
 	expected := s.lastGroup
@@ -116,11 +124,10 @@ func (s *Store) gather() {
 	}
 }
 
-// run begins the transaction, runs the requests and commits.
 func (g *txn) run() {
 	defer func() {
 		if !g.finished {
-			// An edit ended this goroutine. The group must not die with it.
+			// An edit ended this goroutine. The rest of the group must go on.
 			g.requests[g.next].err = errGoexit
 			g.next++
 			go g.run()
@@ -144,7 +151,7 @@ func (g *txn) run() {
 	}
 }
 
-// handOver ends a group: the first of those that came meanwhile leads.
+// handOver ends a group. The first request that arrived meanwhile becomes the leader.
 func (s *Store) handOver(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +166,7 @@ func (s *Store) handOver(size int) {
 	r.wake <- lead
 }
 
-// busy reports whether a change is being made.
+// busy reports whether a change is under way.
 func (s *Store) busy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

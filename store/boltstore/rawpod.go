@@ -10,7 +10,7 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// rawPod is a Pod's values, copied out of a transaction.
+// rawPod is a stored Pod outside any transaction.
 type rawPod struct {
 	stored
 	history []chunk
@@ -33,7 +33,6 @@ func (p *stored) copyAs(values *[codec.NumSubKeys][]byte, stamp codec.Stamp, dig
 	return raw
 }
 
-// metadata decodes it.
 func (p *rawPod) metadata() (*store.Metadata, error) {
 	m := &store.Metadata{PodName: p.name, Version: p.version()}
 	h := historyReader{nameSum: p.nameSum}
@@ -59,7 +58,6 @@ func (p *rawPod) size() (n int) {
 	return n
 }
 
-// put makes the Pod's bucket.
 func (p *rawPod) put(tx *bolt.Tx) error {
 	b, err := tx.CreateBucket([]byte(p.name))
 	if err != nil {
@@ -87,9 +85,9 @@ func (p *rawPod) put(tx *bolt.Tx) error {
 	return b.SetSequence(p.digest)
 }
 
-// wholePod takes a Pod from what could be read of its bucket, or says why it is not
-// whole. Of a sub-key that was found more than once, as in a damaged page, it takes
-// the one whose checksum is right; digest and stamp decide whether all is there.
+// wholePod makes a Pod of what could be read from its bucket, or says why it is not
+// whole. A damaged page may have a sub-key twice: wholePod then takes the one with the
+// right checksum. Digest and stamp decide whether everything is there.
 func wholePod(b *boltfile.Bucket) (*rawPod, error) {
 	p := &rawPod{stored: stored{name: string(b.Name), nameSum: codec.NameSum(b.Name), digest: b.Sequence}}
 	for _, kv := range b.Values {

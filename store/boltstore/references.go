@@ -13,24 +13,23 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// referrers are the Pods that may refer to those that are removed, as they were at a
-// place in the log or later.
+// referrers are the Pods that may refer to the removed ones.
 type referrers struct {
 	names []string
-	place int64
-	since []string // those that were changed behind it, as the leader knows
+	place int64 // in the log: names holds all referrers up to here
+	since []string // the Pods that changed behind place; the leader fills it in
 }
 
-// referrerPods is how many Pods one transaction looks at: bbolt cannot let the file
-// grow while it is open.
+// One transaction looks at this many Pods. While it is open, bbolt cannot grow the
+// file.
 const referrerPods = 1 << 8
 
-// referrerYield is after how many Pods the search lets others run. Go would let it have
-// a processor for 10 ms at a time, which writers would wait for.
+// The search lets others run after this many Pods. Otherwise Go would let it have a
+// processor for 10 ms at a time, while writers wait.
 const referrerYield = 1 << 4
 
-// findReferrers looks for them before the leader has to, so that writers need not
-// wait for it.
+// findReferrers searches before the leader does, so that writers do not wait for the
+// search.
 func (s *Store) findReferrers(removed []string) (*referrers, error) {
 	needles := make([][]byte, len(removed))
 	for i, name := range removed {
@@ -60,14 +59,14 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 			return nil, err
 		}
 		if s.busy() {
-			time.Sleep(time.Since(start) / 2) // writers have the processor meanwhile
+			time.Sleep(time.Since(start) / 2) // leave the processor to writers
 		}
 	}
 	return r, nil
 }
 
-// mayRefer tells whether a Pod has one of the names in its children or peers, or may
-// have children or peers among its unknown fields. Of what is damaged nothing is told.
+// mayRefer reports whether a Pod has one of the names in its children or peers, or may
+// have children or peers among its unknown fields. It reports false for a damaged Pod.
 func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte) (refers bool) {
 	_ = guard(func() error {
 		var p stored
@@ -83,15 +82,15 @@ func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte
 	return refers
 }
 
-// mayRefer is [Store.mayRefer] in the transaction that writes.
 func (st *staging) mayRefer(pod string, needles [][]byte) bool {
 	_, changed := st.g.touched[pod]
 	return st.g.s.mayRefer(st.g.tx, pod, changed, needles)
 }
 
-// forget drops every reference to a Pod that is removed, but in what is damaged: that
-// is damaged for whoever asks for it, and no matter of this Pod. Candidates are those
-// that were found before, and of what changed since, those that have its name in them.
+// forget drops every reference to a removed Pod. It looks at the referrers found
+// before, and at the Pods that changed since and contain the name. It leaves damaged
+// Pods alone: their damage is an error for those who ask for them, not for this
+// request.
 func (st *staging) forget(name string, found *referrers) error {
 	candidates, needle := slices.Clone(found.names), [][]byte{[]byte(name)}
 	for _, other := range slices.AppendSeq(slices.Clone(found.since), maps.Keys(st.g.touched)) {
@@ -104,13 +103,12 @@ func (st *staging) forget(name string, found *referrers) error {
 			return err
 		}
 	}
-	for _, p := range st.order { // also those that the changes before this one made
+	for _, p := range st.order { // includes references from earlier changes of this request
 		p.forget(name)
 	}
 	return nil
 }
 
-// forget drops the references to a Pod.
 func (p *staged) forget(name string) {
 	if !p.exists || p.damage != nil && p.dirty != store.AllFields {
 		return

@@ -12,40 +12,33 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// txn is one bbolt transaction and the requests that share it. It is used by one
-// goroutine at a time.
+// txn is one bbolt transaction and the requests that share it. Only one goroutine at a
+// time uses it.
 type txn struct {
 	s        *Store
-	requests []*request // the leader's own first
-	next     int        // the request to run
+	requests []*request // the leader's own is the first
+	next     int        // index of the request that runs
 	finished bool
 
 	tx        *bolt.Tx
-	record    *nameRecord         // nil before the first change of names
-	deletions *deletions          // nil before they are asked for
-	changed   bool                // something was put into tx
-	touched   map[string]struct{} // the Pods that were changed
-	highest   uint64              // the number of the last change
+	record    *nameRecord         // nil until a request creates or deletes a Pod
+	deletions *deletions          // nil until a request needs them
+	changed   bool                // tx has changes
+	touched   map[string]struct{} // the changed Pods
+	highest   uint64              // revision number of the last change
 	fatal     error               // why tx cannot be committed
 	poisoned  bool                // fatal came from inside bbolt
 }
 
-// Group commit. A caller with a change queues it as a request. If nobody leads,
-// it becomes the leader: it takes everything that is queued, runs it in one
-// bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
-// for the next leader, which is the first of those waiting. So a group is as
-// large as what arrives during one commit; after a larger group than one, the leader
-// waits a moment for as many again (see gather). A lone writer waits for nobody.
-
-// request is one change. Its edit runs exactly once, in the leader's goroutine.
+// request is one change. Its edit runs exactly once, in the goroutine of the leader.
 type request struct {
-	op, pod string // what to call it
+	op, pod string // for errors and the log
 	run     func(*txn, *request) error
 	wake    chan signal // buffered: the leader never waits for a follower
 
-	err        error // result, when done
-	panicValue any   // what the caller's edit panicked with, or nil
-	begun      bool  // taken by a leader; guarded by Store.mu
+	err        error // the result, valid after wake
+	panicValue any   // of the caller's edit, or nil
+	begun      bool  // a leader has taken it; guarded by Store.mu
 }
 
 type signal int
@@ -55,7 +48,7 @@ const (
 	lead
 )
 
-// number is the revision number of the request that runs.
+// number returns the revision number of the request that runs.
 func (g *txn) number() uint64 {
 	place := uint64(g.next)
 	if mutant == "onenumber" {
@@ -64,8 +57,8 @@ func (g *txn) number() uint64 {
 	return g.s.base + uint64(g.tx.ID())<<placeBits + place
 }
 
-// fail makes the transaction one that cannot be committed. A panic of bbolt
-// while it was changing something leaves nothing in it to be trusted.
+// fail marks the transaction: it cannot be committed. If bbolt panicked during a
+// change, its state cannot be trusted either.
 func (g *txn) fail(err error) {
 	if g.fatal == nil {
 		g.fatal = err
@@ -90,8 +83,8 @@ func (g *txn) begin() {
 	}
 }
 
-// end commits, or rolls back when nothing changed or something failed, and gives
-// the result to the requests that have none of their own.
+// end commits, or rolls back if nothing changed or something failed. It gives its error
+// to the requests that have none of their own.
 func (g *txn) end() {
 	s := g.s
 	if g.fatal == nil && g.changed {
@@ -100,7 +93,7 @@ func (g *txn) end() {
 		}
 	}
 	if cause := s.cause.Load(); g.fatal == nil && cause != nil {
-		g.fail(*cause) // a reader met it meanwhile
+		g.fail(*cause) // a reader made the handle unusable meanwhile
 		g.poisoned = true
 	}
 	if g.fatal == nil && g.changed {
@@ -161,9 +154,8 @@ func (g *txn) commit() {
 	}
 }
 
-// inPlace checks that the file is still what its path names: a commit into a file
-// that was removed or replaced would be lost with the handle. It also sets the
-// step by which this commit may make the file grow.
+// inPlace checks that the path still names the open file. Otherwise a commit would be
+// lost with the handle. It also sets the step by which this commit may grow the file.
 func (s *Store) inPlace() error {
 	size, same, err := osfs.SizeAt(s.absPath, s.identity)
 	if err == nil && same {
@@ -176,11 +168,10 @@ func (s *Store) inPlace() error {
 	return errors.New("the database file was moved, removed or replaced while it was open")
 }
 
-// errFatal is what a request returns when the group has failed. It gets the group's
-// error instead.
+// A request returns errFatal when its group has failed. It then gets the group's error.
 var errFatal = errors.New("the transaction cannot be committed")
 
-// writeBooks writes what changed of the bookkeeping.
+// writeBooks writes the changed bookkeeping.
 func (g *txn) writeBooks() error {
 	return guard(func() error {
 		put := func(key string, payload []byte) error {
@@ -203,8 +194,8 @@ func (g *txn) writeBooks() error {
 	})
 }
 
-// names is the record of Pod names, which the transaction may change. An error
-// concerns those requests alone that create or delete.
+// names returns the record of names for changing. Its error concerns only requests that
+// create or delete Pods.
 func (g *txn) names() (*nameRecord, error) {
 	if g.record == nil {
 		record, err := readRecord(g.tx)
@@ -216,7 +207,7 @@ func (g *txn) names() (*nameRecord, error) {
 	return g.record, nil
 }
 
-// deleted are the deletions, which the transaction may change.
+// deleted returns the record of deletions for changing.
 func (g *txn) deleted() (*deletions, error) {
 	if g.deletions == nil {
 		d, err := readDeletions(g.tx)
