@@ -19,7 +19,7 @@ func (p *staged) prepare(g *txn) (changed bool, err error) {
 	case !p.exists:
 		return true, g.checkRemovable(p.name)
 	case p.damage != nil && p.dirty != store.AllFields:
-		return false, nil // change refused to touch it
+		return false, nil // damaged, and no change replaces it
 	}
 	if changed, err = p.plan(g); err != nil {
 		return false, asDamage(p.name, err)

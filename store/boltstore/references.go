@@ -16,7 +16,7 @@ import (
 // referrers are the Pods that may refer to the removed ones.
 type referrers struct {
 	names []string
-	place int64 // in the log: names holds all referrers up to here
+	place int64    // in the log: names holds all referrers up to here
 	since []string // the Pods that changed behind place; the leader fills it in
 }
 

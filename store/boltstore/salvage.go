@@ -12,37 +12,36 @@ import (
 	"podstore/store/boltstore/internal/boltfile"
 )
 
-// Salvaged is what became of one Pod in [Salvage].
+// Salvaged reports what [Salvage] did with one Pod.
 type Salvaged struct {
 	Pod string
-	// Older: an earlier state was saved, nearly always the one before the last
-	// commit, because the newest is damaged, or it is not known which was found.
-	// The Pod may have been changed, or deleted, since.
+	// Older: Salvage saved an earlier state, nearly always the one before the last
+	// commit. The newest state is damaged, or Salvage cannot tell which of the two it
+	// found. The Pod may have changed since, or been deleted.
 	Older bool
-	// Err says why the Pod could not be saved; nil when it was.
+	// Err says why Salvage could not save the Pod. It is nil for a saved Pod.
 	Err error
 }
 
 // SalvageSummary counts what [Salvage] did.
 type SalvageSummary struct {
-	Saved int // Pods saved as they were last
-	Older int // Pods saved as they were earlier, or perhaps so
-	Lost  int // Pods that were found, but not whole
-	// Missing is how many more Pods were recorded than found: the names of these
-	// are lost too. It is -1 when the record itself is, or the last commit may be,
-	// with the Pods that it created.
+	Saved int // Pods saved in their newest state
+	Older int // Pods saved in an earlier state, or perhaps so
+	Lost  int // Pods found, but not whole
+	// Missing is the number of Pods in the file's record that were not found; even
+	// their names are lost. It is -1 if the record itself is lost, or if the last
+	// commit may be, with the Pods that it created.
 	Missing int
 }
 
-// Salvage copies every Pod of the file at src that is whole into a new database
-// at dst, and calls report, from one goroutine at a time, for each Pod that was
-// found. It reads src without
-// mapping it, under the shared lock, and never changes it. dst appears when it is
-// complete and durable; what stands there already is left alone and gives
+// Salvage copies every whole Pod of the file at src into a new database at dst. It
+// calls report, from one goroutine at a time, for each Pod that it finds. It reads src
+// under the shared lock, without mapping it, and never changes it. dst appears when it
+// is complete and durable. Salvage leaves alone what already stands at dst and returns
 // store.ErrExists.
 //
-// Where the newest state is damaged, the state before the last commit is looked
-// through for the Pods that are not whole.
+// If the newest state is damaged, Salvage takes the Pods that are not whole there from
+// the state before the last commit.
 func Salvage(ctx context.Context, src, dst string, opts *Options, report func(Salvaged)) (SalvageSummary, error) {
 	v := &salvager{ctx: ctx, report: report, saved: make(map[string]bool), lost: make(map[string]error)}
 	v.read, v.total = opts.progress()
@@ -60,18 +59,18 @@ type salvager struct {
 	summary SalvageSummary
 	books   carriedBooks
 
-	read  func() // tells progress
+	read  func() // reports progress
 	total *int
 }
 
-// pods yields every Pod that is whole. An error ends it.
+// pods yields every whole Pod. It ends at the first error.
 func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 	return func(yield func(*rawPod, error) bool) {
 		ok, err := v.state(f, size, false, yield)
 		if err == nil && !ok {
 			_, err = v.state(f, size, true, yield)
 			if errors.As(err, new(*boltfile.Problem)) {
-				err = nil // there is no older state
+				err = nil // the file has no older state
 			}
 			v.books.noteLostPods()
 		}
@@ -88,8 +87,8 @@ func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 
 var errStop = errors.New("the receiver wants no more")
 
-// state yields the Pods of one state of the file that were not saved yet, and
-// reports whether there is no sign of damage.
+// state yields the Pods of one state of the file that are not saved yet. It reports
+// whether it found no sign of damage.
 func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod, error) bool) (bool, error) {
 	bf, problems, err := boltfile.OpenDamaged(f, size, older)
 	if err != nil {
@@ -98,7 +97,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		}
 		return false, fileError(err)
 	}
-	v.books.raiseToTxn(0, bf.Meta().TxID+1) // of the state before, one more may have been lost
+	v.books.raiseToTxn(0, bf.Meta().TxID+1) // one more transaction may be lost
 	var found nameRecord
 	var books *boltfile.Bucket
 	rep, err := bf.Walk(func(b *boltfile.Bucket) error {

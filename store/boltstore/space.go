@@ -2,27 +2,27 @@ package boltstore
 
 import "podstore/store/boltstore/internal/boltfile"
 
-// Space says how a database file is filled. Sizes are in bytes.
+// Space describes how a database file is filled. Sizes are in bytes.
 type Space struct {
 	FileSize  int64
 	PageSize  int64
-	FreePages int64 // pages that the next commits can use
-	UsedPages int64 // pages that hold something
-	UsedBytes int64 // bytes in use in them
+	FreePages int64 // pages that later commits can use
+	UsedPages int64 // pages with content
+	UsedBytes int64 // bytes of content in them
 
 	fresh freshSize
 }
 
-// freshSize is what the Pods of a file would take in a new one.
+// freshSize is the size that the Pods of a file would have in a new one.
 type freshSize struct {
-	tree  int64 // bytes in the tree of names, small Pods with them
-	pages int64 // pages of Pods that have their own
+	tree  int64 // bytes in the tree of names, including small Pods
+	pages int64 // pages of larger Pods
 }
 
-// add counts a Pod as bbolt lays it out: in the tree of names up to a quarter of a
-// page, on pages of its own beyond that.
+// add counts a Pod as bbolt lays it out: inside the tree of names if it takes at most a
+// quarter of a page, otherwise on pages of its own.
 func (f *freshSize) add(b *boltfile.Bucket) {
-	const element, header = 16, 16 // of a page: an element, its header
+	const element, header = 16, 16 // bytes of an element's and of a page's header
 	size := int64(header)
 	for _, kv := range b.Values {
 		size += element + int64(len(kv.Key)+len(kv.Value))
@@ -43,9 +43,9 @@ func (f *freshSize) add(b *boltfile.Bucket) {
 	f.pages += (size + pageSize - 1) / pageSize
 }
 
-// Reclaimable estimates how many bytes Compact would save. A new file leaves
-// about a tenth of the tree of names empty, and grows by doubling up to 1 MiB and
-// in steps of 1 MiB from there.
+// Reclaimable estimates the bytes that Compact would save. In a new file about a tenth
+// of the tree of names is empty. The file doubles up to 1 MiB and then grows in steps
+// of 1 MiB.
 func (s Space) Reclaimable() int64 {
 	fresh := s.fresh.tree*10/9 + (s.fresh.pages+4)*pageSize
 	if fresh > allocSize {
