@@ -7,15 +7,16 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// staging is what one request wants done. Nothing of it is in the transaction before
-// all of it is known.
+// staging collects what one request wants. The request puts nothing into the
+// transaction before it has collected everything, so that an error leaves no trace in
+// the transaction.
 type staging struct {
 	g     *txn
 	order []*staged
-	index map[string]*staged // of order, once that is long
+	index map[string]*staged // of order, once order is long
 }
 
-// find returns a Pod that is staged, or nil.
+// find returns a staged Pod, or nil.
 func (st *staging) find(name string) *staged {
 	if st.index != nil {
 		return st.index[name]
@@ -28,7 +29,7 @@ func (st *staging) find(name string) *staged {
 	return nil
 }
 
-// manyPods is from how many Pods on staging has an index.
+// With this many Pods, staging builds an index.
 const manyPods = 8
 
 func (st *staging) add(p *staged) {
@@ -46,32 +47,31 @@ func (st *staging) add(p *staged) {
 // staged is one Pod of a request.
 type staged struct {
 	stored
-	there  bool  // in the transaction
-	damage error // why it cannot be read
-	asked  bool  // its metadata is wanted
+	there  bool  // the transaction has it
+	damage error // why it cannot be read, or nil
+	asked  bool  // the caller wants its metadata
 
-	exists   bool // after the changes so far
-	deleted  bool // they deleted one that was there
+	exists   bool // it exists after the changes so far
+	deleted  bool // the changes so far deleted it
 	m        *store.Metadata
-	own      store.Metadata          // which m is, but after a Put
-	have     store.FieldSet          // fields of m that are known
+	own      store.Metadata          // m points here until a Put
+	have     store.FieldSet          // fields of m that are decoded or set
 	dirty    store.FieldSet          // fields that the changes touched
-	promoted store.FieldSet          // fields that are written with the first that is changed
+	promoted store.FieldSet          // fields out of the unknown ones, to write with the first change
 	sealed   [store.NumFields][]byte // values of dirty fields
-	isSealed store.FieldSet          // for which sealed is known
-	drop     int                     // of a history in chunks, the oldest entries
-	add      []store.ReclaimedChild  // to a history in chunks
-	puts     []store.Change          // those that were made, which may tell times
+	isSealed store.FieldSet          // fields that sealed has
+	drop     int                     // oldest entries to drop from a history in chunks
+	add      []store.ReclaimedChild  // entries to append to a history in chunks
+	puts     []store.Change          // the Puts so far, which may set times
 
-	// How it is to be afterwards. Before plan, as it is.
+	// The Pod after the request. Before plan, it is the Pod as it is.
 	next      [codec.NumSubKeys][]byte
 	nextStamp codec.Stamp
 	history   historyPlan
 	version   store.Version
-	raw       *rawPod // where it is asked
+	raw       *rawPod // if asked
 }
 
-// pod stages a Pod as it is.
 func (st *staging) pod(name string) (*staged, error) {
 	if p := st.find(name); p != nil {
 		return p, nil
@@ -103,7 +103,7 @@ func (st *staging) pod(name string) (*staged, error) {
 	return p, nil
 }
 
-// atStart is the Pod's revision before the changes.
+// atStart returns the Pod's revision before the changes.
 func (p *staged) atStart() store.Revision {
 	if !p.there {
 		return store.Revision{}
@@ -118,17 +118,18 @@ func (p *staged) delete() {
 	p.add, p.drop = nil, 0
 }
 
-// replace notes that fields of m are set whatever they were.
+// replace notes that m has new values of some fields, which do not depend on the old
+// ones.
 func (p *staged) replace(fields store.FieldSet) {
 	p.have |= fields
 	p.dirty |= fields
 	p.isSealed &^= fields
 }
 
-// do makes one operation. An error means that what it needs is damaged.
+// do applies one operation. An error means that what the operation reads is damaged.
 func (p *staged) do(op store.Op, sealed *[store.NumFields][]byte) error {
 	p.exists = true
-	history := p.chunks && !p.have.Has(store.FieldReclaimed) // kept apart, and not replaced
+	history := p.chunks && !p.have.Has(store.FieldReclaimed) // it stays in its chunks
 	fields := op.Touches()
 	switch op := op.(type) {
 	case store.Put:
@@ -172,7 +173,7 @@ func (p *staged) do(op store.Op, sealed *[store.NumFields][]byte) error {
 	return nil
 }
 
-// edit runs a rule on fields that it reads.
+// edit applies an operation that reads the given fields.
 func (p *staged) edit(op store.Op, fields store.FieldSet) error {
 	if err := p.know(fields); err != nil {
 		return err
@@ -182,7 +183,7 @@ func (p *staged) edit(op store.Op, fields store.FieldSet) error {
 	return nil
 }
 
-// promote takes the fields that this version knows out of the unknown ones.
+// promote takes those fields out of the unknown ones that this version knows.
 func (p *staged) promote() (err error) {
 	v := p.values[codec.Extra]
 	if v == nil || !codec.Promotes(v) {
@@ -197,7 +198,7 @@ func (p *staged) promote() (err error) {
 	return err
 }
 
-// know decodes fields that are not known yet.
+// know decodes the given fields, unless that has been done.
 func (p *staged) know(fields store.FieldSet) error {
 	for f := range store.Field(store.NumFields) {
 		if fields.Has(f) && !p.have.Has(f) {

@@ -16,28 +16,27 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Store is Pod metadata in one bbolt file. It implements [store.MetadataStore]
-// and the optional abilities [store.Lister], [store.PodUpdater] and
-// [store.Snapshotter]. All methods are safe for concurrent use.
+// Store is Pod metadata in one bbolt file. It implements [store.MetadataStore] and the
+// optional abilities [store.PartReader], [store.Lister], [store.PodUpdater],
+// [store.Watcher] and [store.Snapshotter]. All methods are safe for concurrent use.
 //
-// A Store holds the lock on its file until Close. After an I/O error of a commit,
-// or a panic of bbolt while it changed something, it is unusable: everything
-// returns an error that matches [store.ErrUnusable] and wraps the cause, until it
-// is closed and the file opened again. Whether the change that failed is there
-// then is not known, all others are as acknowledged. Where a full disk or quota is
-// met before anything was written, when the file is to grow, the changes of that
-// commit fail with [store.ErrNoSpace] alone, nothing was changed, and the store goes on.
+// A Store holds the lock on its file until Close. After an I/O error in a commit, or a
+// panic of bbolt during a change, the Store is unusable: every call returns an error
+// that matches [store.ErrUnusable] and wraps the cause. Close it and open the file
+// again. The change that failed may then be there or not; all others are as
+// acknowledged. If a full disk or quota stops the file from growing, before anything is
+// written, only the changes of that commit fail, with [store.ErrNoSpace]. Nothing was
+// changed, and the store goes on.
 //
-// An edit given to Update or UpdatePods is called exactly once, in the goroutine
-// of any of the callers that share a commit, and sees the successful edits that
-// came before it. It must return: one that calls [runtime.Goexit] ends the
-// goroutine of another caller. A change, or Close, that an edit calls itself is
-// refused with [store.ErrInvalid]; an edit that runs for more than a second is named
-// in the log, with the calls that wait for it.
+// Update and UpdatePods call an edit exactly once, in the goroutine of any of the
+// callers that share a commit. The edit sees the successful edits before it. It must
+// return: one that calls [runtime.Goexit] ends the goroutine of another caller. A
+// change or a Close that an edit calls itself fails with [store.ErrInvalid]. The log
+// names an edit that runs for more than a second, and the calls that wait for it.
 type Store struct {
-	path     string   // what the caller named, for messages
-	filePath string   // the file, as given to Open: another one for a copy of the store
-	absPath  string   // the same, whatever the working directory becomes
+	path     string   // as the caller named it, for messages
+	filePath string   // as given to Open; for a copy of a store not the same as path
+	absPath  string   // filePath, independent of the working directory
 	file     *os.File // bbolt's own descriptor
 	identity fs.FileInfo
 	db       *bolt.DB
@@ -45,38 +44,38 @@ type Store struct {
 	log      *slog.Logger
 	stats    counters
 
-	base    uint64       // what revision numbers are counted from
-	highest uint64       // that was given, or may have been; the leader's
-	format  atomic.Int64 // version of the file's format
+	base    uint64       // revision numbers count from here
+	highest uint64       // no revision number is higher; only the leader uses it
+	format  atomic.Int64 // the file's format version
 
-	// recordErr is why the record of Pod names did not match when the file was
-	// opened, or nil. It then never will again.
+	// recordErr says why the record of Pod names did not match when the file was
+	// opened. It is nil if they matched. A record that does not match never will again.
 	recordErr error
 
-	// broken are the Pods whose buckets bbolt must not enter, and why, as found
-	// when the file was opened: it would follow, or free, whatever pages they name.
-	// It is not changed after that.
+	// broken holds the Pods whose buckets bbolt must not enter, and why: it would
+	// follow or free whatever pages they name. Open fills it in; nothing changes it
+	// later.
 	broken map[string]error
 
 	closed    atomic.Bool
-	cause     atomic.Pointer[error] // why the handle is unusable
-	abandoned atomic.Bool           // bbolt must not be called any more
-	gone      chan struct{}         // closed when it is abandoned
+	cause     atomic.Pointer[error] // why the handle is unusable, or nil
+	abandoned atomic.Bool           // nothing may call bbolt any more
+	gone      chan struct{}         // closed once abandoned is set
 	txMu      sync.Mutex            // see transact
 
-	mu        sync.Mutex
-	idle      sync.Cond // leading became false, or views 0
+	mu        sync.Mutex // guards the fields from here to waiting
+	idle      sync.Cond  // signals that leading is false, views is 0 or a commit is durable
 	queue     []*request
 	leading   bool
 	lastGroup int
 	editing   atomic.Pointer[runningEdit]
-	views     int // read transactions that are open, or about to be
-	waiting   int // those that wait for a commit to be durable
+	views     int // open read transactions, including those about to open
+	waiting   int // readers that wait until a commit is durable
 
-	durable atomic.Int64 // the last transaction that is
+	durable atomic.Int64 // the last durable transaction
 	changes changelog
 
-	enc *codec.Encoder // the leader's
+	enc *codec.Encoder // only the leader uses it
 }
 
 var (
@@ -88,14 +87,13 @@ var (
 	_ store.Snapshotter   = (*Store)(nil)
 )
 
-// Path is the path of the database file, as it was given to Open. Of a store from
-// OpenCopy or Snapshot it is the copy; errors name what was copied instead.
+// Path returns the path of the database file, as it was given to Open. For a store from
+// OpenCopy or Snapshot it is the path of the copy; errors name the original instead.
 func (s *Store) Path() string { return s.filePath }
 
-// Close waits for the commit and the reads that are under way, if any, and releases
-// the file. Changes that still wait to begin fail with [store.ErrClosed], and so
-// does what is called later. It can be called again, and then does nothing. It does
-// not hang on a handle that is unusable.
+// Close waits for the commit and the reads under way and releases the file. Changes
+// that have not begun fail with [store.ErrClosed], and so do later calls. A second
+// Close does nothing. Close does not hang on an unusable handle.
 func (s *Store) Close() error {
 	if err := s.nested("close", ""); err != nil {
 		return err
@@ -124,8 +122,8 @@ func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) 
 	return s.ReadPart(ctx, name, store.ReadOptions{})
 }
 
-// ReadPart reads a part of one Pod: see [store.PartReader]. What is left out is not
-// read from the file, and damage of its bytes not noticed.
+// ReadPart reads a part of one Pod: see [store.PartReader]. It does not read from the
+// file what opts leave out, so it does not notice damage there.
 func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	const op = "read"
 	if err := ctx.Err(); err != nil {

@@ -6,9 +6,8 @@ import (
 	"podstore/store"
 )
 
-// poison makes the handle unusable because of cause, for good. With abandon,
-// bbolt's own state cannot be trusted either and it is never called again, not
-// even to close.
+// poison makes the handle unusable for good, because of cause. With abandon, bbolt's
+// own state cannot be trusted either: nothing ever calls it again, not even to close.
 func (s *Store) poison(cause error, abandon bool) {
 	if mutant == "nopoison" {
 		return
@@ -22,7 +21,7 @@ func (s *Store) poison(cause error, abandon bool) {
 		close(s.gone)
 	}
 	s.changes.wake()
-	s.idle.Broadcast() // nobody waits for a leader that bbolt may keep for ever
+	s.idle.Broadcast() // so that nobody waits for a leader that bbolt may keep for ever
 }
 
 // usable returns ErrUnusable or ErrClosed, or nil.
@@ -41,10 +40,10 @@ func (s *Store) unusable(op, pod string, cause error) error {
 		Err: fmt.Errorf("close it and open the store again; it failed with: %w", cause)}
 }
 
-// transact begins a transaction, or ends one for reading. When bbolt panics in
-// this, as where the file was cut short under it, it keeps locks that every other
-// beginning and end would wait for: so they come one at a time, and none after
-// that.
+// transact begins a transaction, or ends one for reading. If bbolt panics in this, for
+// example because another process cut the file short, it keeps locks that every other
+// beginning and end would wait for. So they come one at a time, and none after such a
+// panic.
 func (s *Store) transact(f func() error) error {
 	s.txMu.Lock()
 	defer s.txMu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
-// changed are written, and when it changed nothing there is no commit.
+// Update edits one Pod: see [store.MetadataStore]. It writes only the sub-keys that
+// edit changed. If edit changed nothing, there is no commit.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
 	pods, err := s.UpdatePods(ctx, []string{name}, func(pods []*store.Metadata) error {
 		if pods[0] == nil {
@@ -44,7 +44,8 @@ func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods [
 	return pods, nil
 }
 
-// edit runs one edit: read, edit, compare, and only then change.
+// edit runs one edit: it reads, calls the caller's edit, compares, and only then
+// changes.
 func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(names))
 	given := make([]*store.Metadata, len(names))
@@ -78,7 +79,7 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 			continue
 		}
 		if m != given[i] {
-			m = m.Clone() // it may stand in another place too
+			m = m.Clone() // the caller may use it in several places
 			pods[i] = m
 		}
 		m.PodName = name
@@ -99,8 +100,8 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 	return pods, nil
 }
 
-// normalize is Metadata.Normalize, which leaves out the manifest when it is the
-// one that is stored: that one was made canonical when it was written.
+// normalize is Metadata.Normalize, but skips a manifest equal to the stored one: that
+// is canonical already.
 func (p *staged) normalize(m *store.Metadata) error {
 	if err := m.NormalizeLists(); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// view runs f in a read transaction, in which no caller's code may run.
+// view runs f in a read transaction. f must not run the caller's code.
 func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	err := s.usable(op, pod)
@@ -35,8 +35,8 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 }
 
 // waitDurable waits until a transaction that a reader sees is durable. bbolt shows a
-// commit when its meta page is written, before the last sync has returned: a loss of
-// power then would take back what was read.
+// commit once its meta page is written, before the last sync returns. A loss of power
+// then would take back what was read.
 func (s *Store) waitDurable(id int64) {
 	if s.durable.Load() >= id || mutant == "nowait" || mutant == "nopoison" {
 		return
@@ -50,7 +50,6 @@ func (s *Store) waitDurable(id int64) {
 	s.waiting--
 }
 
-// setDurable is called when a commit has returned.
 func (s *Store) setDurable(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,10 +67,10 @@ func (s *Store) endedView() {
 	}
 }
 
-// endView ends a read transaction. A beginning that is under way may be waiting for
-// just this: bbolt maps a file anew when it has grown, for which all who read must
-// end, and lets nobody begin meanwhile. So the end does not wait for it, but neither
-// does it follow it into a lock that is never released.
+// endView ends a read transaction. A beginning under way may hold txMu and wait for
+// exactly this: to map a grown file anew, bbolt waits for all readers to end and lets
+// nobody begin. So the end does not wait for txMu. But bbolt may also have panicked and
+// never release its locks, so the end runs in a goroutine that may stay behind.
 func (s *Store) endView(tx *bolt.Tx) error {
 	if s.txMu.TryLock() {
 		defer s.txMu.Unlock()
