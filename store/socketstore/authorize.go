@@ -7,7 +7,7 @@ import (
 	"podstore/store"
 )
 
-// authorize asks the hook for changes.
+// authorize asks the hook whether the caller may make changes.
 func (s *Server) authorize(ctx context.Context, c *conn, changes []store.Change) error {
 	if s.opts.Authorize == nil {
 		return nil
@@ -15,7 +15,7 @@ func (s *Server) authorize(ctx context.Context, c *conn, changes []store.Change)
 	return s.verdict(c, changes[0].Pod, s.opts.Authorize(ctx, c.peer.Caller, changes))
 }
 
-// authorizeRead asks the hook for reading Pods, or everything.
+// authorizeRead asks the hook whether the caller may read Pods, or everything.
 func (s *Server) authorizeRead(ctx context.Context, c *conn, pods ...string) error {
 	if s.opts.AuthorizeRead == nil {
 		return nil
@@ -27,8 +27,9 @@ func (s *Server) authorizeRead(ctx context.Context, c *conn, pods ...string) err
 	return s.verdict(c, pod, s.opts.AuthorizeRead(ctx, c.peer.Caller, pods))
 }
 
-// verdict is what a hook has said. The peer must have lived through that: otherwise
-// its PID may be another process's by now.
+// verdict turns the answer of a hook into the error to return. The peer must still
+// live: otherwise another process may have its PID by now, and the hook was asked about
+// that one.
 func (s *Server) verdict(c *conn, pod string, err error) error {
 	if err == nil && c.peerEnded() {
 		err = fmt.Errorf("process %d, which has connected, has ended", c.peer.PID)

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// budget is something of which all clients together may hold so much: bytes of
-// memory, or places. Where it does not suffice, who has waited longest for a client
-// is cut off, so that slow clients hold it only while nobody else wants it.
+// budget is an amount that all clients share: bytes of memory, or places. If it runs
+// out, the server cuts off the request that has waited longest for its client. So slow
+// clients hold a share only while nobody else wants it.
 type budget struct {
 	what  string
 	total int64
-	turn  chan struct{} // full while somebody waits at the head of the line
+	turn  chan struct{} // full while somebody waits; the others queue behind it
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	free  int64
 	held  map[*flow]int64
-	freed chan struct{} // closed, and another one made, when something is given back
+	freed chan struct{} // closed and replaced when a flow gives something back
 }
 
 func newBudget(what string, total int64) *budget {
@@ -27,14 +27,14 @@ func newBudget(what string, total int64) *budget {
 }
 
 const (
-	// slowAfter is how long a client may take for one chunk while others wait for what
-	// it holds.
+	// slowAfter is the time that a client may take for one chunk while others wait for
+	// what it holds.
 	slowAfter = time.Second / 2
 	lookAgain = 100 * time.Millisecond
 )
 
-// take waits for n, or for all there is where n is more. It fails with errBusy when
-// ctx ends first. A flow may take several times; give gives back all.
+// take waits for n, or for the whole budget if n is more. It fails with errBusy if ctx
+// ends first. A flow may take several times; give returns all of it.
 func (b *budget) take(ctx context.Context, f *flow, n int64) error {
 	n = min(n, b.total)
 	select {
@@ -70,7 +70,7 @@ func (b *budget) take(ctx context.Context, f *flow, n int64) error {
 
 func (b *budget) short() error { return fmt.Errorf("%w: others hold all %s", errBusy, b.what) }
 
-// try makes a flow hold n, or all there is where n is more, if that is free and nobody
+// try makes a flow hold n, or the whole budget if n is more, if that is free and nobody
 // waits.
 func (b *budget) try(f *flow, n int64) bool {
 	if b.has(f, n) {
@@ -93,14 +93,14 @@ func (b *budget) try(f *flow, n int64) bool {
 	return true
 }
 
-// has reports whether a flow holds so much, or all there is.
+// has reports whether a flow holds n, or the whole budget if n is more.
 func (b *budget) has(f *flow, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.held[f] >= min(n, b.total)
 }
 
-// give gives back what a flow holds.
+// give returns everything that a flow holds.
 func (b *budget) give(f *flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,7 +114,8 @@ func (b *budget) give(f *flow) {
 	b.freed = make(chan struct{})
 }
 
-// slowest is who has waited longest for its client, and too long, or nil.
+// slowest returns the flow that has waited too long for its client, the longest first,
+// or nil.
 func (b *budget) slowest() (slow *flow) {
 	least := time.Now().Add(-slowAfter).UnixNano()
 	for f := range b.held {
@@ -125,25 +126,23 @@ func (b *budget) slowest() (slow *flow) {
 	return slow
 }
 
-// used is how much is held.
 func (b *budget) used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total - b.free
 }
 
-// flow is the bytes of one request or answer, which go to or come from its client a
-// chunk at a time.
+// flow is one request or answer, which moves from or to its client in chunks.
 type flow struct {
 	conn  *conn
-	waits atomic.Int64 // since when it has waited for its client, in Unix nanoseconds, or 0
-	gone  atomic.Bool  // it was cut off
+	waits atomic.Int64 // it has waited for its client since then (Unix nanoseconds), or 0
+	gone  atomic.Bool  // the server has cut it off
 }
 
-// chunkBytes is how much a client must send or take within ServerOptions.Stall.
+// A client must send or take this much within ServerOptions.Stall.
 const chunkBytes = 256 << 10
 
-// cut makes a flow that waits for its client fail.
+// cut makes a waiting flow fail.
 func (f *flow) cut() {
 	if !f.gone.Swap(true) {
 		f.conn.server.counters.cut.Add(1)
@@ -151,7 +150,7 @@ func (f *flow) cut() {
 	_ = f.conn.SetDeadline(time.Unix(1, 0))
 }
 
-// move moves p in chunks, each in time.
+// move moves p in chunks, each within its time.
 func (f *flow) move(p []byte, deadline func(time.Time) error, chunk func([]byte) error) error {
 	for len(p) > 0 {
 		n := min(len(p), chunkBytes)

@@ -2,20 +2,19 @@ package socketstore
 
 import "sync"
 
-// smallBytes is up to which size bytes are not counted: each connection has at
-// most that.
+// The server does not count requests and answers up to this size: each connection holds
+// at most that much.
 const smallBytes = 64 << 10
 
-// buffer is memory for the bytes of one request or answer, which is used again
-// after it.
+// buffer is reusable memory for one request or answer.
 type buffer struct{ bytes []byte }
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// borrow gives an empty buffer.
+// borrow returns an empty buffer.
 func borrow() *buffer { return buffers.Get().(*buffer) }
 
-// grow makes the buffer n bytes long and keeps what is in it.
+// grow makes the buffer n bytes long and keeps its content.
 func (b *buffer) grow(n int) {
 	if n > cap(b.bytes) {
 		b.bytes = append(make([]byte, 0, n), b.bytes...)
@@ -23,7 +22,8 @@ func (b *buffer) grow(n int) {
 	b.bytes = b.bytes[:n]
 }
 
-// release ends the use of a buffer, and of its bytes. What is large is not kept.
+// release returns the buffer. The caller must not use its bytes afterwards. A large
+// buffer is not kept for reuse.
 func (b *buffer) release() {
 	if cap(b.bytes) <= smallBytes {
 		b.bytes = b.bytes[:0]

@@ -13,47 +13,48 @@ import (
 	"podstore/store"
 )
 
-// Options say how long a client waits. Zero fields, and a nil pointer, take the
+// Options set how long a client waits. Zero fields, and a nil pointer, mean the
 // defaults.
 type Options struct {
-	// Patience is how long an operation, Dial included, goes on trying while nobody
-	// answers at the socket or the server has too much to do (default 10 s). Contexts
-	// shorten it.
+	// Patience is how long an operation, Dial included, keeps trying while nobody
+	// answers at the socket or the server is too busy (default 10 s). A context can end
+	// it earlier.
 	Patience time.Duration
-	// AnswerTimeout is how long sending one request and reading its answer may take
-	// (default 1 min).
+	// AnswerTimeout limits the time to send one request and to read its answer (default
+	// 1 min).
 	AnswerTimeout time.Duration
-	// Grace is how long the answer to a change is awaited whose context has ended
-	// after it was sent (default 250 ms). The change is withdrawn then, and the answer
-	// says whether it was made. Without one the error matches store.ErrUnknown.
+	// Grace is how long the client waits for the answer to a change after the context
+	// has ended (default 250 ms). The client withdraws the change, and the answer says
+	// whether the server made it. Without an answer the error matches store.ErrUnknown.
 	Grace time.Duration
 }
 
 // Client is a store that another process has open and serves at a Unix socket: see
 // [Server]. It implements [store.MetadataStore] and the optional abilities
-// [store.PartReader], [store.Lister], [store.PodUpdater] and [store.Watcher]. All methods
-// are safe for concurrent use.
+// [store.PartReader], [store.Lister], [store.PodUpdater] and [store.Watcher]. All
+// methods are safe for concurrent use.
 //
-// An edit runs in the client, on the Pods as they are when it is called, and is
-// written under the condition of their revisions: see [store.EditByRevision].
+// An edit runs in the client, on the Pods as it reads them. The client then writes them
+// under the condition that their revisions have not changed: see
+// [store.EditByRevision].
 //
-// A change is sent with an id of its own. Where its answer is lost it is sent again
-// under the same id, to a server that was started meanwhile too, and the store makes
-// it once. An error that the server's store gave matches the same sentinels here.
-// Those of the way there are [store.ErrUnavailable] when nobody answers or the server
-// has too much to do: nothing was changed; [store.ErrUnknown] when the answer to a
-// change was lost and cannot be had; [store.ErrForbidden] where the server does not
-// permit it, or one side does not trust the other; [store.ErrTooLarge] for more than
-// the server takes.
+// The client sends each change with an ID. If the answer is lost, it sends the change
+// again under the same ID, also to a server that was restarted, and the store makes the
+// change once. An error of the server's store matches the same sentinels here. Errors
+// of the way there are [store.ErrUnavailable] if nobody answers or the server is too
+// busy (nothing was changed), [store.ErrUnknown] if the answer to a change is lost for
+// good, [store.ErrForbidden] if the server does not permit the request or one side does
+// not trust the other, and [store.ErrTooLarge] if the request is larger than the server
+// accepts.
 type Client struct {
 	opts  Options
 	path  string
 	pool  pool
 	alive context.Context // until Close
 	end   context.CancelFunc
-	// number is the highest number of a revision that the server has given.
+	// number is the highest revision number that the server has sent.
 	number atomic.Uint64
-	// noIDs says that the server's store keeps no ids of requests.
+	// noIDs: the server's store keeps no request IDs.
 	noIDs atomic.Bool
 }
 
@@ -65,15 +66,15 @@ var (
 	_ store.Watcher       = (*Client)(nil)
 )
 
-// Dial returns a client of the server at a Unix socket, which must belong to this
-// process's user or to root (a client that runs as root trusts any). It waits for one
-// that is not there yet. The client connects again by itself whenever it must;
-// [Client.Close] frees what it holds.
+// Dial returns a client of the server at a Unix socket. The socket must belong to this
+// process's user or to root; a client that runs as root trusts any. Dial waits for a
+// server that is not there yet. The client reconnects by itself. [Client.Close] frees
+// its connections.
 //
-// Errors: [store.ErrNotFound] when nothing listens there in time, [store.ErrInvalid]
-// for a path that is too long for a socket or that is something else,
-// [store.ErrForbidden] when one side does not trust the other,
-// [errors.ErrUnsupported] when what answers does not serve a store.
+// Errors: [store.ErrNotFound] if nothing listens there in time, [store.ErrInvalid] if
+// the path is too long for a socket or names something else, [store.ErrForbidden] if
+// one side does not trust the other, [errors.ErrUnsupported] if what answers there does
+// not serve a store.
 func Dial(ctx context.Context, socketPath string, opts *Options) (*Client, error) {
 	c := newClient(socketPath, opts, func(ctx context.Context) (net.Conn, error) { return dialServer(ctx, socketPath) })
 	ping := &request{op: "open", method: http.MethodGet, target: prefix}
@@ -86,14 +87,14 @@ func Dial(ctx context.Context, socketPath string, opts *Options) (*Client, error
 	switch {
 	case err == nil:
 		return c, nil
-	case nobody(err):
+	case noListener(err):
 		err = &store.Error{Path: socketPath, Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it")}
 	}
 	return nil, c.named(ping, err)
 }
 
-// nobody reports whether nobody listens.
-func nobody(err error) bool {
+// noListener reports whether err says that nothing listens at the socket.
+func noListener(err error) bool {
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
@@ -110,7 +111,7 @@ func newClient(path string, opts *Options, dial func(context.Context) (net.Conn,
 	return c
 }
 
-// dialServer connects to a server that is trusted.
+// dialServer connects to a server that this process trusts.
 func dialServer(ctx context.Context, path string) (net.Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
@@ -132,18 +133,18 @@ func dialServer(ctx context.Context, path string) (net.Conn, error) {
 	return c, nil
 }
 
-// Path is the socket's path, as it was given to Dial.
+// Path returns the socket's path, as it was given to Dial.
 func (c *Client) Path() string { return c.path }
 
-// Close frees the client's connections. Operations that are under way are
-// finished, later ones fail with [store.ErrClosed], and watches end with it.
+// Close frees the client's connections and ends its watches. Operations under way
+// finish; later ones fail with [store.ErrClosed].
 func (c *Client) Close() error {
 	c.end()
 	c.pool.close()
 	return nil
 }
 
-// begin is what every operation does first.
+// begin checks what every operation checks first.
 func (c *Client) begin(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err

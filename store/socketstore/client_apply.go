@@ -40,7 +40,7 @@ func (c *Client) Apply(ctx context.Context, changes []store.Change, opts *store.
 	}
 	a, err := c.change(ctx, r, o)
 	if own && errors.Is(err, errors.ErrUnsupported) {
-		// Perhaps for the id's sake. Nothing was changed.
+		// Perhaps the store keeps no IDs. Nothing was changed: try without one.
 		a.release()
 		o.ID = store.RequestID{}
 		if a, err = c.change(ctx, r, o); err == nil {
@@ -54,7 +54,7 @@ func (c *Client) Apply(ctx context.Context, changes []store.Change, opts *store.
 	return c.applied(a.body, changes, r)
 }
 
-// applied reads the answer to changes, which were made.
+// applied reads the answer to changes that the server has made.
 func (c *Client) applied(body []byte, changes []store.Change, r *request) ([]store.Applied, error) {
 	result := make([]store.Applied, 0, len(changes))
 	for line := range lines(body) {
@@ -84,12 +84,12 @@ func (c *Client) UpdatePods(ctx context.Context, names []string, edit func(pods 
 	return store.EditByRevision(ctx, c, names, edit)
 }
 
-// change sends changes until they are answered. The error matches store.ErrUnknown
-// where it is not known whether they were made, and otherwise they were not.
+// change sends changes until the server answers. If the error matches store.ErrUnknown,
+// the server may have made them; after any other error it has not.
 func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
 	r.target = changesTarget(o)
 	resent, lost := o.Resent, false
-	seen := c.number.Load() // before it is sent first
+	seen := c.number.Load() // before the first attempt
 	for p := c.pauses(); ; {
 		a, sent, err := c.send(ctx, r)
 		switch {
@@ -119,7 +119,7 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 	}
 }
 
-// changesTarget is what changes are posted to.
+// changesTarget returns the path and query for changes.
 func changesTarget(o store.ApplyOptions) string {
 	target, separator := changesPath, "?"
 	add := func(s string) { target, separator = target+separator+s, "&" }
@@ -135,9 +135,9 @@ func changesTarget(o store.ApplyOptions) string {
 	return target
 }
 
-// looked reports whether a store gives the error only where it has looked whether the
-// change was made before. Any other refusal says nothing of a change that was sent
-// before and not answered.
+// looked reports whether the error shows that the store looked for an earlier attempt
+// of the change and did not find it. Any other refusal says nothing about an earlier
+// attempt whose answer was lost.
 func looked(err error) bool {
 	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
 		if errors.Is(err, kind) {
@@ -147,8 +147,8 @@ func looked(err error) bool {
 	return false
 }
 
-// lost is the error of a change whose answer was lost. It matches no error of a
-// context: with those, nothing was changed.
+// lost is the error for a change whose answer was lost. It does not match the context's
+// errors: those promise that nothing was changed.
 func (c *Client) lost(r *request, err error) error {
 	return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrUnknown, Err: fmt.Errorf("the answer was lost: %v", err)}
 }

@@ -12,22 +12,23 @@ import (
 )
 
 const (
-	maxConns = 64               // of one client; further requests wait
+	maxConns = 64               // connections of one client; further requests wait
 	maxIdle  = 30 * time.Second // shorter than the server's idleTimeout
 )
 
-// pool is the connections of a client. Unlike [http.Transport] it tells how much of
-// a request was sent, can end one half of a connection, and costs a fraction.
+// pool holds the connections of a client. Unlike [http.Transport] it reports how much
+// of a request was sent, it can close one half of a connection, and it costs a
+// fraction.
 type pool struct {
 	dial  func(context.Context) (net.Conn, error)
-	slots chan struct{} // one for each connection that is in use
+	slots chan struct{} // one element for each connection in use
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	idle   []*clientConn
 	closed bool
 }
 
-// get gives a connection, a used one if there is one.
+// get returns a connection, if possible one that was used before.
 func (p *pool) get(ctx context.Context) (c *clientConn, used bool, err error) {
 	select {
 	case p.slots <- struct{}{}:
@@ -58,7 +59,6 @@ func (p *pool) get(ctx context.Context) (c *clientConn, used bool, err error) {
 	return &clientConn{Conn: nc, r: bufio.NewReader(nc)}, false, nil
 }
 
-// put takes a connection back.
 func (p *pool) put(c *clientConn, usable bool) {
 	<-p.slots
 	p.mu.Lock()
@@ -73,7 +73,7 @@ func (p *pool) put(c *clientConn, usable bool) {
 	}
 }
 
-// close closes the idle connections, and every other one when it is put back.
+// close closes the idle connections at once, and the others when they are put back.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,10 +84,9 @@ func (p *pool) close() {
 	p.idle = nil
 }
 
-// exchange sends a request and reads its answer. sent is whether the server may
-// have got the whole request. Where the context ends meanwhile, the exchange is
-// broken off; with a grace the request is withdrawn first, and its answer awaited for
-// so long.
+// exchange sends a request and reads its answer. sent reports whether the server may
+// have received the whole request. If the context ends first, exchange breaks off. With
+// a grace it withdraws the request instead and waits that long for the answer.
 func (p *pool) exchange(ctx context.Context, r *request, timeout, grace time.Duration) (a *answer, sent bool, err error) {
 	for {
 		c, used, err := p.get(ctx)
@@ -97,7 +96,7 @@ func (p *pool) exchange(ctx context.Context, r *request, timeout, grace time.Dur
 		a, sent, err := c.exchange(ctx, r, timeout, grace)
 		p.put(c, err == nil && !a.close)
 		if err != nil && used && !sent && ctx.Err() == nil {
-			continue // the server has closed it, or was started again
+			continue // the server closed this connection or was restarted
 		}
 		return a, sent, err
 	}
@@ -114,13 +113,13 @@ func (c *clientConn) exchange(ctx context.Context, r *request, timeout, grace ti
 				_ = c.SetDeadline(time.Unix(1, 0))
 				return
 			}
-			// The server sees that nothing more is to come, and answers all the same.
+			// The server sees that nothing more will come, and still answers.
 			_ = half.CloseWrite()
 			_ = c.SetDeadline(time.Now().Add(grace))
 		})
 		defer func() {
 			if !stop() && err == nil {
-				a.close = true // it is half closed, or about to be
+				a.close = true // the connection is half closed, or about to be
 			}
 		}()
 	}
@@ -131,12 +130,12 @@ func (c *clientConn) exchange(ctx context.Context, r *request, timeout, grace ti
 		return nil, false, err
 	}
 	if r.asks() {
-		// An answer instead of the permission says why not.
+		// Any other answer than the permission to send the body says why not.
 		if a, err := c.answer(); err != nil || a.status != http.StatusContinue {
 			return a, false, err
 		}
 		if _, err := c.Write(r.body); err != nil {
-			// The server may have said why it does not take it.
+			// The server may have said why it does not take the body.
 			if a, err := c.answer(); err == nil {
 				a.close = true
 				return a, false, nil
@@ -148,8 +147,8 @@ func (c *clientConn) exchange(ctx context.Context, r *request, timeout, grace ti
 	return a, true, err
 }
 
-// open sends a request, on a connection of its own, and returns the body of the
-// answer. Each piece of it must come in time. It ends with the context.
+// open sends a request on a connection of its own and returns the body of the answer.
+// Each read must succeed within timeout. The body ends with the context.
 func (p *pool) open(ctx context.Context, r *request, timeout time.Duration) (*answerBody, error) {
 	nc, err := p.dial(ctx)
 	if err != nil {
@@ -186,7 +185,7 @@ func (p *pool) open(ctx context.Context, r *request, timeout time.Duration) (*an
 	return in, nil
 }
 
-// answerBody is the body of an answer that is read as it comes.
+// answerBody is the body of an answer that the caller reads as it arrives.
 type answerBody struct {
 	*answer
 	io.Reader
@@ -194,7 +193,7 @@ type answerBody struct {
 	timeout time.Duration
 	stop    func() bool
 	ctx     context.Context
-	left    int64 // bytes that must still come, where that is known
+	left    int64 // bytes still to come, if the server told the length
 }
 
 func (in *answerBody) deadline() error {
@@ -204,10 +203,10 @@ func (in *answerBody) deadline() error {
 	if err := in.conn.SetDeadline(time.Now().Add(in.timeout)); err != nil {
 		return err
 	}
-	return in.ctx.Err() // so that the deadline of a context that has ended is not undone
+	return in.ctx.Err() // the context may have ended before SetDeadline undid its deadline
 }
 
-// Read reads what comes next. An answer that breaks is io.ErrUnexpectedEOF.
+// Read reads the next bytes. An answer that breaks off gives io.ErrUnexpectedEOF.
 func (in *answerBody) Read(p []byte) (int, error) {
 	if err := in.deadline(); err != nil {
 		return 0, err
@@ -219,7 +218,6 @@ func (in *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection.
 func (in *answerBody) Close() error {
 	in.stop()
 	return in.conn.Close()

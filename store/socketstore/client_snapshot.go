@@ -23,7 +23,7 @@ func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
 	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
 		nc, err := dialServer(ctx, socketPath)
-		if nobody(err) {
+		if noListener(err) {
 			err = &store.Error{Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
 		}
 		return nc, err

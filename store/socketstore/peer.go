@@ -10,24 +10,22 @@ import (
 	"podstore/store"
 )
 
-// Caller is the process at the other end of a connection, as the kernel vouches for
-// it: whoever connected. A process that was handed the connection later counts as
-// that one.
+// Caller is the process that connected, as the kernel vouches for it. A process that
+// was handed the connection later counts as the one that connected.
 type Caller struct {
 	UID, GID uint32
-	// PID is as this process sees it; 0 where the system does not tell, or shows no
-	// such process here.
+	// PID is the number as this process sees it. It is 0 if the system does not tell
+	// it, or if this process cannot see the caller.
 	PID int
 }
 
-// peer is the process at the other end of a Unix socket.
 type peer struct {
 	Caller
-	pidfd int // of a process that may end; -1 where there is none
+	pidfd int // descriptor of the process, or -1
 }
 
-// peerOf says who is at the other end. Where holding is set, the system keeps the
-// PID from being taken for a later process's: see ended. The peer must be closed.
+// peerOf returns the process at the other end. With holding, the system keeps the PID
+// from becoming a later process's: see ended. The caller must close the peer.
 func peerOf(c net.Conn, holding bool) (p peer, err error) {
 	p.pidfd = -1
 	sc, ok := c.(syscall.Conn)
@@ -46,8 +44,7 @@ func peerOf(c net.Conn, holding bool) (p peer, err error) {
 	return p, errors.Join(ctlErr, err)
 }
 
-// trusted fails unless a peer runs as one of the users who may connect: this
-// process's own, and root.
+// trusted returns an error unless the peer runs as this process's user or as root.
 func trusted(p peer, err error) error {
 	switch {
 	case err != nil:

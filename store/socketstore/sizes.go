@@ -6,14 +6,14 @@ import (
 	"podstore/store"
 )
 
-// sizes remembers how large the lines of Pods were, so that one that is large is
-// counted before it is read. Its memory is bounded.
+// sizes remembers the size of each Pod's line, so that the server counts a large one
+// before it reads it. Its memory is bounded.
 type sizes struct {
 	mu         sync.Mutex
 	young, old map[sizeKey]int64
 }
 
-// sizeKey is a Pod, or where pod is "" the list of names, in part or whole.
+// sizeKey is a Pod, or the list of names if pod is "".
 type sizeKey struct {
 	pod  string
 	part store.ReadOptions
