@@ -115,7 +115,7 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 		if resent {
 			return nil, c.lost(r, err)
 		}
-		return nil, c.given(ctx, r, err)
+		return nil, c.givenUp(ctx, r, err)
 	}
 }
 

@@ -23,7 +23,7 @@ type request struct {
 	changes        bool
 }
 
-// append appends the request without a body that is large.
+// append appends the request, but not a body that the server must permit first.
 func (r *request) append(b []byte) []byte {
 	b = append(append(append(append(b, r.method...), ' '), r.target...), " HTTP/1.1\r\nHost: podstore\r\n"...)
 	if r.method == http.MethodPost {
@@ -40,19 +40,18 @@ func (r *request) append(b []byte) []byte {
 	return b
 }
 
-// asks reports whether the body is not sent before the server has agreed to take it.
+// asks reports whether the body is so large that the client asks before it sends it.
 func (r *request) asks() bool { return len(r.body) > smallBytes }
 
-// answer is what the server says. Whoever calls release must not use the body after
-// that.
+// answer is an answer of the server. Nobody may use body after release.
 type answer struct {
 	status  int
-	length  int64 // of the body, -1 where it is not told
+	length  int64 // of the body, or -1 if the server does not say
 	chunked bool
 	close   bool // the server closes the connection
 	file    bool // the body is a file's
 	body    []byte
-	in      *buffer // nil, or where the body is
+	in      *buffer // holds body, or nil
 }
 
 func (a *answer) release() {
@@ -62,7 +61,7 @@ func (a *answer) release() {
 	}
 }
 
-// err is the error of an answer that is one.
+// err returns the error that an answer reports.
 func (a *answer) err() error {
 	line := a.body
 	for first := range lines(a.body) {
@@ -75,7 +74,7 @@ func (a *answer) err() error {
 	return fmt.Errorf("%w: what answers there does not serve a store of this version: it says %d %s", errors.ErrUnsupported, a.status, http.StatusText(a.status))
 }
 
-// lines are the lines of a body, without the line breaks and without empty ones.
+// lines yields the lines of a body without line breaks. It skips empty ones.
 func lines(body []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for line := range bytes.SplitSeq(body, []byte("\n")) {
@@ -92,7 +91,6 @@ type clientConn struct {
 	since time.Time // since when it has been idle
 }
 
-// answer reads one answer.
 func (c *clientConn) answer() (*answer, error) {
 	a, err := c.head()
 	if err != nil || a.status < 200 || a.length == 0 {
@@ -110,8 +108,8 @@ func (c *clientConn) answer() (*answer, error) {
 	return a, nil
 }
 
-// head reads the head of an answer as far as it matters here: a server gives the
-// length of each that is no stream.
+// head reads the part of an answer's head that matters here. Only a stream has no
+// length.
 func (c *clientConn) head() (*answer, error) {
 	line, err := c.headLine()
 	if err != nil {
@@ -148,7 +146,7 @@ func (c *clientConn) head() (*answer, error) {
 	}
 }
 
-// headLine reads a line of an answer's head. It is valid until the next read.
+// headLine reads a line of an answer's head. The line is valid until the next read.
 func (c *clientConn) headLine() ([]byte, error) {
 	line, err := c.r.ReadSlice('\n')
 	switch {
@@ -162,7 +160,7 @@ func (c *clientConn) headLine() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// isHeader compares a name with one in lower case.
+// isHeader compares a header, whatever its case, with one in lower case.
 func isHeader(name []byte, lower string) bool {
 	if len(name) != len(lower) {
 		return false

@@ -54,7 +54,6 @@ func omit(separator string, opts store.ReadOptions) (query string) {
 	return query
 }
 
-// metadata reads a Pod's line.
 func (c *Client) metadata(line []byte, opts store.ReadOptions) (*store.Metadata, error) {
 	p, err := podjson.DecodePod(line)
 	if err != nil {
@@ -68,7 +67,7 @@ func (c *Client) metadata(line []byte, opts store.ReadOptions) (*store.Metadata,
 	return p.Metadata, nil
 }
 
-// saw remembers the highest number of a revision.
+// saw keeps the highest revision number.
 func (c *Client) saw(p store.Applied) {
 	n := p.Version.Revision.Number
 	for old := c.number.Load(); n > old && !c.number.CompareAndSwap(old, n); old = c.number.Load() {
@@ -89,7 +88,7 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 	var names []string
 	for line := range lines(a.body) {
 		if err := errorIn(line); err != nil {
-			return names, err // comes last
+			return names, err // an error is the last line
 		}
 		s := jsonvalue.NewScanner(line)
 		names = append(names, s.ReadString())
@@ -100,8 +99,8 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// All yields every Pod: see [store.Lister]. It reads a stream, and goes on in
-// another one behind the last Pod where that breaks, so the loop may take its time.
+// All yields every Pod: see [store.Lister]. It reads a stream. If that breaks, it goes
+// on behind the last Pod in another one, so the caller's loop may take its time.
 func (c *Client) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		r := &request{op: "list", method: http.MethodGet}
@@ -124,15 +123,15 @@ func (c *Client) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*sto
 				p = c.pauses()
 			}
 			if !p.wait(ctx) {
-				yield(nil, c.given(ctx, r, err))
+				yield(nil, c.givenUp(ctx, r, err))
 				return
 			}
 		}
 	}
 }
 
-// stream yields the Pods of one answer, until it breaks, which is the error, or is
-// done.
+// stream yields the Pods of one answer until that is done or breaks, which is the
+// error.
 func (c *Client) stream(ctx context.Context, r *request, opts store.ReadOptions, after *string, yield func(*store.Metadata, error) bool) (done bool, err error) {
 	if err := c.begin(ctx, r); err != nil {
 		return false, err
@@ -168,8 +167,8 @@ func (c *Client) stream(ctx context.Context, r *request, opts store.ReadOptions,
 	}
 }
 
-// readLine reads a line of any length. It ends with a line feed, otherwise it is not
-// whole.
+// readLine reads a line of any length. A line without a line feed at the end is
+// incomplete.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if err != bufio.ErrBufferFull {

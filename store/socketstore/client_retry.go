@@ -10,11 +10,11 @@ import (
 	"podstore/store"
 )
 
-// pauses are the times between attempts: longer each time, up to a limit, and
-// shortened at random so that clients do not keep step.
+// pauses are the times between attempts. Each is longer than the one before, up to a
+// limit, and partly random, so that clients do not keep step.
 type pauses struct {
 	next time.Duration
-	end  time.Time // after which there are none
+	end  time.Time // no pause goes beyond it
 }
 
 const (
@@ -26,7 +26,7 @@ func (c *Client) pauses() *pauses {
 	return &pauses{next: firstPause, end: time.Now().Add(c.opts.Patience)}
 }
 
-// wait pauses. It returns false when ctx has ended, or the time is over.
+// wait pauses. It returns false if ctx has ended or the time is over.
 func (p *pauses) wait(ctx context.Context) bool {
 	d := p.next/2 + rand.N(p.next/2)
 	p.next = min(2*p.next, maxPause)
@@ -43,7 +43,7 @@ func (p *pauses) wait(ctx context.Context) bool {
 	}
 }
 
-// ask sends a request that changes nothing until it is answered.
+// ask sends a request that only reads, again and again until the server answers.
 func (c *Client) ask(ctx context.Context, r *request) (*answer, error) {
 	for p := c.pauses(); ; {
 		a, _, err := c.send(ctx, r)
@@ -56,20 +56,21 @@ func (c *Client) ask(ctx context.Context, r *request) (*answer, error) {
 			return nil, err
 		}
 		if !p.wait(ctx) {
-			return nil, c.given(ctx, r, err)
+			return nil, c.givenUp(ctx, r, err)
 		}
 	}
 }
 
-// given is the error of a request that was given up, and changes nothing.
-func (c *Client) given(ctx context.Context, r *request, err error) error {
+// givenUp is the error of a reading request, or of a change that was never sent, that
+// the client has given up.
+func (c *Client) givenUp(ctx context.Context, r *request, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrUnavailable, Err: err}
 }
 
-// send sends a request once. An error that the server gave is answered.
+// send sends a request once. answered recognizes an error that the server reported.
 func (c *Client) send(ctx context.Context, r *request) (a *answer, sent bool, err error) {
 	grace := time.Duration(0)
 	if r.changes {
@@ -84,14 +85,14 @@ func (c *Client) send(ctx context.Context, r *request) (a *answer, sent bool, er
 	return a, sent, err
 }
 
-// answered reports whether the server gave the error. Then it has not done what was
-// asked.
+// answered reports whether the server itself reported the error. It then has not done
+// what the client asked.
 func answered(err error) bool {
 	_, ok := errors.AsType[*store.Error](err)
 	return ok
 }
 
-// final reports whether trying again cannot help.
+// final reports whether another attempt cannot help.
 func final(err error) bool {
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, store.ErrUnusable) {
 		return true
@@ -104,8 +105,8 @@ func final(err error) bool {
 	return answered(err)
 }
 
-// named makes an error one that names operation and Pod, and the socket where it is
-// not the server's store that gave it.
+// named adds operation and Pod to an error, and the socket unless the error comes from
+// the server's store.
 func (c *Client) named(r *request, err error) error {
 	e, ok := err.(*store.Error)
 	switch {

@@ -12,13 +12,13 @@ import (
 	"podstore/store"
 )
 
-// FetchSnapshot writes the database file that the server at a Unix socket has open
-// to w, as it is at one moment. It does not wait for a server that is not there, and
-// waits for up to 40 seconds for its turn while the server sends to others. What was
-// written is whole only where the error is nil.
+// FetchSnapshot writes to w the database file that the server at a Unix socket has
+// open, as it is at one moment. It does not wait for a server that is not there. While
+// the server sends snapshots to others, it waits up to 40 seconds for its turn. The
+// file is complete only if the error is nil.
 //
-// Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
-// what answers serves no snapshots of a file.
+// Errors: store.ErrNotFound if nothing listens there, errors.ErrUnsupported if what
+// answers does not serve snapshots of a file.
 func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
 	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
