@@ -19,13 +19,12 @@ const (
 	idleTimeout = time.Minute // longer than a client keeps an idle connection
 	maxHeader   = 16 << 10
 
-	// maxReads is how many Pods are read at a time whose size is not known to be
-	// large, and so was not counted before.
+	// maxReads limits the Pods that the server reads at a time without counting their
+	// memory, because it does not know yet that they are large.
 	maxReads = 16
 )
 
-// Server serves one store to other processes. Its methods are safe for concurrent
-// use.
+// Server serves one store to other processes. All methods are safe for concurrent use.
 type Server struct {
 	store store.MetadataStore
 	opts  ServerOptions
@@ -34,7 +33,7 @@ type Server struct {
 
 	memory, watches, streams, snapshots *budget
 	encoded                             encoded
-	alive                               context.Context // until Shutdown
+	alive                               context.Context // ends with Shutdown
 
 	sizes    sizes
 	reads    chan struct{}
@@ -45,11 +44,10 @@ type Server struct {
 	conns map[*conn]bool
 }
 
-// NewServer returns a server of s. Every change runs in a goroutine of its own, so
-// changes of all clients share the commits of a store that has group commit. A
-// request is read whole before anything is changed. A client that goes away before
-// its change has begun has changed nothing. Closing s is the caller's, after
-// [Server.Shutdown].
+// NewServer returns a server of s. Each change runs in a goroutine of its own, so the
+// changes of all clients share the commits of a store that groups them. The server
+// reads a whole request before it changes anything. If a client goes away before its
+// change has begun, nothing is changed. The caller closes s after [Server.Shutdown].
 func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
 	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}}
 	o := &server.opts
@@ -62,7 +60,7 @@ func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
 	server.peerOf = func(c net.Conn) (peer, error) { return peerOf(c, held) }
 	server.http = http.Server{
 		Handler:                      http.HandlerFunc(server.serve),
-		ReadTimeout:                  o.Stall, // of a request and the first piece of its body
+		ReadTimeout:                  o.Stall, // for a request and the first piece of its body
 		WriteTimeout:                 o.Stall,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
@@ -77,29 +75,29 @@ func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
 	return server
 }
 
-// Serve answers on the connections of l, such as [Listen] gives, until
-// [Server.Shutdown] or [Server.Close], and then returns [http.ErrServerClosed]. It
+// Serve answers requests on the connections of l, such as a listener of [Listen], until
+// [Server.Shutdown] or [Server.Close]. It then returns [http.ErrServerClosed]. It
 // closes l.
 func (s *Server) Serve(l net.Listener) error { return s.http.Serve(&gate{l, s}) }
 
-// Shutdown stops listening, ends the watches, and waits until all requests are
-// answered, or ctx ends.
+// Shutdown stops listening, ends the watches, and waits until all requests are answered
+// or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
-// Close stops at once. Changes that have begun are made, and not answered.
+// Close stops at once. It makes the changes that have begun, but does not answer them.
 func (s *Server) Close() error { return s.http.Close() }
 
-// ServerStats count since the server was made, but for the first three, which are how
-// it is now.
+// ServerStats are figures of a server. The first three are as of now; the others count
+// since NewServer.
 type ServerStats struct {
-	Connections int   // that are open
-	Watches     int   // that are under way
-	HeldBytes   int64 // for clients, of MaxHeld
+	Connections int   // open connections
+	Watches     int   // watches under way
+	HeldBytes   int64 // bytes held for clients, of MaxHeld
 	Requests    int64
-	Changes     int64 // that were made, and unmade ones answered as made
-	Refused     int64 // by Authorize or AuthorizeRead
-	Busy        int64 // answered 503
-	CutOff      int64 // clients that were too slow, or idle while others came
+	Changes     int64 // changes answered as made, including those that changed nothing
+	Refused     int64 // requests that Authorize or AuthorizeRead refused
+	Busy        int64 // requests answered 503
+	CutOff      int64 // clients cut off: too slow, or idle while others came
 }
 
 type counters struct{ requests, changes, refused, busy, cut atomic.Int64 }
@@ -127,7 +125,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route answers a request, or returns the error to answer with.
+// route answers a request, or returns the error for the answer.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, c *conn) error {
 	method := http.MethodGet
 	var handle func(http.ResponseWriter, *http.Request, *conn) error
@@ -168,11 +166,10 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request, c *conn) error {
 	return s.send(w, &flow{conn: c}, jsonType, http.StatusOK, []byte("{\"protocol\":2}\n"))
 }
 
-// fail answers with an error.
 func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
 	d, status := documentOf(err)
 	if _, ok := errors.AsType[withStatus](err); ok {
-		w.Header().Set("Connection", "close") // its body was not read
+		w.Header().Set("Connection", "close") // nobody has read its body
 	}
 	if status == http.StatusServiceUnavailable {
 		s.counters.busy.Add(1)

@@ -62,7 +62,6 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 	return s.send(w, f, linesType, http.StatusOK, out.bytes)
 }
 
-// changeOptions reads the query of changes.
 func changeOptions(query string) (*store.ApplyOptions, error) {
 	opts := new(store.ApplyOptions)
 	for query != "" {
@@ -92,7 +91,7 @@ func changeOptions(query string) (*store.ApplyOptions, error) {
 	return opts, nil
 }
 
-// namesOf are the Pods that changes name, each once.
+// namesOf returns the Pods that changes name, each once.
 func namesOf(changes []store.Change) []string {
 	names := make([]string, len(changes))
 	for i, c := range changes {
@@ -102,8 +101,8 @@ func namesOf(changes []store.Change) []string {
 	return slices.Compact(names)
 }
 
-// reserve has what changes will return counted before they are made. A Pod whose
-// size is not known is read for that.
+// reserve reserves memory for the answer to changes before they are made. It reads a
+// Pod whose size is not known.
 func (s *Server) reserve(ctx context.Context, f *flow, names []string) error {
 	total := int64(0)
 	for _, name := range names {

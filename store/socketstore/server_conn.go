@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// gate lets connections in and bounds them.
+// gate accepts connections and limits their number.
 type gate struct {
 	net.Listener
 	server *Server
 }
 
-// Accept gives the next connection. One that is refused is given too, and answered
-// with the reason.
+// Accept returns the next connection. It also returns one that it refuses, and the
+// server answers that with the reason.
 func (g *gate) Accept() (net.Conn, error) {
 	nc, err := g.Listener.Accept()
 	if err != nil {
@@ -34,12 +34,12 @@ func (g *gate) Accept() (net.Conn, error) {
 	if len(s.conns) >= s.opts.MaxConns {
 		switch old := s.quietest(); {
 		case old != nil:
-			old.quiet.Store(0) // so that it is chosen once
-			go old.Close()     // it takes the lock
+			old.quiet.Store(0) // so that nobody chooses it again
+			go old.Close()     // Close takes the lock
 			s.counters.cut.Add(1)
 		case len(s.conns) < 2*s.opts.MaxConns:
 			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))
-		default: // not even the reading of a request can be afforded
+		default: // too many even to read a request and refuse it
 			nc.Close()
 		}
 	}
@@ -47,8 +47,8 @@ func (g *gate) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// quietest is the connection that has waited longest for a request, or nil where
-// all have one. Clients connect again by themselves.
+// quietest returns the connection that has waited longest for a request, or nil if all
+// have one. Its client reconnects by itself.
 func (s *Server) quietest() (old *conn) {
 	least := int64(0)
 	for c := range s.conns {
@@ -63,15 +63,15 @@ func (s *Server) quietest() (old *conn) {
 type conn struct {
 	net.Conn
 	server  *Server
-	refused error        // why it is not let in, or nil
-	quiet   atomic.Int64 // since when it has had no request, in Unix nanoseconds, or 0
+	refused error        // why the server refuses it, or nil
+	quiet   atomic.Int64 // it has had no request since then (Unix nanoseconds), or 0
 
 	mu     sync.Mutex
-	peer   peer // the descriptor in it is guarded by mu
+	peer   peer // mu guards its descriptor
 	closed bool
 }
 
-// Close frees the connection's place.
+// Close closes the connection and frees its place.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	if !c.closed {
@@ -91,7 +91,7 @@ func (c *conn) peerEnded() bool {
 	return c.closed || c.peer.ended()
 }
 
-// state is what net/http tells of a connection.
+// state keeps quiet up to date.
 func (s *Server) state(nc net.Conn, state http.ConnState) {
 	c := nc.(*conn)
 	switch state {
@@ -102,10 +102,11 @@ func (s *Server) state(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// plain is how an answer ends that net/http gives itself, to what is no request.
+// plain is the end of the head of an answer that net/http itself gives to what is no
+// request.
 var plain = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
-// Write writes to the client. What net/http says itself becomes JSON as well.
+// Write writes to the client. It turns the answers of net/http itself into JSON.
 func (c *conn) Write(p []byte) (int, error) {
 	if bytes.HasPrefix(p, []byte("HTTP/1.1 4")) || bytes.HasPrefix(p, []byte("HTTP/1.1 5")) {
 		if head, text, ok := bytes.Cut(p, plain); ok {

@@ -72,7 +72,7 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request, c *conn) error {
 		return err
 	}
 	defer s.streams.give(f)
-	defer s.memory.give(f) // where the client is cut off
+	defer s.memory.give(f) // if the client is cut off
 	names, listErr := s.store.List(ctx)
 	if listErr != nil && names == nil {
 		return listErr
@@ -99,7 +99,6 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request, c *conn) error {
 	return nil
 }
 
-// readOptions reads the query of requests that read.
 func readOptions(r *http.Request, many bool) (part store.ReadOptions, after string, err error) {
 	if r.URL.RawQuery == "" {
 		return part, "", nil
@@ -132,10 +131,10 @@ func noQuery(r *http.Request) error {
 	return nil
 }
 
-// line reads a Pod, or all names, and returns what is answered with it. Where that is
-// large it is counted: memory must be given back. So that slow clients cannot make
-// the server hold more than it counts, what turns out to be large without having
-// been counted is dropped, and read again when there is room.
+// line reads a Pod, or all names, and returns the lines of the answer. If they are
+// large, line reserves memory, which the caller must give back. If a line turns out
+// large without a reservation, line drops it and reads it again when there is room. So
+// slow clients cannot make the server hold more than it counts.
 func (s *Server) line(ctx context.Context, f *flow, key sizeKey) ([]byte, error) {
 	for {
 		size, _ := s.sizes.get(key)

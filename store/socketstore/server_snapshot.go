@@ -16,7 +16,7 @@ import (
 
 // GET /v2/snapshot
 //
-// The copy is made first, into a temporary file, and sent after that, so a slow
+// The server first copies the store to a temporary file and then sends that, so a slow
 // client holds nothing of the store.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error {
 	ctx := r.Context()
@@ -74,7 +74,7 @@ func snapshotFailed(err error) error {
 	return &store.Error{Op: "snapshot", Err: err}
 }
 
-// spool makes a temporary file that nobody has to remove.
+// spool creates a temporary file that vanishes by itself.
 func (s *Server) spool() (*os.File, error) {
 	dir := s.opts.TempDir
 	if in, ok := s.store.(interface{ Path() string }); ok && dir == "" {
@@ -90,13 +90,13 @@ func (s *Server) spool() (*os.File, error) {
 	return f, nil
 }
 
-// copyFile writes the store's file as it is at one moment.
+// copyFile copies the store's file as it is at one moment.
 func (s *Server) copyFile(_ context.Context, w io.Writer) error {
 	_, err := s.store.(io.WriterTo).WriteTo(w)
 	return err
 }
 
-// copyLines writes the Pods of one moment, a line each.
+// copyLines writes the Pods of one moment, one on each line.
 func (s *Server) copyLines(ctx context.Context, w io.Writer) error {
 	frozen, ok := s.store.(store.Snapshotter)
 	if !ok {

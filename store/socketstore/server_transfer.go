@@ -17,17 +17,16 @@ func (s *Server) take(ctx context.Context, b *budget, f *flow, n int64) error {
 	return b.take(ctx, f, n)
 }
 
-// takeMemory waits for memory.
 func (s *Server) takeMemory(ctx context.Context, f *flow, n int64) error {
 	return s.take(ctx, s.memory, f, n)
 }
 
-// body reads the whole body of a request. One that is large is counted: the request
-// itself, what is decoded, and the copy that the store makes.
+// body reads the whole body of a request. For a large one it reserves memory for the
+// request itself, for what it decodes to, and for the copy that the store makes.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffer, err error) {
 	defer func() {
 		if err != nil {
-			// Otherwise net/http waits for the rest before it sends the answer.
+			// Otherwise net/http reads the rest before it sends the answer.
 			w.Header().Set("Connection", "close")
 		}
 	}()
@@ -50,7 +49,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 			return nil, err
 		}
 		b.grow(int(n))
-		_ = f.conn.SetWriteDeadline(time.Time{}) // net/http says "100 Continue" when it is read
+		_ = f.conn.SetWriteDeadline(time.Time{}) // the next read makes net/http write "100 Continue"
 		err = f.move(b.bytes[smallBytes:], f.conn.SetReadDeadline, read)
 	}
 	switch {
@@ -62,7 +61,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 	return nil, invalid("the body did not arrive: %v", err)
 }
 
-// send sends an answer with its length.
+// send sends an answer together with its length.
 func (s *Server) send(w http.ResponseWriter, f *flow, contentType string, status int, body []byte) error {
 	h := w.Header()
 	h["Content-Type"] = []string{contentType}
@@ -70,7 +69,7 @@ func (s *Server) send(w http.ResponseWriter, f *flow, contentType string, status
 	if len(body) <= smallBytes {
 		_ = f.conn.SetWriteDeadline(time.Now().Add(s.opts.Stall))
 		w.WriteHeader(status)
-		_, _ = w.Write(body) // a client that is gone is told nothing
+		_, _ = w.Write(body) // an error means that the client is gone
 		return nil
 	}
 	w.WriteHeader(status)
@@ -87,8 +86,8 @@ func writer(w io.Writer) func([]byte) error {
 	}
 }
 
-// stream sends lines, errors among them, in pieces. A client that takes too long for
-// one is cut off, and so sees that the answer is not whole.
+// stream sends lines, including errors, in pieces. It cuts off a client that takes too
+// long for a piece, so that the client sees that the answer is incomplete.
 type stream struct {
 	server *Server
 	flow   *flow
@@ -96,7 +95,7 @@ type stream struct {
 	buf    []byte
 }
 
-// add sends a line, or an error in its place, now or later.
+// add sends, now or later, a line or the error in its place.
 func (st *stream) add(line []byte, err error) {
 	if err != nil {
 		d, _ := documentOf(err)
