@@ -4,35 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"podstore/store"
-	"podstore/store/internal/codec"
 )
-
-const opApply = "apply"
-
-// application is one Apply.
-type application struct {
-	s       *Store
-	changes []store.Change
-	opts    store.ApplyOptions
-	names   []string          // the Pods that the changes name, each once
-	removes []string          // those of them that are to be removed
-	omit    store.ReadOptions // what need not be read of a Pod
-	id      codec.MadeID      // what is noted of it
-
-	refs *references // to removes
-
-	since int64 // a revision at which nothing of it was made
-	// unclear says, of a request that was sent, why it is not known what became of it.
-	// lost says so too where there was no answer: then it may even happen later.
-	unclear, lost error
-}
 
 // outcome is what became of an attempt.
 type outcome int
@@ -43,59 +20,6 @@ const (
 	busy             // the servers refused it for now
 	unclear          // nobody has said
 )
-
-func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions) (*application, error) {
-	a := &application{s: s}
-	if opts != nil {
-		a.opts = *opts
-	}
-	needs := store.FieldSet(0)
-	if a.opts.Metadata {
-		needs = store.AllFields
-	}
-	named := make(map[string]bool, len(changes))
-	gone := make(map[string]bool) // deleted by the changes so far
-	for _, c := range changes {
-		if !named[c.Pod] {
-			named[c.Pod] = true
-			a.names = append(a.names, c.Pod)
-		}
-		switch c.Op.(type) {
-		case nil:
-			continue
-		case store.Remove:
-			a.removes = append(a.removes, c.Pod)
-			gone[c.Pod] = true
-			continue
-		case store.Delete:
-			gone[c.Pod] = true
-			continue
-		case store.Reclaim, store.TrimReclaimed:
-			needs |= store.Fields(store.FieldReclaimed, store.FieldChildren)
-		default:
-			needs |= c.Op.Touches()
-		}
-		if gone[c.Pod] { // it is made anew, and perhaps as it was
-			needs = store.AllFields
-		}
-	}
-	if err := s.judgeCount(opApply, a.names); err != nil {
-		return nil, err
-	}
-	a.omit.OmitManifest = !needs.Has(store.FieldManifest)
-	a.omit.OmitReclaimed = !needs.Has(store.FieldReclaimed)
-	var err error
-	if a.changes, err = store.Prepare(changes); err != nil {
-		return nil, err
-	}
-	a.id.ID = a.opts.ID
-	if a.id.ID == (store.RequestID{}) {
-		a.id.ID = store.NewRequestID()
-		return a, nil
-	}
-	a.id.Changes = codec.ChangesSum(a.changes)
-	return a, nil
-}
 
 // run makes the changes as one transaction: again after a conflict, after a refusal
 // for now, and, under the same ID, when it is not known what became of it.
@@ -129,22 +53,6 @@ func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 	}
 }
 
-// patience is a context for finding out what became of a request: the time in
-// Options, or when the caller's context has ended, the time of one request.
-func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.RetryFor)
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(s.opts.RequestTimeout)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-patient.Done():
-		}
-	})
-	return patient, func() { stop(); cancel() }
-}
-
 // saysWhatBecame reports whether an error that an attempt ended with tells what became
 // of those before: it judged what is stored now, and that is not what they were for.
 func saysWhatBecame(err error) bool {
@@ -159,15 +67,6 @@ func saysWhatBecame(err error) bool {
 // unknown is the error where it is not known what became of a request.
 func (a *application) unknown(err error) error {
 	return a.failure(store.ErrUnknown, fmt.Errorf("no answer to it came (%v), and what became of it could not be found out (%v); read, and decide whether to try again", plain(a.unclear), plain(err)))
-}
-
-// failure is an error about the Pod, where it is one.
-func (a *application) failure(kind, err error) *store.Error {
-	e := &store.Error{Op: opApply, Kind: kind, Err: err}
-	if len(a.names) == 1 {
-		e.Pod = a.names[0]
-	}
-	return e
 }
 
 // attempt reads what the changes need, and makes them of that.
@@ -272,58 +171,4 @@ func (a *application) refused(err error) error {
 		e.Pod = a.names[0]
 	}
 	return e
-}
-
-// request is the context of one request. A server that has no leader refuses it at
-// once then, instead of keeping it until its time is over.
-func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(clientv3.WithRequireLeader(ctx), s.opts.RequestTimeout)
-}
-
-// Back-off doubles from the first to the longest pause; each is a random part of
-// that.
-const (
-	firstPause   = 2 * time.Millisecond
-	longestPause = 250 * time.Millisecond
-)
-
-// pause waits before another attempt, or until the context ends.
-func pause(ctx context.Context, attempt int) error {
-	limit := min(longestPause, firstPause<<min(attempt, 16))
-	timer := time.NewTimer(rand.N(limit) + time.Millisecond/4)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ask sends a request that reads, again when it failed on its way.
-func (s *Store) ask(ctx context.Context, op, pod string, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
-	started := time.Now()
-	for attempt := 1; ; attempt++ {
-		sent, cancel := s.request(ctx)
-		resp, err := s.client.Txn(sent).Then(ops...).Commit()
-		cancel()
-		switch {
-		case err == nil:
-			return resp, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case s.client.Ctx().Err() != nil:
-			return nil, &store.Error{Op: op, Pod: pod, Kind: store.ErrClosed, Err: errors.New("the client of etcd was closed")}
-		case isRefusal(err) && !isBusy(err):
-			err := s.failure(op, err)
-			err.Pod = pod
-			return nil, err
-		case time.Since(started) >= s.opts.RetryFor:
-			return nil, &store.Error{Op: op, Pod: pod, Kind: store.ErrUnavailable,
-				Err: fmt.Errorf("no answer in %v and %d attempts: %w", s.opts.RetryFor, attempt, plain(err))}
-		}
-		if err := pause(ctx, attempt); err != nil {
-			return nil, err
-		}
-	}
 }

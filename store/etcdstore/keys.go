@@ -189,9 +189,9 @@ func unsealBook(key string, value []byte) ([]byte, bool) {
 
 func formatValue() []byte { return sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion)) }
 
-// judgeFormat reads the value of format, and decides whether this version can read
+// checkFormat reads the value of format, and decides whether this version can read
 // what is below the prefix.
-func (s *Store) judgeFormat(value []byte) (version uint64, err error) {
+func (s *Store) checkFormat(value []byte) (version uint64, err error) {
 	payload, ok := unsealBook(keyFormat, value)
 	if !ok {
 		return 0, &store.Error{Path: s.formatKey(), Kind: store.ErrCorrupt,

@@ -6,54 +6,11 @@ import (
 	"io"
 	"iter"
 	"strings"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"podstore/store"
 )
-
-// Options set limits. The zero value, and nil, are the defaults of etcd's servers.
-type Options struct {
-	// MaxTxnOps is how many operations the servers take in one transaction: their
-	// --max-txn-ops. 0 means 128. A change takes one for each sub-key and one for each
-	// Pod that it changes: 63 Pods of which one sub-key changes.
-	MaxTxnOps int
-	// MaxRequestBytes is how many bytes the servers take in one request: their
-	// --max-request-bytes. 0 means 1.5 MiB. A client sends 2 MiB at most unless its
-	// own MaxCallSendMsgSize is raised as well.
-	MaxRequestBytes int
-	// RequestTimeout is how long one request may take before it is given up and
-	// made again. 0 means 5 s.
-	RequestTimeout time.Duration
-	// RetryFor is how long an operation goes on after conflicts with other writers
-	// and after requests that failed, and, from then on, how long it tries to bring to
-	// an end a change whose answer was lost; for the latter RequestTimeout is left when
-	// the caller's context has ended. 0 means 30 s.
-	RetryFor time.Duration
-}
-
-func (o *Options) withDefaults() Options {
-	var out Options
-	if o != nil {
-		out = *o
-	}
-	for _, d := range []struct {
-		field *int
-		value int
-	}{{&out.MaxTxnOps, 128}, {&out.MaxRequestBytes, 3 << 19}} {
-		if *d.field <= 0 {
-			*d.field = d.value
-		}
-	}
-	if out.RequestTimeout <= 0 {
-		out.RequestTimeout = 5 * time.Second
-	}
-	if out.RetryFor <= 0 {
-		out.RetryFor = 30 * time.Second
-	}
-	return out
-}
 
 // Store is Pod metadata below one prefix of an etcd. It implements
 // [store.MetadataStore] and the optional abilities [store.Lister],
@@ -103,9 +60,6 @@ func New(client *clientv3.Client, prefix string, opts *Options) (*Store, error) 
 
 // Prefix is what every key of the store begins with. It ends in a slash.
 func (s *Store) Prefix() string { return s.prefix }
-
-// now is the store as it is at the moment of each request.
-func (s *Store) now() view { return view{s: s} }
 
 // Read returns one Pod: see [store.MetadataStore]. It asks a majority, so that it
 // sees every change that was acknowledged before.
@@ -167,7 +121,7 @@ func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metada
 
 // UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
 func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	if err := s.judgeCount("update", names); err != nil {
+	if err := s.checkCount("update", names); err != nil {
 		return nil, err
 	}
 	if err := store.ValidateNames("update", names); err != nil {

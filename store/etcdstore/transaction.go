@@ -234,16 +234,6 @@ func (t *transaction) tooLarge(format string, args ...any) error {
 	return e
 }
 
-// judgeCount refuses, before anything is read, more Pods than one transaction can
-// compare.
-func (s *Store) judgeCount(op string, names []string) error {
-	if limit := s.opts.MaxTxnOps - 1; len(names) > limit {
-		return &store.Error{Op: op, Kind: store.ErrTooLarge,
-			Err: fmt.Errorf("%d Pods in one transaction, %d can be compared; change fewer at once, or raise the servers' --max-txn-ops and Options.MaxTxnOps", len(names), limit)}
-	}
-	return nil
-}
-
 // applied are the results of a transaction that was made at a revision, or that had
 // nothing to make.
 func (t *transaction) applied(rev int64) []store.Applied {

@@ -54,7 +54,7 @@ func (v view) txn(ctx context.Context, op, pod string, ops []clientv3.Op) (*mome
 	}
 	if format := found[0]; len(format) > 0 {
 		m.epoch = format[0].ModRevision
-		if m.format, err = v.s.judgeFormat(format[0].Value); err != nil {
+		if m.format, err = v.s.checkFormat(format[0].Value); err != nil {
 			return nil, nil, withOp(op, err)
 		}
 	}
@@ -318,3 +318,6 @@ func (p *pod) size() int {
 	}
 	return n
 }
+
+// now is the store as it is at the moment of each request.
+func (s *Store) now() view { return view{s: s} }

@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"strconv"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/metadata"
 
 	"podstore/store"
 )
@@ -314,89 +308,5 @@ func (w *watch) follow(ctx context.Context) (heard bool, err error) {
 		case err != nil:
 			return true, err
 		}
-	}
-}
-
-// news is what etcd has told and the receiver has not taken. It keeps names, so a
-// receiver that is slow costs little.
-type news struct {
-	wake chan struct{} // has an element when there is something to take
-
-	mu    sync.Mutex
-	names map[string]struct{}
-	rev   int64 // all that changed up to it was told
-	told  bool  // etcd has said so, and not only what changed
-	over  bool  // nothing more comes, or names were dropped: list again
-}
-
-func (n *news) take() (names []string, rev int64, told, over bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for name := range n.names {
-		names = append(names, name)
-	}
-	clear(n.names)
-	told, n.told = n.told, false
-	return names, n.rev, told, n.over
-}
-
-// watches numbers the watches of etcd: those with other metadata share no stream, so
-// that one which hangs is left.
-var watches atomic.Uint64
-
-// gather takes what etcd tells, and asks it how far it is when it is silent.
-func (n *news) gather(ctx context.Context, w *watch) {
-	defer func() {
-		n.mu.Lock()
-		n.over = true
-		n.mu.Unlock()
-		n.nudge()
-	}()
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "podstore-watch", strconv.FormatUint(watches.Add(1), 10)))
-	defer cancel()
-	ctx = clientv3.WithRequireLeader(ctx)
-	dir := w.s.prefix + dirPods
-	begun := time.AfterFunc(maxSilent, cancel)
-	told := w.s.client.Watch(ctx, dir, clientv3.WithRange(after(dir)), clientv3.WithRev(n.rev+1))
-	begun.Stop()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for heard := time.Now(); time.Since(heard) < maxSilent; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			asked, cancel := context.WithTimeout(ctx, tick/2)
-			_ = w.s.client.RequestProgress(asked)
-			cancel()
-		case resp, ok := <-told:
-			if !ok || resp.Err() != nil {
-				return
-			}
-			heard = time.Now()
-			n.mu.Lock()
-			if resp.IsProgressNotify() {
-				n.rev, n.told = resp.Header.Revision, true
-			}
-			for _, e := range resp.Events { // of several revisions, each of them whole
-				n.rev = e.Kv.ModRevision
-				if name := string(e.Kv.Key[len(dir):]); w.wants(name) && store.ValidateName(name) == nil {
-					n.names[name] = struct{}{}
-				}
-			}
-			dropped := len(n.names) > maxNews
-			n.mu.Unlock()
-			if dropped {
-				return
-			}
-			n.nudge()
-		}
-	}
-}
-
-func (n *news) nudge() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
 	}
 }
