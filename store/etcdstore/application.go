@@ -13,15 +13,15 @@ type application struct {
 	changes []store.Change
 	opts    store.ApplyOptions
 	names   []string          // the Pods that the changes name, each once
-	removes []string          // those of them that are to be removed
-	omit    store.ReadOptions // what need not be read of a Pod
-	id      codec.MadeID      // what is noted of it
+	removes []string          // those of names that the changes remove
+	omit    store.ReadOptions // parts of a Pod that the changes do not need
+	id      codec.MadeID      // kept with the changed Pods
 
 	refs *references // to removes
 
-	since int64 // a revision at which nothing of it was made
-	// unclear says, of a request that was sent, why it is not known what became of it.
-	// lost says so too where there was no answer: then it may even happen later.
+	since int64 // at this revision the changes were not yet made
+	// unclear is set when a request was sent and its outcome is not known. lost is set
+	// too if there was no answer: then etcd may still make it later.
 	unclear, lost error
 }
 
@@ -35,7 +35,7 @@ func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions)
 		needs = store.AllFields
 	}
 	named := make(map[string]bool, len(changes))
-	gone := make(map[string]bool) // deleted by the changes so far
+	gone := make(map[string]bool) // the changes so far delete these
 	for _, c := range changes {
 		if !named[c.Pod] {
 			named[c.Pod] = true
@@ -56,7 +56,7 @@ func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions)
 		default:
 			needs |= c.Op.Touches()
 		}
-		if gone[c.Pod] { // it is made anew, and perhaps as it was
+		if gone[c.Pod] { // created again, perhaps with the same content
 			needs = store.AllFields
 		}
 	}
@@ -78,7 +78,7 @@ func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions)
 	return a, nil
 }
 
-// failure is an error about the Pod, where it is one.
+// failure returns an error. It names the Pod if there is only one.
 func (a *application) failure(kind, err error) *store.Error {
 	e := &store.Error{Op: opApply, Kind: kind, Err: err}
 	if len(a.names) == 1 {

@@ -11,18 +11,18 @@ import (
 	"podstore/store"
 )
 
-// outcome is what became of an attempt.
+// outcome is the result of one attempt.
 type outcome int
 
 const (
 	done     outcome = iota
-	conflict         // what was read had changed; nothing was written
-	busy             // the servers refused it for now
-	unclear          // nobody has said
+	conflict         // others changed what was read; nothing was written
+	busy             // the servers refused it for the moment
+	unclear          // not known
 )
 
-// run makes the changes as one transaction: again after a conflict, after a refusal
-// for now, and, under the same ID, when it is not known what became of it.
+// run makes the changes in one transaction. It tries again after a conflict, after a
+// refusal for the moment, and, under the same ID, if the outcome is not known.
 func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 	started, patient := time.Now(), false
 	for attempt := 1; ; attempt++ {
@@ -33,7 +33,7 @@ func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 		case result == done:
 			return applied, err
 		case result == unclear && !patient:
-			// It has begun, so it is finished.
+			// The transaction was sent, so find out what became of it.
 			var cancel context.CancelFunc
 			ctx, cancel = a.s.patience(ctx)
 			defer cancel()
@@ -53,8 +53,8 @@ func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 	}
 }
 
-// saysWhatBecame reports whether an error that an attempt ended with tells what became
-// of those before: it judged what is stored now, and that is not what they were for.
+// saysWhatBecame reports whether the error of an attempt also settles the earlier ones:
+// it comes from what is stored now, and that does not have their changes.
 func saysWhatBecame(err error) bool {
 	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrFormat, store.ErrInvalid, store.ErrNoSpace, store.ErrUnknown} {
 		if errors.Is(err, kind) {
@@ -64,12 +64,12 @@ func saysWhatBecame(err error) bool {
 	return false
 }
 
-// unknown is the error where it is not known what became of a request.
+// unknown is the error for changes whose outcome is not known.
 func (a *application) unknown(err error) error {
 	return a.failure(store.ErrUnknown, fmt.Errorf("no answer to it came (%v), and what became of it could not be found out (%v); read, and decide whether to try again", plain(a.unclear), plain(err)))
 }
 
-// attempt reads what the changes need, and makes them of that.
+// attempt reads what the changes need and makes them once.
 func (a *application) attempt(ctx context.Context) ([]store.Applied, outcome, error) {
 	read, stale, err := a.read(ctx)
 	if err != nil || stale {
@@ -82,7 +82,7 @@ func (a *application) attempt(ctx context.Context) ([]store.Applied, outcome, er
 		applied, err := a.again(ctx, read, made)
 		return applied, done, err
 	}
-	if a.unclear != nil && a.lost == nil { // it was answered, so it will not happen any more
+	if a.unclear != nil && a.lost == nil { // etcd answered the earlier request, so it will not come later
 		return nil, done, a.unclear
 	}
 	t := a.s.newTransaction(a, read)
@@ -108,8 +108,8 @@ func conflictIf(stale bool) outcome {
 	return done
 }
 
-// read reads the Pods that are named, and those that refer to the ones to remove. It
-// reports stale where others may refer to them by now.
+// read reads the named Pods, and those that refer to the removed ones. It reports stale
+// if others may refer to them by now.
 func (a *application) read(ctx context.Context) (read *moment, stale bool, err error) {
 	names := a.names
 	if len(a.removes) > 0 {
@@ -139,8 +139,8 @@ func (a *application) read(ctx context.Context) (read *moment, stale bool, err e
 	return read, false, nil
 }
 
-// commit sends a transaction. The context's end does not interrupt it: what became of
-// it would not be known then.
+// commit sends a transaction. The context does not interrupt it, because its outcome
+// would then not be known.
 func (a *application) commit(ctx context.Context, t *transaction) ([]store.Applied, outcome, error) {
 	sent, cancel := a.s.request(context.WithoutCancel(ctx))
 	defer cancel()
@@ -153,8 +153,8 @@ func (a *application) commit(ctx context.Context, t *transaction) ([]store.Appli
 	case isBusy(err):
 		return nil, busy, plain(err)
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		// A server says this also of the transaction that it made when it saw that its
-		// quota is used up.
+		// A server also gives this error for the transaction that showed it that its
+		// quota is used up. That transaction is made.
 		a.unclear = a.refused(err)
 		return nil, unclear, nil
 	case isRefusal(err):

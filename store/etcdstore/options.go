@@ -7,23 +7,23 @@ import (
 	"podstore/store"
 )
 
-// Options set limits. The zero value, and nil, are the defaults of etcd's servers.
+// Options set limits. The zero value, and nil, match the defaults of etcd's servers.
 type Options struct {
-	// MaxTxnOps is how many operations the servers take in one transaction: their
-	// --max-txn-ops. 0 means 128. A change takes one for each sub-key and one for each
-	// Pod that it changes: 63 Pods of which one sub-key changes.
+	// MaxTxnOps is the number of operations that the servers accept in one transaction:
+	// their --max-txn-ops. 0 means 128. A change takes one for each sub-key and one for
+	// each Pod that it changes: 63 Pods if one sub-key of each changes.
 	MaxTxnOps int
-	// MaxRequestBytes is how many bytes the servers take in one request: their
-	// --max-request-bytes. 0 means 1.5 MiB. A client sends 2 MiB at most unless its
-	// own MaxCallSendMsgSize is raised as well.
+	// MaxRequestBytes is the number of bytes that the servers accept in one request:
+	// their --max-request-bytes. 0 means 1.5 MiB. A client sends at most 2 MiB unless
+	// its own MaxCallSendMsgSize is raised as well.
 	MaxRequestBytes int
-	// RequestTimeout is how long one request may take before it is given up and
-	// made again. 0 means 5 s.
+	// RequestTimeout is the time for one request. After it the store gives the request
+	// up and makes it again. 0 means 5 s.
 	RequestTimeout time.Duration
-	// RetryFor is how long an operation goes on after conflicts with other writers
-	// and after requests that failed, and, from then on, how long it tries to bring to
-	// an end a change whose answer was lost; for the latter RequestTimeout is left when
-	// the caller's context has ended. 0 means 30 s.
+	// RetryFor is how long an operation keeps trying after conflicts with other writers
+	// and after failed requests. If the answer to a change is lost, the store takes as
+	// long again, from then on, to find out its outcome, or RequestTimeout once the
+	// caller's context has ended. 0 means 30 s.
 	RetryFor time.Duration
 }
 

@@ -12,13 +12,13 @@ import (
 	"podstore/store"
 )
 
-// request is the context of one request. A server that has no leader refuses it at
-// once then, instead of keeping it until its time is over.
+// request returns the context of one request. With it, a server without a leader
+// refuses the request at once instead of keeping it until the timeout.
 func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(clientv3.WithRequireLeader(ctx), s.opts.RequestTimeout)
 }
 
-// ask sends a request that reads, again when it failed on its way.
+// ask sends a request that only reads. It sends it again if it failed on its way.
 func (s *Store) ask(ctx context.Context, op, pod string, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
 	started := time.Now()
 	for attempt := 1; ; attempt++ {
@@ -46,8 +46,8 @@ func (s *Store) ask(ctx context.Context, op, pod string, ops []clientv3.Op) (*cl
 	}
 }
 
-// patience is a context for finding out what became of a request: the time in
-// Options, or when the caller's context has ended, the time of one request.
+// patience returns a context for finding out what became of a request. It lasts as long
+// as Options.RetryFor, or, once the caller's context has ended, as long as one request.
 func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.RetryFor)
 	stop := context.AfterFunc(ctx, func() {
@@ -62,8 +62,8 @@ func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFu
 	return patient, func() { stop(); cancel() }
 }
 
-// Back-off doubles from the first to the longest pause; each is a random part of
-// that.
+// Back-off doubles from the first to the longest pause. Each pause is a random part of
+// it.
 const (
 	firstPause   = 2 * time.Millisecond
 	longestPause = 250 * time.Millisecond

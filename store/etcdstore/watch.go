@@ -12,12 +12,8 @@ import (
 
 const opWatch = "watch"
 
-const (
-	tick      = store.WatchQuiet / 4
-	maxSilent = 3 * tick // without an answer, after which another server is asked
-	maxNews   = 1 << 14  // names beyond which a watcher that is slow lists again
-	maxDiff   = 1 << 11  // Pods that differ beyond which a list is given in pieces
-)
+// If more Pods than this differ, the watch yields a list in pieces, not the differences.
+const maxDiff = 1 << 11
 
 // Watch yields every Pod, then what changes: see [store.Watcher]. It is one watch of
 // etcd, of all records, and reads the Pods that changed as they were at one revision.
@@ -288,7 +284,7 @@ func (w *watch) follow(ctx context.Context) (heard bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := &news{wake: make(chan struct{}, 1), names: map[string]struct{}{}, rev: w.number}
-	go n.gather(ctx, w)
+	go n.gather(ctx, w.s, w.wants)
 	for {
 		select {
 		case <-n.wake:

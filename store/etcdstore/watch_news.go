@@ -13,6 +13,12 @@ import (
 	"podstore/store"
 )
 
+const (
+	tick      = store.WatchQuiet / 4 // between two questions how far etcd is
+	maxSilent = 3 * tick             // without an answer for so long, ask another server
+	maxNews   = 1 << 14              // with more names than this, a slow watcher lists again
+)
+
 // news is what etcd has told and the receiver has not taken. It keeps names, so a
 // receiver that is slow costs little.
 type news struct {
@@ -41,7 +47,7 @@ func (n *news) take() (names []string, rev int64, told, over bool) {
 }
 
 // gather takes what etcd tells, and asks it how far it is when it is silent.
-func (n *news) gather(ctx context.Context, w *watch) {
+func (n *news) gather(ctx context.Context, s *Store, wants func(string) bool) {
 	defer func() {
 		n.mu.Lock()
 		n.over = true
@@ -51,9 +57,9 @@ func (n *news) gather(ctx context.Context, w *watch) {
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "podstore-watch", strconv.FormatUint(watches.Add(1), 10)))
 	defer cancel()
 	ctx = clientv3.WithRequireLeader(ctx)
-	dir := w.s.prefix + dirPods
+	dir := s.prefix + dirPods
 	begun := time.AfterFunc(maxSilent, cancel)
-	told := w.s.client.Watch(ctx, dir, clientv3.WithRange(after(dir)), clientv3.WithRev(n.rev+1))
+	told := s.client.Watch(ctx, dir, clientv3.WithRange(after(dir)), clientv3.WithRev(n.rev+1))
 	begun.Stop()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -63,7 +69,7 @@ func (n *news) gather(ctx context.Context, w *watch) {
 			return
 		case <-ticker.C:
 			asked, cancel := context.WithTimeout(ctx, tick/2)
-			_ = w.s.client.RequestProgress(asked)
+			_ = s.client.RequestProgress(asked)
 			cancel()
 		case resp, ok := <-told:
 			if !ok || resp.Err() != nil {
@@ -76,7 +82,7 @@ func (n *news) gather(ctx context.Context, w *watch) {
 			}
 			for _, e := range resp.Events { // of several revisions, each of them whole
 				n.rev = e.Kv.ModRevision
-				if name := string(e.Kv.Key[len(dir):]); w.wants(name) && store.ValidateName(name) == nil {
+				if name := string(e.Kv.Key[len(dir):]); wants(name) && store.ValidateName(name) == nil {
 					n.names[name] = struct{}{}
 				}
 			}
