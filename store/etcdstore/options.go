@@ -49,8 +49,8 @@ func (o *Options) withDefaults() Options {
 	return out
 }
 
-// checkCount refuses, before anything is read, more Pods than one transaction can
-// compare.
+// checkCount refuses more Pods than one transaction can compare, before anything is
+// read.
 func (s *Store) checkCount(op string, names []string) error {
 	if limit := s.opts.MaxTxnOps - 1; len(names) > limit {
 		return &store.Error{Op: op, Kind: store.ErrTooLarge,

@@ -19,20 +19,20 @@ const (
 	maxNews   = 1 << 14              // with more names than this, a slow watcher lists again
 )
 
-// news is what etcd has told and the receiver has not taken. It keeps names, so a
-// receiver that is slow costs little.
+// news holds what etcd has reported and the receiver has not taken yet. It keeps only
+// names, so a slow receiver costs little.
 type news struct {
-	wake chan struct{} // has an element when there is something to take
+	wake chan struct{} // holds an element if there is something to take
 
 	mu    sync.Mutex
 	names map[string]struct{}
-	rev   int64 // all that changed up to it was told
-	told  bool  // etcd has said so, and not only what changed
-	over  bool  // nothing more comes, or names were dropped: list again
+	rev   int64 // names has every change up to this revision
+	told  bool  // etcd itself has confirmed rev since the last take
+	over  bool  // nothing more will come, or names were dropped: list again
 }
 
-// watches numbers the watches of etcd: those with other metadata share no stream, so
-// that one which hangs is left.
+// watches numbers the watches of etcd. Watches with different metadata share no stream,
+// so a new watch leaves behind a stream that hangs.
 var watches atomic.Uint64
 
 func (n *news) take() (names []string, rev int64, told, over bool) {
@@ -46,7 +46,7 @@ func (n *news) take() (names []string, rev int64, told, over bool) {
 	return names, n.rev, told, n.over
 }
 
-// gather takes what etcd tells, and asks it how far it is when it is silent.
+// gather collects what etcd reports. If etcd is silent, it asks how far etcd is.
 func (n *news) gather(ctx context.Context, s *Store, wants func(string) bool) {
 	defer func() {
 		n.mu.Lock()
@@ -80,7 +80,7 @@ func (n *news) gather(ctx context.Context, s *Store, wants func(string) bool) {
 			if resp.IsProgressNotify() {
 				n.rev, n.told = resp.Header.Revision, true
 			}
-			for _, e := range resp.Events { // of several revisions, each of them whole
+			for _, e := range resp.Events { // whole revisions, perhaps several
 				n.rev = e.Kv.ModRevision
 				if name := string(e.Kv.Key[len(dir):]); wants(name) && store.ValidateName(name) == nil {
 					n.names[name] = struct{}{}
