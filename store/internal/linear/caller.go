@@ -14,14 +14,14 @@ import (
 	"podstore/store"
 )
 
-// caller is one that makes one call after another.
+// caller makes one call after another.
 type caller struct {
 	*history
 	client int
 	s      store.MetadataStore
 	r      *rand.Rand
 	marks  int
-	last   []store.Revision // that it was given, by Pod
+	last   []store.Revision // by Pod: the last that a call returned
 	seen   uint64           // highest number among them
 }
 
@@ -33,7 +33,6 @@ func (c *caller) fail(what call, err error) {
 	}
 }
 
-// make makes a call and records it.
 func (c *caller) make(ctx context.Context, what call) {
 	id := store.NewRequestID()
 	begun, seen := c.now(), c.seen
@@ -42,7 +41,7 @@ func (c *caller) make(ctx context.Context, what call) {
 		time.Sleep(time.Duration(tries) * c.Call)
 		again, err := c.try(context.WithoutCancel(ctx), what, id, true, seen)
 		if err == nil {
-			out = again // otherwise nothing was done this time, and nobody knows of the first
+			out = again // otherwise this attempt did nothing, and the first stays unknown
 		}
 	}
 	ended := c.now()
@@ -71,8 +70,8 @@ func (c *caller) record(what call, begun, ended int64, out result) {
 	c.done = append(c.done, porcupine.Operation{ClientId: c.client, Input: what, Call: begun, Output: out, Return: ended})
 }
 
-// beforeBegun reports whether an error says that nothing was done, whatever the store
-// held.
+// beforeBegun reports whether an error means that the call did nothing, whatever the
+// store held.
 func beforeBegun(err error) bool {
 	for _, kind := range []error{context.Canceled, context.DeadlineExceeded, store.ErrUnavailable, store.ErrUnusable, store.ErrForbidden} {
 		if errors.Is(err, kind) {
@@ -82,7 +81,7 @@ func beforeBegun(err error) bool {
 	return false
 }
 
-// try makes a call once. An error means that the call was not made.
+// try makes a call once. An error means that the call did nothing.
 func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent bool, seen uint64) (out result, err error) {
 	switch what.kind {
 	case read:
@@ -105,7 +104,7 @@ func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent 
 		err = c.edit(ctx, what.pods, &out, func(*store.Metadata) {})
 		for _, kind := range []error{store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
 			if errors.Is(err, kind) {
-				return out, context.DeadlineExceeded // it had no turn, or others' changes failed with it
+				return out, context.DeadlineExceeded // it got no turn, or others' changes failed together with it
 			}
 		}
 	case edit:
@@ -157,7 +156,7 @@ func (c *caller) try(ctx context.Context, what call, id store.RequestID, resent 
 	return out, err
 }
 
-// edit edits the Pods of them that exist.
+// edit edits those Pods that exist.
 func (c *caller) edit(ctx context.Context, pods []int, out *result, f func(*store.Metadata)) error {
 	names := make([]string, len(pods))
 	for k, i := range pods {
@@ -177,7 +176,7 @@ func (c *caller) edit(ctx context.Context, pods []int, out *result, f func(*stor
 	return err
 }
 
-// given remembers what the caller knows of Pod i.
+// given keeps what the caller learns of Pod i.
 func (c *caller) given(i int, m *store.Metadata) pod {
 	p := podOf(m, c.index)
 	if p.there {
@@ -187,7 +186,7 @@ func (c *caller) given(i int, m *store.Metadata) pod {
 	return p
 }
 
-// named are changes with the Pods' names in the store.
+// named returns changes with the names that the Pods have in the store.
 func (c *caller) named(changes []store.Change) []store.Change {
 	name := func(letter string) string { return c.prefix + letter }
 	changes = slices.Clone(changes)

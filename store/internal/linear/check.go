@@ -24,28 +24,29 @@ var (
 
 // Backend is a store under test.
 type Backend struct {
-	// Stores are handles on one store. Each caller of a history has one of them. Pods
-	// of theirs that are not of a history are left alone.
+	// Stores are handles on one store. Each caller of a history uses one of them. A
+	// history leaves alone all Pods that are not its own.
 	Stores []store.MetadataStore
-	// Trouble, if set, is made beside each history, and is over when it returns.
+	// Trouble, if set, runs beside each history. It must undo its trouble before it
+	// returns.
 	Trouble func(r *rand.Rand)
-	// Call is about how long a call takes: contexts that end in between are of that
-	// length.
+	// Call is about the time that a call takes. Contexts that end during a call have
+	// about that length.
 	Call time.Duration
-	// Replays says that the stores send a call again where its answer was lost.
+	// Replays: the stores send a call again if its answer was lost.
 	Replays bool
-	// MissesReferences says that a Remove may miss a reference that is made at the same
-	// time, without a condition on the Pod that is removed. No history has one then.
+	// MissesReferences: a Remove may miss a reference that is made at the same time
+	// without a condition on the removed Pod. No history then has a Remove.
 	MissesReferences bool
-	// Crowded says that [store.ErrConflict] may also mean that others came first each
-	// time the store tried.
+	// Crowded: [store.ErrConflict] may also mean that others were faster each time the
+	// store tried.
 	Crowded bool
-	// Short is how many histories are checked where PODSTORE_LONG is not set, and Long
-	// how many where it is (0: 2000).
+	// Short is the number of histories to check unless PODSTORE_LONG is set; then it is
+	// Long (0: 2000).
 	Short, Long int
 }
 
-// Check fails t where a history of the backend is not linearizable.
+// Check fails t if a history of the backend is not linearizable.
 func Check(t *testing.T, b Backend) {
 	t.Helper()
 	n := b.Short
@@ -67,15 +68,15 @@ func Check(t *testing.T, b Backend) {
 	}
 }
 
-// Count is what was checked.
+// Count counts what Run checked.
 type Count struct{ Histories, Calls, Unknown, Undecided int }
 
 func (c Count) String() string {
 	return fmt.Sprintf("%d histories, %d calls, %d of them with unknown results, %d histories undecided", c.Histories, c.Calls, c.Unknown, c.Undecided)
 }
 
-// Run makes n histories from a seed and checks each. It ends with the first that is not
-// linearizable, with a call that gives what no call may give, or with ctx.
+// Run makes n histories from a seed and checks each. It ends with the first one that is
+// not linearizable, with a call whose result no call may have, or with ctx.
 func (b Backend) Run(ctx context.Context, seed uint64, n int) (total Count, err error) {
 	can, err := b.probe(ctx)
 	if err != nil {
@@ -96,7 +97,7 @@ func (b Backend) Run(ctx context.Context, seed uint64, n int) (total Count, err 
 			}
 		}
 		slices.SortFunc(h.done, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
-		// One that takes longer says nothing; with so few calls it does not happen.
+		// A check that takes longer decides nothing. With so few calls that does not happen.
 		switch porcupine.CheckOperationsTimeout(can.rules.porcupine(), h.done, time.Minute) {
 		case porcupine.Illegal:
 			return total, fmt.Errorf("history %d of seed %d is not linearizable:\n%s", i, seed, explain(can.rules, h.done))
@@ -110,7 +111,7 @@ func (b Backend) Run(ctx context.Context, seed uint64, n int) (total Count, err 
 	return total, nil
 }
 
-// abilities are what a backend can do besides.
+// abilities are what a backend can do beyond the minimum.
 type abilities struct {
 	rules
 	several, ids, updatePods bool

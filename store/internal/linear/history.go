@@ -16,7 +16,7 @@ import (
 type history struct {
 	Backend
 	can    abilities
-	prefix string // of the names of its Pods
+	prefix string // of its Pods' names
 	start  time.Time
 
 	mu   sync.Mutex
@@ -27,7 +27,7 @@ type history struct {
 
 func (h *history) name(i int) string { return h.prefix + letters[i:i+1] }
 
-// index is a Pod's index, or -1 for any other name.
+// index returns a Pod's index, or -1 for any other name.
 func (h *history) index(name string) int {
 	rest, found := strings.CutPrefix(name, h.prefix)
 	if !found || len(rest) != 1 {
@@ -38,7 +38,7 @@ func (h *history) index(name string) int {
 
 func (h *history) now() int64 { return int64(time.Since(h.start)) }
 
-// run lets the callers call and looks at everything at the end.
+// run runs the callers and then reads everything.
 func (h *history) run(ctx context.Context, r *rand.Rand) error {
 	callers, calls := 2+r.IntN(4), 20+r.IntN(180)
 	var wg sync.WaitGroup
@@ -68,8 +68,8 @@ func (h *history) run(ctx context.Context, r *rand.Rand) error {
 	return h.err
 }
 
-// delete deletes a Pod, as soon as that can be done: a disk may be full until others
-// have made room, and a server may be one that was not yet opened again.
+// delete deletes a Pod, as soon as that is possible: a disk may be full until others
+// have made room, and a server may still be starting.
 func (h *history) delete(ctx context.Context, name string) (err error) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = store.Do(ctx, h.Stores[0], name, store.Delete{}); err == nil || ctx.Err() != nil {

@@ -13,7 +13,7 @@ func (c *caller) mark() string {
 	return fmt.Sprintf("m%d.%d", c.client, c.marks)
 }
 
-// call makes a random call, sometimes under a context that ends meanwhile.
+// call makes a random call, sometimes with a context that ends during it.
 func (c *caller) call(ctx context.Context) {
 	if c.r.IntN(5) == 0 {
 		short, cancel := context.WithTimeout(ctx, time.Duration(c.r.Int64N(int64(2*c.Call+1))))
@@ -38,7 +38,7 @@ func (c *caller) call(ctx context.Context) {
 	c.make(ctx, what)
 }
 
-// apply is a random set of changes. One that has an id changes something in any case.
+// apply returns random changes. If they have an ID, they certainly change something.
 func (c *caller) apply() call {
 	what := call{kind: apply, asked: c.r.IntN(3) == 0}
 	pod := c.r.IntN(numPods)
