@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// patience is how long the suite waits for what must happen before it calls the
-// store stuck.
+// patience is how long the suite waits before it calls a store stuck.
 var patience = 30 * time.Second
 
-// inBackground starts f and gives its result, or its panic as an error.
+// inBackground starts f and returns a channel for its error. A panic counts as an
+// error.
 func inBackground(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -26,7 +26,7 @@ func inBackground(f func() error) <-chan error {
 	return done
 }
 
-// await waits for a result, and gives up on a store that is stuck.
+// await waits for a result. It gives up on a store that is stuck.
 func (s *subject) await(done <-chan error, stuck string) error {
 	s.Helper()
 	timer := time.NewTimer(patience)
@@ -55,7 +55,7 @@ func (s *subject) inParallel(n int, f func(i int) error) {
 	}
 }
 
-// recovered runs f and gives what it panicked with.
+// recovered runs f and returns what f panicked with, or nil.
 func recovered(f func()) (p any) {
 	defer func() { p = recover() }()
 	f()

@@ -9,8 +9,8 @@ import (
 	"podstore/store"
 )
 
-// mismatch says where got is not, to the last nil, what it should be. Versions
-// are compared elsewhere.
+// mismatch says how got differs from want, nil values included. It ignores versions,
+// which other tests compare.
 func mismatch(got, want *store.Metadata) string {
 	if got == nil || want == nil {
 		if got == want {
@@ -32,7 +32,7 @@ func mismatch(got, want *store.Metadata) string {
 	return fmt.Sprintf("%s differs: got %.600s, want %.600s", field, show(got, field), show(want, field))
 }
 
-// show is one field of metadata for a message, or with "" all of them.
+// show returns one field of metadata for a message, or all fields if field is "".
 func show(m *store.Metadata, field string) string {
 	active := ""
 	if m.Active != nil {

@@ -12,8 +12,8 @@ import (
 	"podstore/store"
 )
 
-// byName is every operation that takes the name of a Pod. None of them gets as
-// far as an edit with what the tests pass in.
+// byName returns every operation that takes the name of a Pod. With what the tests pass
+// in, none of them ever calls its edit.
 func (s *subject) byName() map[string]func(ctx context.Context, name string) error {
 	untouched := func(*store.Metadata) error {
 		s.Error("edit was called")
@@ -88,7 +88,7 @@ func (s *subject) byName() map[string]func(ctx context.Context, name string) err
 	return calls
 }
 
-// wholesale is every operation on the whole store.
+// wholesale returns every operation on the whole store.
 func (s *subject) wholesale() map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"List": func(ctx context.Context) error { _, err := s.List(ctx); return err },
@@ -210,7 +210,7 @@ var contextTests = []test{
 			case err == nil: // the store lets writers race, and this one won
 				raced = raced || !strings.HasPrefix(method, "Read")
 			case errors.Is(err, context.DeadlineExceeded):
-			case raced && errors.Is(err, store.ErrNotFound): // Delete has won before
+			case raced && errors.Is(err, store.ErrNotFound): // Delete came first
 			default:
 				s.Errorf("%s whose context ended while it waited: %v", method, err)
 			}

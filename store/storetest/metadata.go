@@ -6,41 +6,40 @@ import (
 	"podstore/store"
 )
 
-// Backend is how the suite gets at the metadata store that it proves. Open is
-// required; each of the others adds tests that cannot be written without it.
+// Backend gives the suite access to the metadata store under test. Open is required.
+// Each of the other fields adds tests that need it.
 type Backend struct {
-	// Open returns a store without Pods. It is called anew for each test, and
-	// registers what must be closed with t.Cleanup. Where the store is a
-	// [store.Rooted], nothing but the test may write beside its root.
+	// Open returns an empty store. The suite calls it for each test. Open registers
+	// with t.Cleanup what must be closed. If the store is a [store.Rooted], only the
+	// test may write beside its root.
 	Open func(t *testing.T) store.MetadataStore
 
 	// Reopen closes s and opens the same data again.
 	Reopen func(t *testing.T, s store.MetadataStore) store.MetadataStore
 
-	// Check fails t if what s keeps is not sound. It is called at the end of each
-	// test, before what Open registered for its end.
+	// Check fails t if what s keeps is not sound. The suite calls it at the end of each
+	// test, before the cleanups that Open registered.
 	Check func(t *testing.T, s store.MetadataStore)
 
-	// Damage spoils what is kept of one Pod, so that it can no longer be read,
-	// and returns the store open on it.
+	// Damage damages what the store keeps of one Pod, so that the Pod cannot be read
+	// any more. It returns the store opened again.
 	Damage func(t *testing.T, s store.MetadataStore, pod string) store.MetadataStore
 
-	// Written returns something that differs after any write to what s keeps,
-	// such as a transaction number.
+	// Written returns a value that changes with every write to what s keeps, such as a
+	// transaction number.
 	Written func(t *testing.T, s store.MetadataStore) string
 
-	// Dangling says that Remove may miss a reference which another change makes
-	// meanwhile without the condition that the Pod exists.
+	// Dangling: Remove may miss a reference that another change makes meanwhile without
+	// the condition that the Pod exists.
 	Dangling bool
 }
 
-// Metadata proves that a [store.MetadataStore] keeps the promises of its
-// interface, one subtest for each, and those of every optional ability that it
-// has. An ability that is absent, or that says [errors.ErrUnsupported], is
-// skipped.
+// Metadata proves that a [store.MetadataStore] keeps the promises of its interface, one
+// subtest for each, and the promises of every optional ability that it has. It skips an
+// ability that is absent or returns [errors.ErrUnsupported].
 //
-// The last subtest compares random operations with a model in memory. It prints
-// its seed; -storetest.seed repeats a run, -storetest.steps sets its length.
+// The last subtest compares random operations with a model in memory. It prints its
+// seed. -storetest.seed repeats a run, -storetest.steps sets its length.
 func Metadata(t *testing.T, b Backend) {
 	for _, group := range []struct {
 		name  string
@@ -92,7 +91,7 @@ type test struct {
 	run  func(s *subject)
 }
 
-// skipping gives tests that are skipped where the store is not able.
+// skipping returns tests that skip if the store is not able.
 func skipping(why string, able func(*subject) bool, tests []test) []test {
 	for i, t := range tests {
 		tests[i].run = func(s *subject) {

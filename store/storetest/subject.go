@@ -12,19 +12,19 @@ import (
 	"podstore/store"
 )
 
-// subject is a fresh store and the test that it is for.
+// subject is a fresh store and its test.
 type subject struct {
 	*testing.T
 	store.MetadataStore
 	b       Backend
-	damaged bool     // some Pods cannot be read, and that is the test's doing
-	atEnd   []func() // what is done before the last check
+	damaged bool     // the test has damaged Pods on purpose
+	atEnd   []func() // run before the last check
 }
 
 var background = context.Background()
 
-// end checks what a test that went well has left. It is no t.Cleanup, because by
-// then a store that the test opened again is closed.
+// end checks what a successful test has left. It cannot be a t.Cleanup: by then a store
+// that the test opened again is closed.
 func (s *subject) end() {
 	for _, f := range s.atEnd {
 		f()
@@ -38,7 +38,7 @@ func (s *subject) end() {
 	}
 }
 
-// checkWhole judges the store as any reader may at any time.
+// checkWhole checks what every reader may expect of the store at any time.
 func (s *subject) checkWhole() {
 	s.Helper()
 	names := s.list()
@@ -67,7 +67,6 @@ func (s *subject) checkNormal(m *store.Metadata) {
 	}
 }
 
-// put writes Pods.
 func (s *subject) put(pods ...*store.Metadata) {
 	s.Helper()
 	for _, m := range pods {
@@ -77,7 +76,7 @@ func (s *subject) put(pods ...*store.Metadata) {
 	}
 }
 
-// do makes operations on one Pod that must succeed.
+// do makes operations on one Pod, which must succeed.
 func (s *subject) do(pod string, ops ...store.Op) {
 	s.Helper()
 	if err := store.Do(background, s.MetadataStore, pod, ops...); err != nil {
@@ -107,7 +106,7 @@ func (s *subject) get(name string) *store.Metadata {
 	return m
 }
 
-// checkVersion judges the Version that a store set.
+// checkVersion checks the Version that a store set.
 func (s *subject) checkVersion(what string, m *store.Metadata) {
 	s.Helper()
 	v := m.Version
@@ -124,7 +123,6 @@ func (s *subject) checkVersion(what string, m *store.Metadata) {
 	}
 }
 
-// list lists the names.
 func (s *subject) list() []string {
 	s.Helper()
 	names, err := s.List(background)
@@ -161,7 +159,7 @@ func (s *subject) all(opts store.ReadOptions) map[string]*store.Metadata {
 	return pods
 }
 
-// expect compares stored Pods with what they should be, given in any form.
+// expect compares stored Pods with want, which need not be in normal form.
 func (s *subject) expect(pods ...*store.Metadata) {
 	s.Helper()
 	for _, want := range pods {
@@ -169,7 +167,7 @@ func (s *subject) expect(pods ...*store.Metadata) {
 	}
 }
 
-// same compares returned metadata with what it should be, given in any form.
+// same compares returned metadata with want, which need not be in normal form.
 func (s *subject) same(what string, got, want *store.Metadata) {
 	s.Helper()
 	want = want.Clone()
@@ -203,8 +201,8 @@ func (s *subject) absent(name string) {
 	}
 }
 
-// writesNothing runs f and fails the test if any Pod is not what it was, or the
-// backend tells of a write.
+// writesNothing runs f and fails the test if any Pod changed or the backend reports a
+// write.
 func (s *subject) writesNothing(what string, f func()) {
 	s.Helper()
 	written := func() string {
@@ -230,7 +228,7 @@ func (s *subject) is(what string, err, want error) {
 	}
 }
 
-// unchanged runs f and fails the test if any Pod is not what it was.
+// unchanged runs f and fails the test if any Pod changed.
 func (s *subject) unchanged(what string, f func()) {
 	s.Helper()
 	before := s.state()

@@ -18,7 +18,7 @@ func (s *subject) updatesPods() bool {
 	return err == nil
 }
 
-// updatePods is an UpdatePods that must succeed.
+// updatePods makes an UpdatePods that must succeed.
 func (s *subject) updatePods(names []string, edit func(pods []*store.Metadata) error) []*store.Metadata {
 	s.Helper()
 	pods, err := store.UpdatePods(background, s.MetadataStore, names, edit)

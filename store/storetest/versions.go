@@ -18,8 +18,8 @@ func (s *subject) keepsNumbers() bool {
 	return number != 0
 }
 
-// keepsTimes reports whether the store knows when a Pod was changed. It may not know
-// when that was created.
+// keepsTimes reports whether the store knows when a Pod was changed. It may still not
+// know when the Pod was created.
 func (s *subject) keepsTimes() bool {
 	s.Helper()
 	s.put(minimal("probe"))
@@ -28,8 +28,8 @@ func (s *subject) keepsTimes() bool {
 	return !v.Changed.IsZero()
 }
 
-// changers are the ways to change a Pod that exists, each another one. They return
-// the version that the store says it has then.
+// changers returns all ways to change an existing Pod, each with another content. They
+// return the version that the store reports.
 func (s *subject) changers() map[string]func(pod string, i int) store.Version {
 	return map[string]func(pod string, i int) store.Version{
 		"Apply": func(pod string, i int) store.Version {

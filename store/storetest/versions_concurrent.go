@@ -10,15 +10,15 @@ import (
 	"podstore/store"
 )
 
-// outcome is what one of many concurrent Applies returned.
+// outcome is the result of one of many concurrent Applies.
 type outcome struct {
 	pod     string
-	mark    string // what it changed
+	mark    string // what it added to the Pod
 	applied store.Applied
 }
 
-// applyAtOnce has every writer mark each Pod of pods rounds times in an Apply of
-// its own, and returns the results.
+// applyAtOnce makes every writer mark the Pods rounds times, each time in an Apply of
+// its own. It returns the results.
 func (s *subject) applyAtOnce(pods []string) []outcome {
 	s.Helper()
 	var mu sync.Mutex
@@ -53,7 +53,7 @@ var concurrentVersions = []test{
 			byPod[o.pod] = append(byPod[o.pod], o)
 		}
 		for pod, all := range byPod {
-			// The history of a Pod tells the order.
+			// The length of its history shows the order.
 			slices.SortFunc(all, func(a, b outcome) int { return len(a.applied.Metadata.Reclaimed) - len(b.applied.Metadata.Reclaimed) })
 			want := minimal(pod)
 			for i, o := range all {
