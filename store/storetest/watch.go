@@ -257,7 +257,7 @@ var watchTests = skipping("the store cannot be watched", (*subject).watches, []t
 	{"that is slow holds up nobody", func(s *subject) {
 		s.put(full("a"), full("b"))
 		slow := s.watch(store.WatchOptions{})
-		slow.batch() // and does not come back for long
+		slow.batch() // and takes no more for a long time
 		quick := s.watch(store.WatchOptions{OmitManifest: true})
 		quick.sync()
 		var number uint64

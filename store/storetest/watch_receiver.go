@@ -8,15 +8,15 @@ import (
 	"podstore/store"
 )
 
-// receiver keeps what a watcher was given, and judges what needs no knowledge of what
-// was done to the store.
+// receiver keeps what a watcher got. It checks everything that can be checked without
+// knowing what happened to the store.
 type receiver struct {
 	opts store.WatchOptions
-	pods map[string]store.Event // those that exist, and under "" an error that concerns none
+	pods map[string]store.Event // the existing Pods; under "" an error that names no Pod
 
-	listing bool            // the list is not complete
-	named   map[string]bool // in it
-	listed  bool            // some list was complete
+	listing bool            // the list is not complete yet
+	named   map[string]bool // the names in the list so far
+	listed  bool            // at least one list was complete
 	number  uint64          // of the last batch
 	numbers map[string]uint64
 }
@@ -25,7 +25,7 @@ func newReceiver(opts store.WatchOptions) *receiver {
 	return &receiver{opts: opts, pods: map[string]store.Event{}, listing: true, named: map[string]bool{}, numbers: map[string]uint64{}}
 }
 
-// take takes a batch, and says what is wrong with it.
+// take takes a batch and returns the faults in it.
 func (r *receiver) take(b store.Batch) error {
 	if b.Resync {
 		r.listing, r.named = true, map[string]bool{}
@@ -67,7 +67,7 @@ func (r *receiver) take(b store.Batch) error {
 	return errors.Join(errs...)
 }
 
-// event judges one event.
+// event checks one event.
 func (r *receiver) event(e store.Event) error {
 	m := e.Metadata
 	switch {

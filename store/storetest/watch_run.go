@@ -13,24 +13,23 @@ import (
 	"podstore/store"
 )
 
-// WatchRun makes a random history on a store while others watch it, and judges
-// afterwards what they were told: it must be what was done, in that order, and all of
-// it. The store must keep numbers, change several Pods at once, remove references, and
-// let itself be watched.
+// WatchRun makes a random history on a store while others watch it. Afterwards it
+// checks what they got: all of what happened, and in that order. The store must keep
+// numbers, change several Pods at once, remove references, and be watchable.
 //
 //	run := storetest.NewWatchRun(t, pods, rand.New(rand.NewPCG(seed, 0)))
 //	run.Watch(pods, 5)
 //	run.Write([]store.MetadataStore{pods}, 4, 100) // meanwhile the test may disturb the store
 //	run.End()
 //
-// The history is put together from the number of each change, so writers and watchers
-// may use different handles of the same data.
+// The number of each change puts the history in order, so writers and watchers may use
+// different handles of the same data.
 type WatchRun struct {
-	// Unsure says that an error of a change may come although the change is made, now or
-	// later: the writers then find out, and go on. Otherwise such an error fails the
+	// Unsure: a change may return an error although the store makes it, now or later.
+	// The writers then find out and go on. Without Unsure, such an error fails the
 	// test.
 	Unsure bool
-	// Dangling says what Backend.Dangling does: then no references are removed.
+	// Dangling is Backend.Dangling. With it, the writers remove no references.
 	Dangling bool
 
 	t       testing.TB
@@ -40,32 +39,32 @@ type WatchRun struct {
 	ending  chan struct{}
 
 	mu        sync.Mutex
-	acked     uint64 // the highest number of a change that has returned, in this epoch
+	acked     uint64 // the highest number that a change of this epoch has returned
 	made      []madeChange
 	watchers  []*runWatcher
 	nextWrite int
 }
 
-// moment is what the store was after a change. An epoch, in which numbers rise, ends
-// where older data is put back.
+// moment is the store after a change. Numbers rise within an epoch. It ends when
+// someone puts older data back.
 type moment struct {
 	epoch  int
 	number uint64
-	pods   map[string]*store.Metadata // with the number that each must have
+	pods   map[string]*store.Metadata // each with the number that it must have
 }
 
-// madeChange is an Apply, or an edit as the Apply that does the same.
+// madeChange is an Apply that was made. An edit counts as the Apply that does the same.
 type madeChange struct {
 	number    uint64
 	changes   []store.Change
-	revisions map[string]store.Revision // those that were returned
+	revisions map[string]store.Revision // as returned
 }
 
-// runWatcher is one loop, and what it was given.
+// runWatcher is one loop and the batches that it got.
 type runWatcher struct {
 	opts  store.WatchOptions
-	epoch int    // when it began
-	acked uint64 // the same
+	epoch int    // the epoch in which it began
+	acked uint64 // WatchRun.acked when it began
 	what  string
 
 	mu      sync.Mutex
@@ -74,8 +73,8 @@ type runWatcher struct {
 	over    bool
 }
 
-// NewWatchRun begins with what s holds, in which nobody else may change anything until
-// End has returned.
+// NewWatchRun begins with what s holds. Nobody else may change anything in s until End
+// has returned.
 func NewWatchRun(t testing.TB, s store.MetadataStore, r *rand.Rand) *WatchRun {
 	t.Helper()
 	first := moment{pods: map[string]*store.Metadata{}}
@@ -89,8 +88,8 @@ func NewWatchRun(t testing.TB, s store.MetadataStore, r *rand.Rand) *WatchRun {
 	return &WatchRun{t: t, rand: r, moments: []moment{first}, acked: first.number, ending: make(chan struct{})}
 }
 
-// Watch begins n watches of s, each of another kind: of all Pods or of some, with
-// manifests or without, slow or quick, and some that end and begin anew again and again.
+// Watch begins n watches of s, each of another kind: of all Pods or of some, with or
+// without manifests, slow or quick. Some end and begin again and again.
 func (w *WatchRun) Watch(s store.MetadataStore, n int) {
 	for range n {
 		opts := store.WatchOptions{OmitManifest: w.rand.IntN(2) == 0}
@@ -110,8 +109,8 @@ func (w *WatchRun) Watch(s store.MetadataStore, n int) {
 	}
 }
 
-// watchOnce is one watch, which ends after some batches where it is restless. It
-// reports whether to begin another.
+// watchOnce makes one watch. A restless one ends after some batches. It reports whether
+// to begin another one.
 func (w *WatchRun) watchOnce(s store.MetadataStore, opts store.WatchOptions, slow, restless bool, r *rand.Rand) bool {
 	ctx, cancel := context.WithCancel(background)
 	defer cancel()
@@ -120,13 +119,13 @@ func (w *WatchRun) watchOnce(s store.MetadataStore, opts store.WatchOptions, slo
 	select {
 	case <-w.ending:
 		w.mu.Unlock()
-		return false // those that are there see the last state
+		return false // the run ends; the other watchers see the last state
 	default:
 	}
 	rw.epoch, rw.acked = w.moments[len(w.moments)-1].epoch, w.acked
 	w.watchers = append(w.watchers, rw)
 	w.mu.Unlock()
-	go func() { // End must not wait for the next batch
+	go func() { // so that End need not wait for the next batch
 		select {
 		case <-w.ending:
 		case <-ctx.Done():
@@ -167,8 +166,8 @@ func (rw *runWatcher) take(t testing.TB, b store.Batch) {
 	}
 }
 
-// Write lets writers make that many changes each through the stores, and returns when
-// they are done.
+// Write makes so many writers make so many changes each through the stores. It returns
+// when they are done.
 func (w *WatchRun) Write(stores []store.MetadataStore, writers, changes int) {
 	w.t.Helper()
 	var all sync.WaitGroup
@@ -190,11 +189,11 @@ func (w *WatchRun) Write(stores []store.MetadataStore, writers, changes int) {
 	w.replay()
 }
 
-// Moment names the state that the store is in.
+// Moment returns the index of the store's present state.
 func (w *WatchRun) Moment() int { return len(w.moments) - 1 }
 
-// Restored says that the store was put back to a former moment, as by an older file.
-// Nobody may be writing.
+// Restored tells the run that the store was put back to a former moment, as by an older
+// file. Nobody may be writing.
 func (w *WatchRun) Restored(to int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -204,8 +203,8 @@ func (w *WatchRun) Restored(to int) {
 	w.acked = m.number
 }
 
-// End waits until every watch has the last state, ends them, and fails the test where
-// they were told what was not so.
+// End waits until every watch has the last state, and ends them. It fails the test if
+// they got anything that was not so.
 func (w *WatchRun) End() {
 	w.t.Helper()
 	final := w.moments[len(w.moments)-1]
@@ -229,7 +228,7 @@ func (w *WatchRun) End() {
 	w.mu.Unlock()
 	w.running.Wait()
 	for _, rw := range w.watchers {
-		if err := w.judge(rw); err != nil {
+		if err := w.check(rw); err != nil {
 			w.t.Errorf("a watch %s: %v", rw.what, err)
 		}
 	}

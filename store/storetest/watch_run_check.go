@@ -10,7 +10,7 @@ import (
 	"podstore/store"
 )
 
-// replay puts what was made since the last call in order, and adds the moments.
+// replay puts the changes since the last call in order and adds the moments.
 func (w *WatchRun) replay() {
 	w.t.Helper()
 	w.mu.Lock()
@@ -43,13 +43,13 @@ func (w *WatchRun) replay() {
 	w.made = nil
 }
 
-// judge compares what a watch was given with the history.
-func (w *WatchRun) judge(rw *runWatcher) error {
+// check compares what a watch got with the history.
+func (w *WatchRun) check(rw *runWatcher) error {
 	r := newReceiver(rw.opts)
 	at := slices.IndexFunc(w.moments, func(m moment) bool { return m.epoch == rw.epoch })
 	at = w.behind(at, rw.acked)
 	for i, b := range rw.batches {
-		_ = r.take(b) // what that says has been said
+		_ = r.take(b) // its faults were reported when the batch came
 		for _, e := range b.Events {
 			if err := w.wasSo(e, rw.opts); err != nil {
 				return fmt.Errorf("batch %d: %w", i, err)
@@ -74,8 +74,7 @@ func (w *WatchRun) judge(rw *runWatcher) error {
 	return nil
 }
 
-// behind is the first moment from one on, in its epoch, behind which there is no
-// change with a number that is not higher.
+// behind returns the last moment, from at on and in its epoch, that number covers.
 func (w *WatchRun) behind(at int, number uint64) int {
 	for at+1 < len(w.moments) && w.moments[at+1].epoch == w.moments[at].epoch && w.moments[at+1].number <= number {
 		at++
@@ -83,8 +82,8 @@ func (w *WatchRun) behind(at int, number uint64) int {
 	return at
 }
 
-// wasSo looks for a moment at which a Pod was as it is given. One whose number is that
-// of a change which made it otherwise never was.
+// wasSo checks that a Pod was at some moment as an event has it. If another state has
+// the event's number, this one never existed.
 func (w *WatchRun) wasSo(e store.Event, opts store.WatchOptions) error {
 	if e.Err != nil {
 		return e.Err
@@ -110,7 +109,7 @@ func (w *WatchRun) wasSo(e store.Event, opts store.WatchOptions) error {
 	return fmt.Errorf("%q at revision %v is given as %s, and was made %s", e.Pod, e.Metadata.Version.Revision, show(e.Metadata, ""), show(near, ""))
 }
 
-// samePart compares what is given of a Pod with the whole.
+// samePart compares a part of a Pod with the whole.
 func samePart(given, whole *store.Metadata, opts store.WatchOptions) bool {
 	part := *whole
 	part.Reclaimed = nil
@@ -120,7 +119,7 @@ func samePart(given, whole *store.Metadata, opts store.WatchOptions) bool {
 	return given.Equal(&part)
 }
 
-// difference says how what a watcher has is not a moment, or is "".
+// difference describes how a watcher differs from a moment. It is "" if it does not.
 func difference(r *receiver, m moment) string {
 	for name, e := range r.pods {
 		switch was := m.pods[name]; {
@@ -152,8 +151,8 @@ func describedBatch(b store.Batch) string {
 	return strings.Join(events, ", ")
 }
 
-// has tells whether the watch is at a state, or has ended, or claims to be there: that
-// is judged later.
+// has reports whether the watch is at a state, has ended, or claims to be at the state;
+// check then decides.
 func (rw *runWatcher) has(m moment) bool {
 	rw.mu.Lock()
 	defer rw.mu.Unlock()

@@ -11,11 +11,11 @@ import (
 	"podstore/store"
 )
 
-// watchedPods are those that the writers share. Each has one of its own as well.
+// The writers share watchedPods. Each has one Pod of its own as well.
 var watchedPods = []string{"a", "b", "c", "d", "e", "f"}
 
-// writer makes random changes. Each sets a field of some Pod to a value that is set
-// only once, so each changes something, and its number is that Pod's.
+// writer makes random changes. Each change sets a field of some Pod to a value that is
+// never set again. So each changes something, and its number is that Pod's.
 type writer struct {
 	*rand.Rand
 	run *WatchRun
@@ -23,13 +23,13 @@ type writer struct {
 	id  int
 	n   int
 
-	own     store.Revision        // of its own Pod, where the results of changes are unsure
-	pending map[string]madeChange // those that may be made yet, by their mark
+	own     store.Revision        // of its own Pod; used only with Unsure
+	pending map[string]madeChange // by mark: changes that the store may still make
 }
 
 func (wr *writer) pod() string { return fmt.Sprint("writer-", wr.id) }
 
-// change makes one change. It reports false where the writer cannot go on.
+// change makes one change. It reports false if the writer cannot go on.
 func (wr *writer) change() bool {
 	wr.n++
 	mark := fmt.Sprintf(`"%d.%d"`, wr.id, wr.n)
@@ -83,7 +83,7 @@ func (wr *writer) change() bool {
 	}
 }
 
-// some are changes of shared Pods, deletions among them.
+// some returns changes of shared Pods, including deletions.
 func (wr *writer) some(n int) (changes []store.Change) {
 	for _, i := range wr.Perm(len(watchedPods))[:n] {
 		pod := watchedPods[i]
@@ -121,7 +121,7 @@ func (wr *writer) op(pod string) store.Op {
 	return store.SetField{Field: "other", Value: text}
 }
 
-// apply makes changes, of which the one that sets the mark tells the number.
+// apply makes changes. The change that sets the mark shows the number.
 func (wr *writer) apply(mark string, changes []store.Change) bool {
 	prepared, err := store.Prepare(changes)
 	if err != nil {
@@ -136,7 +136,7 @@ func (wr *writer) apply(mark string, changes []store.Change) bool {
 			if op, ok := changes[i].Op.(store.SetField); ok && op.Field == "mark" {
 				c.number, wr.own = a.Version.Revision.Number, a.Version.Revision
 			}
-			if a.Version.Revision.Digest != 0 { // otherwise it is gone
+			if a.Version.Revision.Digest != 0 { // 0: the Pod is gone
 				c.revisions[a.Pod] = a.Version.Revision
 			}
 		}
@@ -152,8 +152,9 @@ func (wr *writer) apply(mark string, changes []store.Change) bool {
 	return true
 }
 
-// findOut reads the writer's own Pod until that tells whether one of the changes that
-// failed was made. If so, the others never will be: their condition is not met.
+// findOut reads the writer's own Pod until that shows whether the store made one of the
+// failed changes. If so, it will never make the others: their condition no longer
+// holds.
 func (wr *writer) findOut() bool {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		m, err := wr.s.Read(background, wr.pod())
@@ -175,7 +176,7 @@ func (wr *writer) findOut() bool {
 	}
 }
 
-// settle makes changes until none that failed may yet be made.
+// settle makes changes until the store cannot make any of the failed ones any more.
 func (wr *writer) settle() {
 	for deadline := time.Now().Add(patience); len(wr.pending) > 0; {
 		if time.Now().After(deadline) {
@@ -188,7 +189,7 @@ func (wr *writer) settle() {
 	}
 }
 
-// edited notes what an edit has made of Pods. The first has the mark.
+// edited records the result of an edit. The first Pod has the mark.
 func (wr *writer) edited(names []string, pods []*store.Metadata, err error) bool {
 	if err != nil {
 		wr.run.t.Errorf("an edit of %q: %v", names, err)

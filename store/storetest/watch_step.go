@@ -9,16 +9,16 @@ import (
 	"podstore/store"
 )
 
-// watching is a watch that a test looks at batch by batch.
+// watching is a watch that a test takes batch by batch.
 type watching struct {
 	*subject
 	*receiver
 	cancel context.CancelFunc
 	next   func() (store.Batch, error, bool)
-	waits  bool // next has been called and has not returned
+	waits  bool // next is running
 }
 
-// watch begins a watch, which ends with the test.
+// watch begins a watch that ends with the test.
 func (s *subject) watch(opts store.WatchOptions) *watching {
 	ctx, cancel := context.WithCancel(background)
 	w := &watching{subject: s, receiver: newReceiver(opts), cancel: cancel}
@@ -32,7 +32,7 @@ func (s *subject) watch(opts store.WatchOptions) *watching {
 	return w
 }
 
-// pull waits for what comes next.
+// pull waits for the next batch, error or end.
 func (w *watching) pull() (b store.Batch, err error, ok bool) {
 	w.Helper()
 	w.waits = true
@@ -44,7 +44,6 @@ func (w *watching) pull() (b store.Batch, err error, ok bool) {
 	return b, err, ok
 }
 
-// batch takes the next batch.
 func (w *watching) batch() store.Batch {
 	w.Helper()
 	b, err, ok := w.pull()
@@ -57,7 +56,7 @@ func (w *watching) batch() store.Batch {
 	return b
 }
 
-// sync takes batches until what the watcher has is one moment, and returns the events.
+// sync takes batches until the watcher has one moment, and returns the events.
 func (w *watching) sync() (events []store.Event) {
 	w.Helper()
 	for {
@@ -68,8 +67,8 @@ func (w *watching) sync() (events []store.Event) {
 	}
 }
 
-// until takes batches until what the watcher has satisfies a condition. It is called
-// at moments only.
+// until takes batches until a condition holds. It calls met only when the watcher has
+// one moment.
 func (w *watching) until(met func() bool) {
 	w.Helper()
 	for deadline := time.Now().Add(patience); w.listing || !met(); w.sync() {
@@ -79,15 +78,15 @@ func (w *watching) until(met func() bool) {
 	}
 }
 
-// reach takes batches until the watcher is as far as the number, and compares what it
-// has with the store.
+// reach takes batches until the watcher has reached the number. It then compares the
+// watcher with the store.
 func (w *watching) reach(number uint64) {
 	w.Helper()
 	w.until(func() bool { return w.number >= number })
 	w.isStore()
 }
 
-// isStore compares what the watcher has with the store.
+// isStore compares the watcher with the store.
 func (w *watching) isStore() {
 	w.Helper()
 	want := map[string]*store.Metadata{}
@@ -109,20 +108,20 @@ func (w *watching) isStore() {
 	}
 }
 
-// isAt tells whether the watcher has a Pod at a revision.
+// isAt reports whether the watcher has a Pod at a revision.
 func (w *watching) isAt(pod string, r store.Revision) bool {
 	m := w.pods[pod].Metadata
 	return m != nil && m.Version.Revision == r
 }
 
-// lacks tells whether the watcher has no such Pod.
+// lacks reports whether the watcher has no such Pod.
 func (w *watching) lacks(pod string) bool {
 	_, ok := w.pods[pod]
 	return !ok
 }
 
-// over takes what comes next, and tells whether the watch has ended, as it must, with
-// an error.
+// over takes the next batch or error. It reports whether the watch has ended; the only
+// error allowed is want.
 func (w *watching) over(want error) bool {
 	w.Helper()
 	b, err, ok := w.pull()
@@ -142,7 +141,7 @@ func (w *watching) over(want error) bool {
 	return true
 }
 
-// ends expects the watch to end with what comes next.
+// ends takes the next item, which must be the error that ends the watch.
 func (w *watching) ends(want error) {
 	w.Helper()
 	if !w.over(want) {
@@ -150,7 +149,7 @@ func (w *watching) ends(want error) {
 	}
 }
 
-// last is the highest number among results.
+// last returns the highest number among results.
 func last(applied []store.Applied) (number uint64) {
 	for _, a := range applied {
 		number = max(number, a.Version.Revision.Number)
