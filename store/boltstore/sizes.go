@@ -12,7 +12,8 @@ const allocSize = 1 << 20
 
 // initialMapping is address space, not memory. When a file outgrows its mapping, bbolt
 // waits for all readers and copies what the transaction has changed so far. That made
-// an import a fifth slower. Tests change it. A machine of 32 bits has too little address space for it.
+// an import a fifth slower. A machine of 32 bits has too little address space for it.
+// Tests change it.
 var initialMapping = (256 << 20) * (bits.UintSize / 64)
 
 // A transaction that creates many Pods is an import. Its names come in order. If the
