@@ -67,7 +67,7 @@ type published struct {
 }
 
 // errLogTooShort: the log has dropped changes that the caller needs.
-var errLogTooShort = errors.New("the log has passed the watcher")
+var errLogTooShort = errors.New("the log no longer reaches back to this place")
 
 // note adds the Pods that a transaction changed.
 func (l *changelog) note(tx int64, names map[string]struct{}) {

@@ -48,7 +48,7 @@ func Check(ctx context.Context, path string, opts *Options, report func(Finding)
 			c.file(problems[i].Error())
 		}
 		if !bf.Newest() {
-			c.file("one of the two copies of the root is unusable: what was read may be the state before the last commit, so that Pods created or changed by that are not seen")
+			c.file("one of the two copies of the root is unusable: this may be the state before the last commit, without the Pods that it created or changed")
 		}
 		return c.walk(bf)
 	})

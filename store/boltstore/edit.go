@@ -54,7 +54,7 @@ func (s *Store) logSlowEdit(e *runningEdit) {
 	}
 	n := len(s.queue)
 	s.mu.Unlock()
-	s.log.Warn("podstore: an edit runs for long, and all changes wait for it; an edit must not use the store, also not through another goroutine",
+	s.log.Warn("podstore: an edit runs for long, and all changes wait for it; an edit must not use the store, not even through another goroutine",
 		"path", s.path, "edit", fmt.Sprintf("%s pod %q", e.op, e.pod), "waiting", n, "first", waiting)
 }
 

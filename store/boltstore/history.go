@@ -67,7 +67,7 @@ func (h *historyReader) chunk(k, v []byte) error {
 
 func (h *historyReader) end(stamp *codec.Stamp) error {
 	if mutant != "nohistory" && (uint64(len(h.list)) != stamp.HistoryCount || h.sum != stamp.HistorySum) {
-		return fmt.Errorf("its history has %d entries and is not that of %d entries which its stamp counts: a chunk was lost, or is an old one", len(h.list), stamp.HistoryCount)
+		return fmt.Errorf("its history has %d entries, its stamp counts %d, or their sums differ: a chunk was lost, or is an old one", len(h.list), stamp.HistoryCount)
 	}
 	return nil
 }

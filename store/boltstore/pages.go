@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -125,7 +126,7 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 		return nil, nil
 	}
 	if c.left == 0 || depth > maxTreeDepth {
-		return nil, fmt.Errorf("page %d is one of more pages than its bucket can have", id)
+		return nil, fmt.Errorf("page %d: its bucket has more pages than it can have", id)
 	}
 	c.left--
 	p, err := c.page(id)
@@ -143,7 +144,7 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 		return first, c.visit(l)
 	}
 	if p.flags != branchFlag || p.count == 0 || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > c.pageSize {
-		return nil, fmt.Errorf("page %d is no branch of its bucket (flags %#x, %d elements, %d overflow pages)", id, p.flags, p.count, p.overflow)
+		return nil, fmt.Errorf("page %d is not a branch page of its bucket (flags %#x, %d elements, %d overflow pages)", id, p.flags, p.count, p.overflow)
 	}
 	elements := unsafe.Slice((*branchElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count)
 	var last []byte
@@ -240,7 +241,7 @@ func (c *treeCheck) inner(value []byte) error {
 	}
 	p := (*pageHeader)(unsafe.Pointer(unsafe.SliceData(page)))
 	if p.flags != leafFlag || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > uint64(len(page)) {
-		return fmt.Errorf("the bucket in place is no leaf")
+		return errors.New("the bucket in place is not a leaf")
 	}
 	in := &treeCheck{mapped: c.mapped, history: true}
 	end, err := in.elements(unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count), uint64(len(page)))

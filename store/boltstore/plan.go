@@ -70,7 +70,7 @@ func (p *staged) plan(g *txn) (bool, error) {
 	}
 	if p.history.tooLarge {
 		return false, &store.Error{Pod: p.name, Kind: store.ErrInvalid,
-			Err: fmt.Errorf("an entry of the history has more bytes as stored than the limit, %d", codec.MaxPayload)}
+			Err: fmt.Errorf("an entry of the history has more than %d bytes as stored, which is the limit", codec.MaxPayload)}
 	}
 	return changed || !p.history.nothing() || !bytes.Equal(p.next[codec.Reclaimed], p.values[codec.Reclaimed]), nil
 }

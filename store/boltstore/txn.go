@@ -163,7 +163,7 @@ func (s *Store) inPlace() error {
 		return nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the database file cannot be looked at any more: %w", err)
+		return fmt.Errorf("it is not known whether the database file is still in place: %w", err)
 	}
 	return errors.New("the database file was moved, removed or replaced while it was open")
 }

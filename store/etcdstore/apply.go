@@ -66,7 +66,7 @@ func saysWhatBecame(err error) bool {
 
 // unknown is the error for changes whose outcome is not known.
 func (a *application) unknown(err error) error {
-	return a.failure(store.ErrUnknown, fmt.Errorf("no answer to it came (%v), and what became of it could not be found out (%v); read, and decide whether to try again", plain(a.unclear), plain(err)))
+	return a.failure(store.ErrUnknown, fmt.Errorf("its answer was lost (%v), and its outcome could not be found out (%v); read, and decide whether to try again", plain(a.unclear), plain(err)))
 }
 
 // attempt reads what the changes need and makes them once.

@@ -26,7 +26,7 @@ func (a *application) madeBefore(ctx context.Context, read *moment) (*found, err
 	since := a.since
 	if a.opts.Resent {
 		if a.opts.Seen > uint64(read.rev) {
-			return nil, a.failure(store.ErrUnknown, errors.New("the store is older than what was seen of it; read, and decide whether to ask again"))
+			return nil, a.failure(store.ErrUnknown, errors.New("the store is older than the caller has seen it; read, and decide whether to ask again"))
 		}
 		since = min(since, int64(a.opts.Seen))
 	}
@@ -60,7 +60,7 @@ func (a *application) find(ctx context.Context, p *pod, since int64, search bool
 		}
 		at, err := view{s: a.s, rev: before}.fetch(ctx, opApply, []string{p.name}, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}, true)
 		if errors.Is(err, rpctypes.ErrCompacted) {
-			return nil, a.failure(store.ErrUnknown, errors.New("more was changed since than request IDs are kept of, and the history that would tell has been compacted; read, and decide whether to ask again"))
+			return nil, a.failure(store.ErrUnknown, errors.New("the Pod has changed too often since to keep the IDs of all requests, and etcd has compacted the history that would show them; read, and decide whether to ask again"))
 		}
 		if err != nil {
 			return nil, err

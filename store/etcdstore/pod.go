@@ -87,7 +87,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 	case p.strange != nil:
 		return nil, nil, fmt.Errorf("%w: the key %.300q was written by a newer version, or not by podstore; use a newer podstore, or delete the key", store.ErrFormat, p.strange[0])
 	case p.record == nil:
-		return nil, nil, errors.New("its record is lost, and values of it are left")
+		return nil, nil, errors.New("its record is lost, but some of its values are left")
 	}
 	r, err := parseRecord(p.nameSum, p.record, p.rev)
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 			continue
 		}
 		if sumOf(v) != r.sums[i] {
-			return nil, nil, fmt.Errorf("sub-key %q is not the one of its record: a value was lost, or is an old one", codec.SubKeys[i])
+			return nil, nil, fmt.Errorf("sub-key %q does not match its record: a value was lost, or is an old one", codec.SubKeys[i])
 		}
 		if v == nil {
 			continue

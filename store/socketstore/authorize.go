@@ -32,7 +32,7 @@ func (s *Server) authorizeRead(ctx context.Context, c *conn, pods ...string) err
 // that one.
 func (s *Server) verdict(c *conn, pod string, err error) error {
 	if err == nil && c.peerEnded() {
-		err = fmt.Errorf("process %d, which has connected, has ended", c.peer.PID)
+		err = fmt.Errorf("process %d, which connected, has ended", c.peer.PID)
 	}
 	if err == nil {
 		return nil

@@ -60,7 +60,7 @@ func (c *Client) applied(body []byte, changes []store.Change, r *request) ([]sto
 	for line := range lines(body) {
 		p, err := podjson.DecodePod(line)
 		if err == nil && (len(result) == len(changes) || p.Pod != changes[len(result)].Pod) {
-			err = errors.New("it is another Pod's")
+			err = errors.New("it is about another Pod")
 		}
 		if err != nil {
 			return nil, c.named(r, fmt.Errorf("the change was made, and line %d of the answer is not understood: %w", len(result)+1, err))

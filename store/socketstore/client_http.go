@@ -97,7 +97,7 @@ func (c *clientConn) answer() (*answer, error) {
 		return a, err
 	}
 	if a.length < 0 || a.length > maxAnswer {
-		return nil, fmt.Errorf("the answer has %d bytes, of at most %d", a.length, maxAnswer)
+		return nil, fmt.Errorf("the answer has %d bytes, the limit is %d", a.length, maxAnswer)
 	}
 	a.in = borrow()
 	a.in.grow(int(a.length))

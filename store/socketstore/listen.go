@@ -97,7 +97,7 @@ func removeStale(path string) error {
 	case errors.Is(err, os.ErrNotExist): // its owner has just closed it
 		return nil
 	}
-	return &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("a process may be serving on this socket, which cannot be tried: %w; remove it if none does", err)}
+	return &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("a process may be serving on this socket, and connecting to it failed: %w; remove the socket if no process does", err)}
 }
 
 // lockWait is how long to wait for other processes that create or remove a socket in

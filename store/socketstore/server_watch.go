@@ -128,7 +128,7 @@ func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (
 			sc := jsonvalue.NewScanner(line)
 			name := sc.ReadString()
 			if err := sc.End(); err != nil {
-				return opts, invalid("line %d of the body is no name as a JSON string: %v", n, reason(err))
+				return opts, invalid("line %d of the body is not a name as a JSON string: %v", n, reason(err))
 			}
 			if opts.Pods = append(opts.Pods, name); n > maxNames {
 				return opts, tooManyNames()

@@ -51,7 +51,7 @@ func promote(m *store.Metadata, has func(sub int) bool) (promoted store.FieldSet
 			err = errors.New(bad.Reason()) // the stored field is bad, not the caller's input
 		}
 		if err != nil {
-			return 0, fmt.Errorf("an older version stored an unknown field %q, which is not what this version knows by that name: %w", name, err)
+			return 0, fmt.Errorf("an older version stored a field %q that this version cannot read: %w", name, err)
 		}
 		delete(m.Extra, name)
 		promoted |= store.Fields(store.FieldExtra)
