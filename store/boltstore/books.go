@@ -164,7 +164,7 @@ func knownRecord(key string, value []byte) error {
 		return nil
 	}
 	if _, ok := unsealBook(key, value); ok {
-		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("a newer version wrote the record %.32q of this file; use a newer podstore", key)}
+		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has a record %.32q, which was written by a newer version; use a newer podstore", key)}
 	}
 	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
 }

@@ -115,7 +115,7 @@ func (p *stored) put(k, v []byte) (sub int, err error) {
 // checksum is right, a newer version wrote it.
 func (p *stored) unknown(k, v []byte) error {
 	if _, ok := codec.UnsealKey(p.nameSum, append(bytes.Clone(k), 0), v); ok {
-		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("a newer version wrote sub-key %.32q; use a newer podstore", k)}
+		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("sub-key %.32q was written by a newer version; use a newer podstore", k)}
 	}
 	return fmt.Errorf("unexpected sub-key %.32q", k)
 }
