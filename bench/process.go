@@ -48,6 +48,7 @@ type done struct {
 var jobs = map[string]func(b *bench, j job, talk conversation) (done, error){
 	"turn": turnJob, "write": writeJob, "serve": serveJob, "limit": limitJob,
 	"history": historyJob, "watch": watchJob, "remove": removeJob, "mirror": mirrorJob,
+	"abuse": abuseJob,
 }
 
 // conversation is one value after the other, both ways.

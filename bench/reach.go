@@ -216,6 +216,20 @@ func (b *bench) moreGoals() []goal {
 		measured: fmt.Sprintf("p50 %s; %s. %s that another process asks for: %s; own: %s", duration(of(oneShared, p50)), duration(of(one, p50)),
 			limitName, duration(rs.median(askedCommit, limitName, 0, 0, p50)), duration(rs.median(ownCommit, limitName, 0, 0, p50))),
 	})
+	quiet := rs.median(besideAbuses, quietAbuse, n, honestWriters, p99)
+	for _, a := range abuses {
+		beside := func(figure func(result) float64) float64 {
+			return rs.median(besideAbuses, a.name, n, honestWriters, figure)
+		}
+		add(goal{
+			what: fmt.Sprintf("server of a socket while %d others %s: RssAnon", a.conns, a.name), ratio: beside(anonymousMiB), bound: 512, unit: "MiB",
+			measured: fmt.Sprintf("%.0f MiB", beside(anonymousMiB)),
+		})
+		add(goal{
+			what: "honest clients beside these, p99", ratio: beside(p99) / quiet, bound: 5, unit: "× undisturbed",
+			measured: fmt.Sprintf("%s; %s", duration(beside(p99)), duration(quiet)),
+		})
+	}
 	nobody := rs.median(watchWriters, watchedBy[0].name, n, watchedWriters, rate)
 	for _, by := range watchedBy[1:] {
 		watched := rs.median(watchWriters, by.name, n, watchedWriters, rate)

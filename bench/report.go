@@ -33,6 +33,7 @@ func (b *bench) report(env environment, raw string, drawn bool) string {
 	b.manifestTable(&w)
 	b.historyTable(&w)
 	b.processTable(&w)
+	b.abuseTable(&w)
 	b.costTables(&w)
 	b.method(&w)
 	return w.String()
@@ -238,6 +239,28 @@ func (b *bench) historyTable(w *strings.Builder) {
 			}
 		}
 		w.WriteString("\n")
+	}
+	w.WriteString("\n")
+}
+
+// abuseTable is what honest clients get, and what the server takes, while others
+// misuse it.
+func (b *bench) abuseTable(w *strings.Builder) {
+	rs, n := b.results, b.sizes[0]
+	if rs.median(besideAbuses, quietAbuse, n, honestWriters, rate) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "## Misuse of a socket, %s and %d of 8 MiB\n\n%d honest writers, add-peer, while others …\n\n| others | connections | changes a second | p50 | p99 | RssAnon of the server at most |\n|---|---:|---:|---:|---:|---:|\n",
+		podCount(n), largePods, honestWriters)
+	row := func(name string, conns int) {
+		of := func(figure func(result) float64) float64 {
+			return rs.median(besideAbuses, name, n, honestWriters, figure)
+		}
+		fmt.Fprintf(w, "| %s | %d | %s | %s | %s | %.0f MiB |\n", name, conns, round(of(rate)), duration(of(p50)), duration(of(p99)), of(anonymousMiB))
+	}
+	row(quietAbuse, 0)
+	for _, a := range abuses {
+		row(a.name, a.conns)
 	}
 	w.WriteString("\n")
 }

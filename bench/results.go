@@ -24,7 +24,7 @@ type result struct {
 	User      float64 `json:"user_us,omitempty"`   // processor time of the process, an operation
 	System    float64 `json:"system_us,omitempty"` // the same in the kernel
 	Bytes     int64   `json:"bytes,omitempty"`     // disk, idle: RSS
-	Anonymous int64   `json:"anonymous,omitempty"` // idle: not backed by a file
+	Anonymous int64   `json:"anonymous,omitempty"` // idle, abuse: not backed by a file
 	Allocs    float64 `json:"allocs,omitempty"`    // allocations per operation
 	AllocSize float64 `json:"alloc_bytes,omitempty"`
 }
@@ -52,6 +52,7 @@ const (
 	removeOne       = "remove"
 	removeBefore    = "writers before removes"
 	removeMeanwhile = "writers beside removes"
+	besideAbuses    = "honest clients of a socket"
 	mirrorRead      = "mirror, read"
 	mirrorParents   = "mirror, parents"
 )

@@ -98,7 +98,7 @@ func (b *bench) run() error {
 		// Import is what a new process does, so it comes before the heap has grown.
 		{"trees", b.copyTrees}, {"stores", b.stores}, {"manifests", b.ofManifests},
 		{"history", b.history}, {"processes", b.processes}, {"watch", b.watch},
-		{"mirror", b.mirror}, {"remove", b.remove}, {"unchanged", b.unchanged},
+		{"mirror", b.mirror}, {"remove", b.remove}, {"abuse", b.abuse}, {"unchanged", b.unchanged},
 	} {
 		if b.what != nil && part.name != "pair" && !b.what.MatchString(part.name) {
 			continue

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -216,6 +217,7 @@ func (n *fakeNet) dial(ctx context.Context) (net.Conn, error) {
 type fakeServer struct {
 	*Server
 	done chan error
+	pid  atomic.Int64 // of whoever connects
 }
 
 func (n *fakeNet) serve(s store.MetadataStore, opts *ServerOptions) *fakeServer {
@@ -224,9 +226,10 @@ func (n *fakeNet) serve(s store.MetadataStore, opts *ServerOptions) *fakeServer 
 		o = *opts
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
-	server := &fakeServer{NewServer(s, &o), make(chan error, 1)}
+	server := &fakeServer{Server: NewServer(s, &o), done: make(chan error, 1)}
+	server.pid.Store(1)
 	server.peerOf = func(net.Conn) (peer, error) {
-		return peer{Caller{UID: uint32(os.Geteuid()), PID: 1}, -1}, nil
+		return peer{Caller{UID: uint32(os.Geteuid()), PID: int(server.pid.Load())}, -1}, nil
 	}
 	l := n.listen()
 	go func() { server.done <- server.Serve(l) }()

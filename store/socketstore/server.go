@@ -36,12 +36,14 @@ type Server struct {
 	alive                               context.Context // ends with Shutdown
 
 	sizes    sizes
+	heaviest atomic.Int64 // weight of the heaviest batch of any watch
 	reads    chan struct{}
 	counters counters
 	peerOf   func(net.Conn) (peer, error)
 
-	mu    sync.Mutex // guards conns
+	mu    sync.Mutex // guards conns and of
 	conns map[*conn]bool
+	of    map[int]int // number of connections by process
 }
 
 // NewServer returns a server of s. Each change runs in a goroutine of its own, so the
@@ -49,7 +51,7 @@ type Server struct {
 // reads a whole request before it changes anything. If a client goes away before its
 // change has begun, nothing is changed. The caller closes s after [Server.Shutdown].
 func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
-	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}}
+	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}, of: map[int]int{}}
 	o := &server.opts
 	server.log = o.Logger
 	server.memory = newBudget("memory", o.MaxHeld)
@@ -167,6 +169,11 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request, c *conn) error {
 }
 
 func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
+	defer func() {
+		if w.Header().Get("Connection") == "close" {
+			c.ends()
+		}
+	}()
 	d, status := documentOf(err)
 	if _, ok := errors.AsType[withStatus](err); ok {
 		w.Header().Set("Connection", "close") // nobody has read its body

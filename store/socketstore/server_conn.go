@@ -27,31 +27,50 @@ func (g *gate) Accept() (net.Conn, error) {
 	s := g.server
 	c := &conn{Conn: nc, server: s}
 	c.peer, err = s.peerOf(nc)
+	c.pid = c.peer.PID
 	c.refused = trusted(c.peer, err)
 	c.quiet.Store(time.Now().UnixNano())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) >= s.opts.MaxConns {
-		switch old := s.quietest(); {
+		crowd := s.crowd(c.pid)
+		switch old := s.quietest(crowd); {
 		case old != nil:
 			old.quiet.Store(0) // so that nobody chooses it again
 			go old.Close()     // Close takes the lock
 			s.counters.cut.Add(1)
-		case len(s.conns) < 2*s.opts.MaxConns:
-			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))
-		default: // too many even to read a request and refuse it
+		case len(s.conns) >= 2*s.opts.MaxConns: // too many even to read a request and refuse it
 			nc.Close()
+		case crowd == c.pid:
+			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))
 		}
 	}
 	s.conns[c] = true
+	s.of[c.pid]++
 	return c, nil
 }
 
-// quietest returns the connection that has waited longest for a request, or nil if all
-// have one. Its client reconnects by itself.
-func (s *Server) quietest() (old *conn) {
+// crowd returns the process with the most connections, counting the new one. That
+// process pays for there being too many. Otherwise a client that connects again and
+// again would take the places of others.
+func (s *Server) crowd(newcomer int) int {
+	pid, most := newcomer, s.of[newcomer]+1
+	for p, n := range s.of {
+		if n > most {
+			pid, most = p, n
+		}
+	}
+	return pid
+}
+
+// quietest returns that connection of a process which has waited longest for a request,
+// or nil if all have one. Its client reconnects by itself.
+func (s *Server) quietest(pid int) (old *conn) {
 	least := int64(0)
 	for c := range s.conns {
+		if c.pid != pid {
+			continue
+		}
 		if since := c.quiet.Load(); since != 0 && (old == nil || since < least) {
 			old, least = c, since
 		}
@@ -63,6 +82,7 @@ func (s *Server) quietest() (old *conn) {
 type conn struct {
 	net.Conn
 	server  *Server
+	pid     int          // of the process that connected
 	refused error        // why the server refuses it, or nil
 	quiet   atomic.Int64 // it has had no request since then (Unix nanoseconds), or 0
 
@@ -80,7 +100,12 @@ func (c *conn) Close() error {
 	}
 	c.mu.Unlock()
 	c.server.mu.Lock()
-	delete(c.server.conns, c)
+	if c.server.conns[c] {
+		delete(c.server.conns, c)
+		if c.server.of[c.pid]--; c.server.of[c.pid] == 0 {
+			delete(c.server.of, c.pid)
+		}
+	}
 	c.server.mu.Unlock()
 	return c.Conn.Close()
 }
@@ -90,6 +115,10 @@ func (c *conn) peerEnded() bool {
 	defer c.mu.Unlock()
 	return c.closed || c.peer.ended()
 }
+
+// ends makes the connection the first to be closed if there are too many: it stays only
+// until its client has read the answer.
+func (c *conn) ends() { c.quiet.Store(1) }
 
 // state keeps quiet up to date.
 func (s *Server) state(nc net.Conn, state http.ConnState) {
@@ -112,6 +141,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		if head, text, ok := bytes.Cut(p, plain); ok {
 			b := append(head, "\r\nContent-Type: "+jsonType+"\r\nConnection: close\r\n\r\n"...)
 			b = appendError(b, &errorDocument{Kind: "invalid", Op: "request", Reason: string(text)})
+			c.ends()
 			if _, err := c.Conn.Write(b); err != nil {
 				return 0, err
 			}

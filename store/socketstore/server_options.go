@@ -34,9 +34,11 @@ type ServerOptions struct {
 	// store's file, or the system's directory for temporary files.
 	TempDir string
 
-	// MaxConns limits the open connections (default 512). For one more, the server
-	// closes the connection that has waited longest for a request. If all have a
-	// request, it answers the new one 503.
+	// MaxConns limits the open connections (default 512). For one more, the process
+	// with the most connections pays: the server closes that of its connections which
+	// has waited longest for a request. If all of them have a request, the server
+	// answers a new one of that process 503. It accepts those of other processes up to
+	// twice the limit.
 	MaxConns int
 	// MaxWatches limits the watches under way (default 256). The server answers one
 	// more 503. A watch takes a connection for as long as it lasts, so this should be

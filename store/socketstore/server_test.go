@@ -213,6 +213,45 @@ func TestConnectionsAreBounded(t *testing.T) {
 	})
 }
 
+// A process that opens one connection after the other takes none from others.
+func TestManyConnectionsOfOneProcess(t *testing.T) {
+	fake(t, func(t *testing.T, n *fakeNet) {
+		s := &blocked{Store: memstore.New(), release: make(chan struct{})}
+		server := n.serve(s, &ServerOptions{MaxConns: 4})
+		server.pid.Store(7)
+		honest := n.say("") // it has not said yet what it wants
+		time.Sleep(time.Second)
+		server.pid.Store(8)
+		for range 20 {
+			n.say("")
+			time.Sleep(time.Millisecond)
+		}
+		made := make(chan error, 4)
+		for i := range 4 { // all it may have are at work
+			time.Sleep(time.Second)
+			go func() { made <- store.Do(t.Context(), n.client(nil), fmt.Sprint(i), store.AddPeer{PodName: "x"}) }()
+		}
+		time.Sleep(time.Second)
+		if status, body, _ := hear(t, n.say("GET /v2/names HTTP/1.1\nHost: p\n\n")); status != 503 {
+			t.Errorf("%d %s", status, body)
+		}
+		server.pid.Store(7)
+		if status, body, _ := hear(t, n.say("GET /v2/names HTTP/1.1\nHost: p\n\n")); status != 200 {
+			t.Errorf("another process: %d %s", status, body)
+		}
+		io.WriteString(honest, "GET /v2/names HTTP/1.1\r\nHost: p\r\n\r\n")
+		if status, body, _ := hear(t, honest); status != 200 {
+			t.Errorf("a connection that came before: %d %s", status, body)
+		}
+		close(s.release)
+		for range 4 {
+			if err := <-made; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // A body of the largest size is accepted, and one byte more is not.
 func TestLargestBody(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {

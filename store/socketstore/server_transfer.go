@@ -2,9 +2,11 @@ package socketstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -48,17 +50,27 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 		if err := s.takeMemory(r.Context(), f, 3*n); err != nil {
 			return nil, err
 		}
-		b.grow(int(n))
 		_ = f.conn.SetWriteDeadline(time.Time{}) // the next read makes net/http write "100 Continue"
-		err = f.move(b.bytes[smallBytes:], f.conn.SetReadDeadline, read)
+		// The buffer grows with what arrives. Otherwise clients that only announce much
+		// would keep the garbage collector busy.
+		for err == nil && len(b.bytes) < int(n) {
+			have := len(b.bytes)
+			b.grow(min(4*have, int(n)))
+			err = f.move(b.bytes[have:], f.conn.SetReadDeadline, read)
+		}
 	}
 	switch {
 	case err == nil:
 		return b, nil
 	case f.gone.Load():
 		return nil, errCut
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, invalid("the body did not arrive: %v", err)
 	}
-	return nil, invalid("the body did not arrive: %v", err)
+	// The client has gone. After any answer net/http keeps the connection for half a
+	// second. Clients that come and go would then take the places of others.
+	b.release()
+	panic(http.ErrAbortHandler)
 }
 
 // send sends an answer together with its length.

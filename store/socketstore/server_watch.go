@@ -153,13 +153,26 @@ type watchAnswer struct {
 	begun  bool
 }
 
+// Before the server reads a list with manifests, it reserves listWeight for a piece of
+// it, or the weight of the heaviest batch so far, and at most a listShare of all memory:
+// watches hold their names for long, and a list must not wait for those.
+const (
+	listWeight = 16 << 20
+	listShare  = 4
+)
+
 // run sends the store's batches until the store's watch ends. It reserves memory for a
-// large batch. If there is no room, it drops the batch and lists everything again once
-// there is room, so a waiting client holds nothing. It keeps what a list takes until
-// the list ends, so that the list does not start again for ever.
+// large batch before it sends it, and for a list before it reads it: hundreds of watches
+// that begin at once would each hold a piece before the server counts any. If there is
+// no room, run drops what it has read and lists everything again once there is room, so
+// a waiting client holds nothing. It keeps what a list takes until the list ends, so
+// that the list does not start again for ever.
 func (t *watchAnswer) run(ctx context.Context) error {
-	s := t.server
-	for want := int64(0); ; {
+	s, want := t.server, int64(0)
+	if !t.opts.OmitManifest {
+		want = min(max(listWeight, s.heaviest.Load()), s.memory.total/listShare)
+	}
+	for {
 		if want > 0 {
 			if err := s.takeMemory(ctx, t.flow, want); err != nil {
 				return err
@@ -171,7 +184,11 @@ func (t *watchAnswer) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if need := 2 * weightOf(b); need > smallBytes && !s.memory.try(t.flow, need) {
+			need := 2 * weightOf(b)
+			if need > s.heaviest.Load() {
+				s.heaviest.Store(need)
+			}
+			if need > smallBytes && !s.memory.try(t.flow, need) {
 				want = 2 * need
 				break
 			}

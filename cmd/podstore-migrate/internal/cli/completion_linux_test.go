@@ -130,7 +130,7 @@ func TestCompletionIsSafe(t *testing.T) {
 				t.Fatalf("the shell does not start:\n%s", s.text())
 			}
 			for i, pod := range oddNames {
-				if name == "fish" && !fishShows(pod) {
+				if testing.Short() && i%4 > 0 || name == "fish" && !fishShows(pod) {
 					continue
 				}
 				out := filepath.Join(dir, fmt.Sprintf("out%02d", i))
