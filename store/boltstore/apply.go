@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -11,15 +10,15 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// An Apply has three parts. The caller prepares: it encodes and seals what the
-// operations set. The leader stages: it reads what the operations and conditions
-// need, runs the rules, and puts what differs into the transaction. After the commit
-// the caller builds its result.
+// An Apply has three parts. First the caller encodes and seals what the operations set.
+// Then the leader reads what the operations and conditions need, runs the rules, and
+// puts what differs into the transaction. After the commit the caller builds its
+// result.
 
 // Apply makes changes: see [store.MetadataStore]. It reads and writes only what the
-// operations and conditions name; damage of what they do not is not noticed. IDs
-// are kept with the Pods that were changed, the last 16 of each, and of deletions the
-// last 64.
+// operations and conditions name, so it does not notice damage elsewhere in a Pod. Each
+// Pod keeps the IDs of the last 16 requests that changed it. The file keeps the IDs of
+// the last 64 requests that deleted a Pod.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	if opts == nil {
 		opts = &store.ApplyOptions{}
@@ -36,7 +35,7 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 	if len(removed) > 0 {
 		defer s.changes.keep()()
 	}
-	for err = errPassed; err == errPassed; {
+	for err = errLogTooShort; err == errLogTooShort; {
 		if len(removed) > 0 {
 			if a.referrers, err = s.findReferrers(removed); err != nil {
 				return nil, err
@@ -63,16 +62,16 @@ func removedPods(changes []store.Change) (names []string) {
 type application struct {
 	changes   []store.Change
 	opts      *store.ApplyOptions
-	sum       uint32                     // checksum of the changes, where they have an ID
-	sealed    []*[store.NumFields][]byte // of each change, the values that it sets
-	referrers *referrers                 // to Pods that are removed
+	sum       uint32                     // checksum of the changes, if they have an ID
+	sealed    []*[store.NumFields][]byte // by change: the values that it sets
+	referrers *referrers                 // of the removed Pods
 	applied   []store.Applied
-	pods      []*rawPod // of each change, where metadata is asked for
+	pods      []*rawPod // by change, if the caller wants metadata
 }
 
 var encoders = sync.Pool{New: func() any { return codec.NewEncoder() }}
 
-// seal encodes what the operations set by themselves.
+// seal encodes the values that operations set without reading the Pod.
 func (a *application) seal() error {
 	e := encoders.Get().(*codec.Encoder)
 	defer encoders.Put(e)
@@ -101,32 +100,13 @@ func (a *application) seal() error {
 	return nil
 }
 
-func sealFields(e *codec.Encoder, m *store.Metadata, pod string, fields store.FieldSet, values *[store.NumFields][]byte) error {
-	nameSum := codec.NameSum([]byte(pod))
-	for f := range store.Field(store.NumFields) {
-		if !fields.Has(f) {
-			continue
-		}
-		payload := e.Encode(m, int(f))
-		if len(payload) > codec.MaxPayload {
-			return &store.Error{Op: "apply", Pod: pod, Kind: store.ErrInvalid,
-				Err: fmt.Errorf("%s has %d bytes as stored, the limit is %d", codec.SubKeys[f], len(payload), codec.MaxPayload)}
-		}
-		values[f] = nil
-		if payload != nil {
-			values[f] = codec.Seal(nameSum, int(f), payload)
-		}
-	}
-	return nil
-}
-
 // run is the leader's part.
 func (a *application) run(g *txn, _ *request) error {
 	st := &staging{g: g}
 	if r := a.referrers; r != nil {
 		var ok bool
 		if r.since, ok = g.s.changes.since(r.place, func(string) bool { return true }); !ok {
-			return errPassed // so many changed since they were looked for: look again
+			return errLogTooShort // too many Pods changed since the search: search again
 		}
 	}
 	for _, c := range a.changes {
@@ -153,7 +133,7 @@ func (a *application) run(g *txn, _ *request) error {
 	return nil
 }
 
-// take notes the results.
+// take keeps the results.
 func (a *application) take(st *staging) {
 	a.applied = make([]store.Applied, len(a.changes))
 	if a.opts.Metadata {
@@ -168,8 +148,8 @@ func (a *application) take(st *staging) {
 	}
 }
 
-// madeBefore looks for the ID among what was made, and gives the results that there
-// were.
+// madeBefore looks for the request's ID among the changes that were made. If it finds
+// the ID, it keeps the results of that time.
 func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	deleted, err := g.deleted()
 	if err != nil {
@@ -177,7 +157,7 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	}
 	o := a.opts
 	found := codec.FindID(deleted.ids, o.ID)
-	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // an older file was put back
+	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // someone put an older file back
 	for _, p := range st.order {
 		if id := codec.FindID(p.stamp.IDs, o.ID); id != nil {
 			found = id
@@ -197,18 +177,18 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 		id := codec.FindID(p.stamp.IDs, o.ID)
 		switch {
 		case !p.there || a.deletes(p.name), id == nil && p.stamp.Number > found.Number:
-			// It is gone, or what it is came later and says nothing of these changes.
+			// The Pod is gone, or a later request created it.
 			p.raw = nil
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
-		case id != nil && id.Number != p.stamp.Number: // others changed it since
+		case id != nil && id.Number != p.stamp.Number: // others changed it later
 			p.version = store.Version{Revision: store.Revision{Number: id.Number, Digest: uint64(id.Digest)<<32 | uint64(p.nameSum)}}
-		case id == nil && p.stamp.Number > found.Number: // others have made it anew since
+		case id == nil && p.stamp.Number > found.Number: // others created it again later
 			p.version = store.Version{Revision: store.Revision{Number: found.Number}}
 		case a.opts.Metadata:
 			err := guard(func() error {
-				err := p.whole(g.tx)
+				err := p.checkUnread(g.tx, p.have)
 				if err == nil {
-					p.raw = p.copyRaw()
+					p.raw = p.copyNext()
 				}
 				return err
 			})
@@ -221,7 +201,7 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	return true, nil
 }
 
-// deletes reports whether the changes leave a Pod deleted.
+// deletes reports whether a Pod is deleted after the changes.
 func (a *application) deletes(pod string) (gone bool) {
 	for _, c := range a.changes {
 		if c.Pod != pod || c.Op == nil {
@@ -237,7 +217,6 @@ func (a *application) deletes(pod string) (gone bool) {
 	return gone
 }
 
-// results builds what Apply returns.
 func (a *application) results() ([]store.Applied, error) {
 	built := make(map[*rawPod]*store.Metadata, len(a.pods))
 	for i, raw := range a.pods {
@@ -257,10 +236,55 @@ func (a *application) results() ([]store.Applied, error) {
 	return a.applied, nil
 }
 
-// inOp puts the operation on an error that has none.
+// inOp adds the operation to an error that names none.
 func inOp(op store.Op, err error) error {
 	if op == nil {
 		return withOp("check", err)
 	}
 	return withOp(strings.ReplaceAll(op.Name(), "_", " "), err)
+}
+
+// change applies one change to the staged Pods.
+func (st *staging) change(c store.Change, sealed *[store.NumFields][]byte, referrers *referrers) error {
+	p := st.find(c.Pod)
+	if !replaces(c) {
+		if p.damage != nil && p.dirty != store.AllFields {
+			return p.damage
+		}
+		if !p.exists && !p.deleted && st.g.s.recordErr != nil {
+			return st.g.s.maybeLost("", c.Pod)
+		}
+	}
+	do, err := c.If.Check(c.Pod, p.exists, p.atStart())
+	if err != nil || !do {
+		return err
+	}
+	switch op := c.Op.(type) {
+	case nil:
+		return nil
+	case store.Delete:
+		p.delete()
+		return nil
+	case store.Remove:
+		p.delete()
+		return st.forget(c.Pod, referrers)
+	default:
+		err = guard(func() error { return p.do(op, sealed) })
+	}
+	if err != nil {
+		return damaged("", c.Pod, err)
+	}
+	return nil
+}
+
+// replaces reports whether a change works without the Pod's old values.
+func replaces(c store.Change) bool {
+	if c.If.NeedsRevision() {
+		return false
+	}
+	switch c.Op.(type) {
+	case store.Put, store.Delete, store.Remove:
+		return true
+	}
+	return false
 }

@@ -88,8 +88,9 @@ func addPeers(b *testing.B, pods, writers int) {
 	b.ReportMetric(float64(st.Changes)/float64(st.Commits), "changes/commit")
 }
 
-// BenchmarkHistory says what a long history costs those who do not read it: each line of
-// entries=50000 is to take at most 1.5 times what its twin with entries=0 takes.
+// BenchmarkHistory measures what a long history costs those who do not read it. Each
+// line of entries=50000 must take at most 1.5 times the time of its twin with
+// entries=0.
 func BenchmarkHistory(b *testing.B) {
 	ctx := context.Background()
 	s := filled(b, 1000)
@@ -129,7 +130,7 @@ func BenchmarkHistory(b *testing.B) {
 						b.Fatal(err)
 					}
 					if i++; i%16 == 0 && w.name == "reclaim" {
-						// One with no history must not get a long one.
+						// A Pod without a history must not get a long one.
 						b.StopTimer()
 						if err := store.Do(ctx, s, m.PodName, store.TrimReclaimed{Keep: entries}); err != nil {
 							b.Fatal(err)

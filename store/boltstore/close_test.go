@@ -30,8 +30,8 @@ func within(t *testing.T, limit time.Duration, what string, f func()) {
 	}
 }
 
-// Close waits for those who read, and those who come later are told that it is
-// closed; neither waits for the other for ever.
+// Close waits for readers. Later calls fail because the store is closed. Neither waits
+// for the other for ever.
 func TestCloseWhileReading(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 50 {
@@ -73,8 +73,8 @@ func TestCloseWhileReading(t *testing.T) {
 	}
 }
 
-// When a file outgrows its mapping, bbolt waits for all who read and lets nobody
-// begin. Reads and writes go on after that.
+// When a file outgrows its mapping, bbolt waits for all readers and lets nobody begin.
+// Reads and writes go on after that.
 func TestFileOutgrowsMapping(t *testing.T) {
 	defer func(size int) { initialMapping = size }(initialMapping)
 	initialMapping = 0

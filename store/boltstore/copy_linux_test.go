@@ -10,8 +10,8 @@ import (
 	"podstore/store/boltstore"
 )
 
-// The copy on which a reader of a socket works has no name, so that a reader that is
-// killed leaves nothing in the directory of temporary files.
+// A reader of a socket works on a copy that has no name, so that a killed reader leaves
+// nothing in the directory for temporary files.
 func TestCopyHasNoName(t *testing.T) {
 	s, err := boltstore.Open(filepath.Join(t.TempDir(), "pods.db"), nil)
 	if err != nil {

@@ -1,43 +1,35 @@
 package boltstore
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
-	"podstore/store"
-	"podstore/store/boltstore/internal/boltfile"
-	"podstore/store/internal/codec"
 	"podstore/store/internal/osfs"
 )
 
-// create makes an empty database at path: a temporary file beside it, synced and
-// renamed, so that a crash leaves no half a file under the name. The file is open and
-// locked before it has its name, so nobody else can have used it when something fails
-// later. A file that appears at path meanwhile stays, and none is created. The name is
-// not durable yet.
+// create makes an empty database at path. It writes a temporary file beside it, syncs
+// it, and renames it, so that a crash never leaves half a file at path. It opens and
+// locks the file before the rename, so that nobody else can use the file before a later
+// step fails. If a file appears at path meanwhile, create keeps that one and reports
+// false. The new name is not durable yet.
 func (s *Store) create(o *Options) (created bool, err error) {
 	path := s.path
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
 		return false, err
 	}
-	if d, err := os.Open(dir); err == nil { // one that is not to be read is judged with the file
-		err = s.judgePlace(d, o)
+	if d, err := os.Open(dir); err == nil { // if not, openFile checks it together with the file
+		err = s.checkFileSystem(d, o)
 		if err = errors.Join(err, d.Close()); err != nil {
 			return false, err
 		}
 	}
 	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new-"+rand.Text()[:8])
-	defer os.Remove(tmp) // gone already when all went well
+	defer os.Remove(tmp) // fails after the rename
 	if err := initialize(tmp); err != nil {
 		return false, err
 	}
@@ -62,204 +54,9 @@ func (s *Store) create(o *Options) (created bool, err error) {
 	return true, nil
 }
 
-// removeCreated removes the file that create made. It is still locked.
+// removeCreated removes the file that create made, while its lock is still held.
 func (s *Store) removeCreated() {
 	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.identity) {
 		_ = os.Remove(s.path)
 	}
-}
-
-// initialize writes a new database file.
-func initialize(path string) error {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		PageSize: pageSize,
-		Timeout:  time.Second,
-		NoSync:   mutant == "nosync",
-		OpenFile: func(path string, _ int, _ os.FileMode) (*os.File, error) { return osfs.CreateFile(path) },
-	})
-	if err != nil {
-		return err
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucket([]byte(bookkeeping))
-		if err != nil {
-			return err
-		}
-		e := codec.NewEncoder()
-		if err := b.Put([]byte(keyFormat), sealBook(keyFormat, e.Uint(formatVersion))); err != nil {
-			return err
-		}
-		return b.Put([]byte(keyNames), sealBook(keyNames, e.Uints(0, 0)))
-	})
-	return errors.Join(err, db.Close())
-}
-
-// carriedBooks is what a copy of a database carries over besides its Pods.
-type carriedBooks struct {
-	base      uint64     // above every revision number of the source
-	deletions *deletions // nil where they cannot be read
-}
-
-// passed notes a revision number that the source may have used.
-func (c *carriedBooks) passed(number uint64) { c.base = max(c.base, number) }
-
-// passedBy notes those that it may have used up to a transaction.
-func (c *carriedBooks) passedBy(base, txid uint64) { c.passed(base + (txid+1)<<placeBits) }
-
-// take takes what it can from a bookkeeping bucket, which may be damaged. What an
-// older one says of deletions is not enough.
-func (c *carriedBooks) take(b *boltfile.Bucket, txid uint64, older bool) {
-	values := make(map[string][]byte)
-	for _, kv := range b.Values {
-		values[string(kv.Key)] = kv.Value
-	}
-	if base, err := readBase(values[keyBase]); err == nil {
-		c.passedBy(base, txid)
-	}
-	if d, err := parseDeletions(values[keyDeletions]); err == nil && !older {
-		c.passed(d.last)
-		c.deletions = d
-	}
-}
-
-// missing notes that there may have been Pods that were not found: whether a change of
-// them was made cannot be told from there being none.
-func (c *carriedBooks) missing() {
-	if c.deletions == nil {
-		c.deletions = &deletions{floor: c.base}
-	}
-	c.deletions.last = c.base
-}
-
-// Of a copy, one transaction takes as many Pods as this.
-const (
-	copyPods  = 1000
-	copyBytes = 32 << 20
-)
-
-// writeNew makes a database at dst that holds the given Pods as they are stored:
-// stamps, request IDs and chunks of histories included. Its revision numbers go on
-// above those of the source. books may be filled in while pods are read.
-func writeNew(ctx context.Context, dst string, pods iter.Seq2[*rawPod, error], books *carriedBooks) error {
-	return publish(dst, func(tmp string) error {
-		if err := initialize(tmp); err != nil {
-			return err
-		}
-		db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, InitialMmapSize: initialMapping})
-		if err != nil {
-			return err
-		}
-		c := &copyWriter{db: db}
-		for p, err2 := range pods {
-			if err = err2; err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				// It must not be taken for the error of one Pod.
-				err = &store.Error{Err: fmt.Errorf("nothing was written: %w", err)}
-				break
-			}
-			if err = c.add(p); err != nil {
-				break
-			}
-		}
-		if err == nil {
-			err = c.end(books)
-		}
-		if err == nil && mutant != "nosync" {
-			err = db.Sync()
-		}
-		return errors.Join(err, db.Close())
-	})
-}
-
-type copyWriter struct {
-	db     *bolt.DB
-	batch  []*rawPod
-	bytes  int
-	record nameRecord
-}
-
-func (c *copyWriter) add(p *rawPod) error {
-	c.batch = append(c.batch, p)
-	c.bytes += p.size()
-	if len(c.batch) < copyPods && c.bytes < copyBytes {
-		return nil
-	}
-	return c.write(func(*bolt.Tx) error { return nil })
-}
-
-// end writes what is left, and the bookkeeping.
-func (c *copyWriter) end(books *carriedBooks) error {
-	return c.write(func(tx *bolt.Tx) error {
-		e := codec.NewEncoder()
-		b := tx.Bucket([]byte(bookkeeping))
-		if err := b.Put([]byte(keyNames), sealBook(keyNames, e.Uints(c.record.count, c.record.sum))); err != nil {
-			return err
-		}
-		if d := books.deletions; d.last > 0 {
-			if err := b.Put([]byte(keyDeletions), sealBook(keyDeletions, e.Deletions(d.last, d.floor, d.ids))); err != nil {
-				return err
-			}
-		}
-		return b.Put([]byte(keyBase), sealBook(keyBase, e.Uint(books.base)))
-	})
-}
-
-func (c *copyWriter) write(also func(*bolt.Tx) error) error {
-	if info, err := os.Stat(c.db.Path()); err == nil {
-		c.db.AllocSize = int(min(info.Size(), allocSize))
-	}
-	err := c.db.Update(func(tx *bolt.Tx) error {
-		if len(c.batch) > 0 && c.bytes/len(c.batch) <= inlineSize {
-			tx.Cursor().Bucket().FillPercent = bulkFill
-		}
-		for _, p := range c.batch {
-			if err := p.put(tx); err != nil {
-				return err
-			}
-			c.record.add([]byte(p.name))
-		}
-		return also(tx)
-	})
-	c.batch, c.bytes = nil, 0
-	return err
-}
-
-func (p *rawPod) size() (n int) {
-	for _, v := range p.values {
-		n += len(v)
-	}
-	for _, c := range p.history {
-		n += len(c.v)
-	}
-	return n
-}
-
-// put makes the Pod's bucket.
-func (p *rawPod) put(tx *bolt.Tx) error {
-	b, err := tx.CreateBucket([]byte(p.name))
-	if err != nil {
-		return err
-	}
-	for i, v := range p.values {
-		if v != nil {
-			if err := b.Put(codec.SubKeyBytes(i), v); err != nil {
-				return err
-			}
-		}
-	}
-	if p.chunks {
-		h, err := b.CreateBucket(historyKey)
-		if err != nil {
-			return err
-		}
-		h.FillPercent = bulkFill
-		for _, c := range p.history {
-			if err := h.Put(c.k, c.v); err != nil {
-				return err
-			}
-		}
-	}
-	return b.SetSequence(p.digest)
 }

@@ -16,8 +16,8 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// spoiled makes a database of three Pods, spoils it with f while it is closed,
-// and returns its path.
+// spoiled creates a database of three Pods, damages it with f while it is closed, and
+// returns its path.
 func spoiled(t *testing.T, f func(tx *bolt.Tx) error) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pods.db")
@@ -36,7 +36,6 @@ func spoiled(t *testing.T, f func(tx *bolt.Tx) error) string {
 	return path
 }
 
-// nothing spoils nothing.
 func nothing(*bolt.Tx) error { return nil }
 
 // flip changes one bit of a value's payload.
@@ -166,8 +165,8 @@ func checks(t *testing.T, s *Store) {
 	}
 }
 
-// checkSalvage salvages path. The whole Pods must be saved as they are; of the
-// one that was damaged, whatever is saved must be what it was.
+// checkSalvage salvages path. It must save the whole Pods as they are, and the damaged
+// Pod, if at all, as it was.
 func checkSalvage(t *testing.T, path string, whole []string) SalvageSummary {
 	t.Helper()
 	ctx := context.Background()
@@ -220,8 +219,8 @@ func checkSalvage(t *testing.T, path string, whole []string) SalvageSummary {
 	return sum
 }
 
-// A Pod that vanished from the tree is noticed by everything that looks at all
-// Pods, and a Pod that is not found is not believed to be new.
+// Everything that looks at all Pods notices a Pod that vanished from the tree. A Pod
+// that is not found does not count as new.
 func TestVanishedPod(t *testing.T) {
 	ctx := context.Background()
 	path := spoiled(t, func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("b")) })
@@ -262,8 +261,8 @@ func TestVanishedPod(t *testing.T) {
 	}
 }
 
-// A bucket inside a Pod's bucket is nothing that podstore makes. bbolt would free
-// whatever pages it claims, so the Pod can neither be written nor deleted.
+// podstore never creates a bucket inside a Pod's bucket. bbolt would free whatever
+// pages it claims, so the Pod can neither be written nor deleted.
 func TestBucketInPod(t *testing.T) {
 	ctx := context.Background()
 	path := spoiled(t, func(tx *bolt.Tx) error {
@@ -415,7 +414,7 @@ func TestDamagedPages(t *testing.T) {
 			if errs := damagedPods2(s); len(errs) != 1 {
 				t.Errorf("all: %v", errs)
 			}
-			// Neither deleting nor overwriting may free what is another's.
+			// Neither deleting nor overwriting may free pages of another Pod.
 			delErr := store.Do(ctx, s, c.pod, store.Delete{})
 			m := sample()
 			m.PodName = c.pod
@@ -449,7 +448,7 @@ func remove(names []string, name string) (out []string) {
 	return out
 }
 
-// isCorrupt tells whether an error says that a Pod is damaged.
+// isCorrupt reports whether an error names a damaged Pod.
 func isCorrupt(err error, pod string) bool {
 	var e *store.Error
 	return errors.Is(err, store.ErrCorrupt) && errors.As(err, &e) && e.Pod == pod

@@ -1,14 +1,15 @@
 // Package boltstore keeps Pod metadata in one bbolt file.
 //
-// [Open] gives a [*Store], which is a [store.MetadataStore] with the abilities
-// [store.Lister], [store.PodUpdater] and [store.Snapshotter]. Each change is one bbolt transaction; callers that arrive while a
-// commit is under way share the next one, so that many writers cost little more
-// than one. What returned without an error is on disk.
+// [Open] returns a [*Store]. It is a [store.MetadataStore] with the abilities
+// [store.PartReader], [store.Lister], [store.PodUpdater], [store.Watcher] and
+// [store.Snapshotter]. Each change is one bbolt transaction. Callers that arrive during
+// a commit share the next one, so many writers cost little more than one. What returned
+// without an error is on disk.
 //
-// The file belongs to one process at a time: a lock is taken on Open and kept
-// until Close. Damage is an error that names what is damaged, never a panic, and
-// the rest is still served.
+// The file belongs to one process at a time: Open takes a lock and Close releases it.
+// Damage is an error that names what is damaged, never a panic. The store still serves
+// the rest.
 //
 // schema.go draws the file format, docs/format.md describes it to the byte, and
-// docs/durability.md says what survives what and how that is tested.
+// docs/durability.md says what survives which failure and which test shows it.
 package boltstore

@@ -17,8 +17,8 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// putRaw puts a value under a sub-key of a Pod and makes its digest right, as the
-// version of podstore that wrote it would have.
+// putRaw puts a value under a sub-key of a Pod and corrects the digest, as the version
+// that wrote the value would have.
 func putRaw(tx *bolt.Tx, pod, key string, payload []byte) error {
 	b := tx.Bucket([]byte(pod))
 	sum := codec.NameSum([]byte(pod))
@@ -32,7 +32,8 @@ func putRaw(tx *bolt.Tx, pod, key string, payload []byte) error {
 	return b.SetSequence(digest(sum, &values))
 }
 
-// olderExtra stores unknown fields as a version did that did not know some of ours.
+// olderExtra stores unknown fields as an older version did, which did not know some of
+// ours.
 func olderExtra(pod, object string) func(tx *bolt.Tx) error {
 	return func(tx *bolt.Tx) error {
 		head := []byte{0xc5, byte(len(object) >> 8), byte(len(object))}
@@ -69,8 +70,8 @@ const (
 	copyOfManifest  = `"resolved_manifest_snapshot":{"a":1}`
 )
 
-// A field that an older version kept among the unknown ones is read as what it is, and
-// the first change of the Pod, whatever it is, stores it as itself.
+// A field that an older version kept among the unknown ones is read as itself. The
+// first change of the Pod, whatever it is, stores it as itself.
 func TestFieldIsPromoted(t *testing.T) {
 	ctx := context.Background()
 	object := `{` + strings.Join([]string{copyOfActive, copyOfPeers, copyOfReclaimed, copyOfManifest, copyOfChildren, `"later":1`}, ",") + `}`
@@ -113,7 +114,7 @@ func TestFieldIsPromoted(t *testing.T) {
 	if m, err := s.ReadPart(ctx, "b", store.ReadOptions{OmitManifest: true, OmitReclaimed: true}); err != nil || m.Manifest != nil || m.Reclaimed != nil || len(m.Peers) != 1 {
 		t.Errorf("a part: %+v %v", m, err)
 	}
-	// A condition, and what is left out, leaves it as it is.
+	// A condition or a partial read changes nothing.
 	for what, changes := range map[string][]store.Change{
 		"a condition":      {{Pod: "b", If: store.Exists}},
 		"a change skipped": {{Pod: "none", Op: store.AddPeer{PodName: "c"}, If: store.SkipMissing}, {Pod: "b", If: store.Exists}},
@@ -199,7 +200,7 @@ func TestFieldIsPromoted(t *testing.T) {
 				t.Errorf("%s: %+v %v", path, m, err)
 			}
 		}
-		// To another store it goes as what it is.
+		// A copy to another store has the field as itself.
 		s, to := open(t, path, nil), openNew(t)
 		if _, err := store.Copy(ctx, to, store.All(ctx, s, store.ReadOptions{}), store.CopyOptions{}); err != nil {
 			t.Fatal(err)
@@ -214,8 +215,8 @@ func TestFieldIsPromoted(t *testing.T) {
 	})
 }
 
-// A field that is stored as itself counts, whatever an older version put among the
-// unknown ones since; the copy goes with the first change.
+// If a field is stored as itself, that value counts, whatever an older version has put
+// among the unknown ones since. The first change drops the other value.
 func TestStoredFieldWinsOverTheCopy(t *testing.T) {
 	ctx := context.Background()
 	for _, length := range []int{2, 50} { // a history that is a value, and one in chunks
@@ -254,8 +255,8 @@ func TestStoredFieldWinsOverTheCopy(t *testing.T) {
 	}
 }
 
-// A copy that is none of the field is an error that names it, and stays as it is until
-// the Pod is replaced.
+// A value among the unknown fields that the field cannot have is an error that names
+// it. It stays until the Pod is replaced.
 func TestCopyOfTheWrongShape(t *testing.T) {
 	ctx := context.Background()
 	for name, object := range map[string]string{
@@ -381,8 +382,8 @@ func TestSubKeyOfANewerVersion(t *testing.T) {
 	checks(t, s)
 }
 
-// The bookkeeping is read to its last record: one that a newer version wrote refuses
-// the file, and so does one that may have been one of ours.
+// A record of the bookkeeping that this version does not know makes it refuse the file:
+// a newer version wrote it, or it is a damaged one of ours.
 func TestRecordsOfTheBookkeeping(t *testing.T) {
 	ctx := context.Background()
 	record := func(key string, value []byte) func(tx *bolt.Tx) error {
@@ -392,7 +393,7 @@ func TestRecordsOfTheBookkeeping(t *testing.T) {
 	for what, c := range map[string]struct {
 		spoil func(tx *bolt.Tx) error
 		opens error // nil: it is opened
-		whole error // of check and salvage; nil: a finding, and salvaged
+		whole error // of check and salvage; nil: check has a finding, and salvage works
 		says  string
 	}{
 		"a newer version's":          {record("leases", sealBook("leases", []byte{1})), store.ErrFormat, store.ErrFormat, "newer version"},

@@ -41,8 +41,8 @@ func Example() {
 	// Output: coder sees planner; manifest {"pod":{"name":"coder"}}
 }
 
-// One atomic edit over several Pods: a child is moved from one parent to another,
-// and no crash leaves it with both or with none.
+// One atomic edit moves a child from one parent to another. After a crash, exactly one
+// of them has it.
 func ExampleStore_UpdatePods() {
 	ctx := context.Background()
 	dir, _ := os.MkdirTemp("", "example")
@@ -70,8 +70,8 @@ func ExampleStore_UpdatePods() {
 	// Output: 0 worker
 }
 
-// A file that another process has open gives an error that says so, after a few
-// seconds at most.
+// If another process has the file open, Open says so in its error, after a few seconds
+// at most.
 func ExampleOpen_locked() {
 	dir, _ := os.MkdirTemp("", "example")
 	defer os.RemoveAll(dir)
@@ -86,7 +86,7 @@ func ExampleOpen_locked() {
 	// Output: true
 }
 
-// A listing with contents may change what it lists: no transaction is open in
+// The loop over a listing may change the Pods that it lists: no transaction is open in
 // the loop.
 func ExampleStore_All() {
 	ctx := context.Background()

@@ -16,7 +16,7 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// layout is where things are in a file that is closed, as bbolt sees it.
+// layout has the places of things in a closed file, as bbolt sees it.
 type layout struct {
 	pageSize int64
 	root     int64            // page of the tree of names, a leaf
@@ -75,9 +75,8 @@ func findings(t *testing.T, path string) (Summary, []Finding) {
 	return sum, all
 }
 
-// A Pod that lies within the tree of names, and is damaged there, is the only one
-// that is lost; if it is the bookkeeping, the file is refused. bbolt enters
-// neither.
+// If a Pod inside the tree of names is damaged, only that Pod is lost. If the
+// bookkeeping is damaged there, the file is refused. bbolt enters neither.
 func TestDamagedInPlace(t *testing.T) {
 	ctx := context.Background()
 	spoil := func(bucket string) string {
@@ -119,8 +118,8 @@ func TestDamagedInPlace(t *testing.T) {
 	checkSalvage(t, path, []string{"a", "b", "c"})
 }
 
-// A meta page that is gone may have been the newest: the file is refused, and what
-// salvage finds may be old.
+// A lost meta page may have been the newest. The file is refused, and what salvage
+// finds may be old.
 func TestMetaLost(t *testing.T) {
 	for page := range int64(2) {
 		path := spoiled(t, nothing)
@@ -145,8 +144,8 @@ func TestMetaLost(t *testing.T) {
 	}
 }
 
-// A page that a Pod uses and that the freelist calls free would be overwritten by
-// any commit: the file is not opened to write, but it is read.
+// If the freelist has a page that a Pod uses, any commit would overwrite it. The file
+// is not opened for writing, but for reading.
 func TestPageInUseIsFree(t *testing.T) {
 	ctx := context.Background()
 	path := bigPods(t)
@@ -188,9 +187,9 @@ func TestPageInUseIsFree(t *testing.T) {
 	}
 }
 
-// Names that do not agree with the record of names are noticed wherever all names
-// are looked at, and a record that is damaged itself lets nothing be created or
-// deleted, while what is there is read and changed.
+// Everything that looks at all names notices names that differ from their record. If
+// the record itself is damaged, nothing can be created or deleted, but existing Pods
+// can be read and changed.
 func TestNamesAndTheirRecord(t *testing.T) {
 	ctx := context.Background()
 	bucket := func(name string) func(tx *bolt.Tx) error {
@@ -251,7 +250,7 @@ func TestNamesAndTheirRecord(t *testing.T) {
 	}
 }
 
-// A value of which the checksum is right, but that no version writes, is damage.
+// A value with a right checksum that no version writes is damage.
 func TestValueOfTheWrongShape(t *testing.T) {
 	ctx := context.Background()
 	path := spoiled(t, func(tx *bolt.Tx) error {
@@ -280,7 +279,7 @@ func TestValueOfTheWrongShape(t *testing.T) {
 	checks(t, s)
 }
 
-// A file of a newer version is nothing to find faults with, nor to salvage, whatever
+// Check finds no faults in a file of a newer version, and Salvage refuses it, whatever
 // its Pods look like.
 func TestNewerVersionIsLeftAlone(t *testing.T) {
 	path := spoiled(t, func(tx *bolt.Tx) error {
@@ -299,7 +298,7 @@ func TestNewerVersionIsLeftAlone(t *testing.T) {
 	}
 }
 
-// What reads a whole file ends with its context and leaves nothing.
+// Functions that read a whole file end with their context and leave nothing behind.
 func TestWholeFileEndsWithTheContext(t *testing.T) {
 	path := spoiled(t, nothing)
 	dst := filepath.Join(t.TempDir(), "new.db")
@@ -322,8 +321,8 @@ func TestWholeFileEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// A path where nothing is, or a directory, is an error of each function that names
-// it.
+// A path where nothing stands, or a directory, is an error of each function, which
+// names the path.
 func TestWholeFileOfNothing(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]error{filepath.Join(dir, "none.db"): store.ErrNotFound, dir: store.ErrInvalid} {
@@ -339,8 +338,8 @@ func TestWholeFileOfNothing(t *testing.T) {
 	}
 }
 
-// A value larger than a file keeps is refused before anything is written, also in
-// the place of a Pod that is damaged.
+// A value beyond the limit is refused before anything is written, also in place of a
+// damaged Pod.
 func TestTooLargeAsStored(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some hundred MiB")

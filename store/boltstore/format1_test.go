@@ -18,9 +18,9 @@ import (
 	"podstore/store"
 )
 
-// A file of format 1 is read as it is; its first change makes it version 2, and changes
-// nothing else. testdata has two, written by the last build of version 1 (2edd66e):
-// format-1.db, and format-1-large.db.gz, which has the Pods that follow.
+// podstore reads a file of format 1 as it is. The first change makes it version 2 and
+// changes nothing else. testdata has two, written by the last build of version 1
+// (2edd66e): format-1.db, and format-1-large.db.gz with the Pods below.
 
 const largePods = 120
 
@@ -55,7 +55,7 @@ func largePod(i int) *store.Metadata {
 	return m
 }
 
-// largeFile is what format-1-large.db has.
+// largeFile returns the Pods of format-1-large.db.
 func largeFile() map[string]*store.Metadata {
 	long := largePod(119)
 	long.PodName, long.Peers, long.Reclaimed = "long", nil, past(0, 2000)
@@ -122,7 +122,7 @@ func hasPods(t *testing.T, s *Store, want map[string]*store.Metadata) {
 	}
 }
 
-// Whatever does not change a file of version 1 leaves every byte of it.
+// A call that changes nothing leaves every byte of a file of version 1.
 func TestVersion1IsRead(t *testing.T) {
 	ctx := context.Background()
 	for name, want := range version1Files {
@@ -181,7 +181,7 @@ func TestVersion1IsRead(t *testing.T) {
 	}
 }
 
-// rawBuckets is what a file has under each name, byte for byte.
+// rawBuckets returns the bytes that a file has under each name.
 func rawBuckets(t *testing.T, path string) map[string]string {
 	t.Helper()
 	buckets := map[string]string{}
@@ -195,8 +195,8 @@ func rawBuckets(t *testing.T, path string) map[string]string {
 	return buckets
 }
 
-// The first change writes the number of the new format and what it changes, and says so
-// in the log. All other Pods stay as they are, to the byte, until they are changed.
+// The first change writes the number of the new format and its own Pods, and the log
+// says so. All other Pods stay the same, to the byte, until they change.
 func TestVersion1IsUpgraded(t *testing.T) {
 	ctx := context.Background()
 	long := func(s *Store, ops ...store.Op) error { return store.Do(ctx, s, "long", ops...) }
@@ -292,7 +292,7 @@ func TestVersion1IsUpgraded(t *testing.T) {
 				t.Errorf("the bookkeeping is %s", names)
 			}
 
-			// It stays version 2, and the next change is no news.
+			// It stays version 2, and the next change logs nothing.
 			log.Reset()
 			s = open(t, path, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			do(t, s, "pod-001", peer(2))

@@ -13,19 +13,19 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// The reclaim history of a Pod grows for as long as the Pod lives. As one value,
-// every change of the Pod would rewrite all of it. So beyond a few entries it is a
-// bucket of chunks, of which an append reads and writes the last.
+// The reclaim history of a Pod grows as long as the Pod lives. As one value, every
+// change of the Pod would write all of it again. So a history of more than a few
+// entries is a bucket of chunks. An append reads and writes only the last chunk.
 
 const (
-	inlineHistory = 16 // entries of a history that is a value
+	inlineHistory = 16 // most entries of a history that is one value
 	chunkEntries  = 16
-	chunkBytes    = 4 << 10 // of msgpack, beyond which a chunk takes no more
+	chunkBytes    = 4 << 10 // a chunk with this much msgpack takes no more entries
 )
 
 var historyKey = codec.SubKeyBytes(codec.Reclaimed)
 
-// history reads all chunks of a history that is a bucket.
+// history reads a history in chunks.
 func (p *stored) history(tx *bolt.Tx) ([]store.ReclaimedChild, error) {
 	b := p.bucket.Bucket(historyKey)
 	if b == nil {
@@ -44,7 +44,7 @@ func (p *stored) history(tx *bolt.Tx) ([]store.ReclaimedChild, error) {
 	return h.list, h.end(&p.stamp)
 }
 
-// historyReader takes the chunks of a history in order.
+// historyReader reads the chunks of a history in their order.
 type historyReader struct {
 	nameSum uint32
 	list    []store.ReclaimedChild
@@ -67,7 +67,7 @@ func (h *historyReader) chunk(k, v []byte) error {
 
 func (h *historyReader) end(stamp *codec.Stamp) error {
 	if mutant != "nohistory" && (uint64(len(h.list)) != stamp.HistoryCount || h.sum != stamp.HistorySum) {
-		return fmt.Errorf("its history has %d entries and is not that of %d entries which its stamp counts: a chunk was lost, or is an old one", len(h.list), stamp.HistoryCount)
+		return fmt.Errorf("its history has %d entries, its stamp counts %d, or their sums differ: a chunk was lost, or is an old one", len(h.list), stamp.HistoryCount)
 	}
 	return nil
 }
@@ -85,18 +85,18 @@ func openChunk(list []store.ReclaimedChild, nameSum uint32, k, v []byte) ([]stor
 	return list, nil
 }
 
-// historyPlan is what is to be done to the chunks of a history. It is made before
-// anything of its request is put into the transaction, so that a damaged chunk
-// concerns that request alone.
+// historyPlan is a change of a history in chunks. The leader makes the plans of a
+// request before it puts anything into the transaction, so that a damaged chunk fails
+// only this request.
 type historyPlan struct {
 	p          *stored
 	enc        *codec.Encoder
-	count, sum uint64 // the stamp's, afterwards
+	count, sum uint64 // the stamp's after the change
 
-	tooLarge bool // an entry is, for any chunk
+	tooLarge bool // an entry is too large for a chunk
 
-	remove  bool // the bucket, before anything else
-	create  bool // the bucket
+	remove  bool // delete the bucket first
+	create  bool // then create it
 	deletes [][]byte
 	puts    []chunk
 }
@@ -116,13 +116,13 @@ func (h *historyPlan) put(k []byte, entries []store.ReclaimedChild) {
 	h.puts = append(h.puts, chunk{k, v})
 }
 
-// forget takes a chunk out of count and sum. It is put anew, or deleted.
+// forget takes a chunk out of count and sum. The caller then replaces or deletes it.
 func (h *historyPlan) forget(k, v []byte, entries int) {
 	h.count -= uint64(entries)
 	h.sum -= codec.ChunkSum(k, v)
 }
 
-// fill puts entries into new chunks, from number next on.
+// fill puts entries into new chunks, the first of which has number next.
 func (h *historyPlan) fill(next uint64, entries []store.ReclaimedChild) {
 	for ; len(entries) > 0; next++ {
 		n := fitting(entries)
@@ -131,15 +131,14 @@ func (h *historyPlan) fill(next uint64, entries []store.ReclaimedChild) {
 	}
 }
 
-// replace makes list the history.
 func (h *historyPlan) replace(list []store.ReclaimedChild) {
 	h.remove, h.create = h.p.chunks, len(list) > 0
 	h.count, h.sum = 0, 0
 	h.fill(1, list)
 }
 
-// change drops the oldest entries and adds others behind the last chunk, which takes
-// as many as it has room for, where it keeps all of its own.
+// change drops the oldest entries and appends others. The last chunk takes as many new
+// entries as it has room for, unless it loses some of its own.
 func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) error {
 	b := h.p.bucket.Bucket(historyKey)
 	if b == nil {
@@ -178,7 +177,7 @@ func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) 
 	return nil
 }
 
-// drop drops the oldest entries. The last chunk may be among them, unless it is kept.
+// drop drops the oldest entries. If the last chunk is kept, it leaves that one alone.
 func (h *historyPlan) drop(c *bolt.Cursor, drop int, kept bool, last []byte) error {
 	for k, v := c.First(); k != nil && !(kept && bytes.Equal(k, last)); k, v = c.Next() {
 		entries, err := openChunk(nil, h.p.nameSum, k, v)
@@ -198,7 +197,7 @@ func (h *historyPlan) drop(c *bolt.Cursor, drop int, kept bool, last []byte) err
 	return errors.New("its history has fewer entries than its stamp counts: a chunk was lost")
 }
 
-// carryOut makes the changes. An error is fatal to the transaction.
+// carryOut changes the buckets. After an error the transaction cannot be committed.
 func (h *historyPlan) carryOut(pod *bolt.Bucket) error {
 	if h.remove {
 		if err := pod.DeleteBucket(historyKey); err != nil {
@@ -227,7 +226,7 @@ func (h *historyPlan) carryOut(pod *bolt.Bucket) error {
 	return nil
 }
 
-// fitting is how many entries the next chunk takes.
+// fitting returns how many entries the next chunk takes.
 func fitting(entries []store.ReclaimedChild) int {
 	size := 0
 	for n := range min(chunkEntries, len(entries)) {
@@ -242,7 +241,6 @@ func fitting(entries []store.ReclaimedChild) int {
 	return min(chunkEntries, len(entries))
 }
 
-// beginsWith reports whether a history begins with another one.
 func beginsWith(now, was []store.ReclaimedChild) bool {
 	return len(was) <= len(now) && slices.EqualFunc(was, now[:len(was)], func(a, b store.ReclaimedChild) bool {
 		return a.PodName == b.PodName && slices.Equal(a.ScopeDelegated, b.ScopeDelegated)

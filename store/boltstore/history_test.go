@@ -17,7 +17,7 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// past are n entries of a history, numbered from from on.
+// past returns n entries of a history, numbered from from on.
 func past(from, n int) []store.ReclaimedChild {
 	list := make([]store.ReclaimedChild, n)
 	for i := range list {
@@ -29,8 +29,8 @@ func past(from, n int) []store.ReclaimedChild {
 	return list
 }
 
-// historyOf is how a Pod's history is stored: how many entries each chunk has, or
-// inline for a value.
+// historyOf returns the number of entries of each chunk of a Pod's history, or inline
+// for a value.
 func historyOf(t *testing.T, s *Store, pod string) (chunks []int, inline bool) {
 	t.Helper()
 	err := s.view("test", pod, func(tx *bolt.Tx) error {
@@ -110,8 +110,8 @@ func do(t *testing.T, s *Store, pod string, ops ...store.Op) {
 	}
 }
 
-// A history of every length about a boundary of chunks, written at once, entry by
-// entry, and in two steps, is the same, and is a value up to 16 entries.
+// Histories of every length about a boundary of chunks are the same, whether they are
+// written at once, entry by entry, or in two steps. Up to 16 entries they are values.
 func TestHistoryBoundaries(t *testing.T) {
 	s := openNew(t)
 	for _, n := range []int{1, 15, 16, 17, 31, 32, 33, 48, 49, 5000} {
@@ -172,7 +172,7 @@ func TestHistoryTrimmed(t *testing.T) {
 	sound(t, s)
 }
 
-// A Pod that keeps its newest entries all the time fills its chunks all the same.
+// A Pod that keeps only its newest entries still fills its chunks.
 func TestHistoryKeptShort(t *testing.T) {
 	s := openNew(t)
 	for i := range 400 {
@@ -185,8 +185,8 @@ func TestHistoryKeptShort(t *testing.T) {
 	sound(t, s)
 }
 
-// A Put of a history that begins with the stored one appends; any other one replaces
-// it. What is emptied is a value again when it grows.
+// A Put of a history that begins with the stored one appends. Any other one replaces
+// the stored one. After it was empty, a history grows from a value again.
 func TestHistoryPut(t *testing.T) {
 	s := openNew(t)
 	put := func(list []store.ReclaimedChild) {
@@ -242,7 +242,7 @@ func TestHistoryPut(t *testing.T) {
 	sound(t, s)
 }
 
-// A chunk takes no more entries than fit some KiB, and one however large it is.
+// A chunk takes entries up to some KiB, or one entry of any size.
 func TestHistoryOfLargeEntries(t *testing.T) {
 	s := openNew(t)
 	var list []store.ReclaimedChild
@@ -333,9 +333,9 @@ func chunkDamaged(tx *bolt.Tx) error {
 	return b.Put(codec.ChunkKey(3), v)
 }
 
-// Histories that are damaged where nothing in a page shows it are an error for whoever
-// reads them, do not stop what does not need them, and are healed by a Put. What is
-// appended to one leaves it damaged.
+// A history can be damaged in a way that no page shows. Then those who read it get an
+// error, and those who do not need it go on. A Put heals it. An append leaves it
+// damaged.
 func TestDamagedHistory(t *testing.T) {
 	ctx := context.Background()
 	reseal := func(tx *bolt.Tx, change func(st *codec.Stamp)) error {
@@ -451,7 +451,7 @@ func TestDamagedHistory(t *testing.T) {
 				if err := store.Do(ctx, s, "long", ops...); err != nil && !isCorrupt(err, "long") {
 					t.Errorf("%s: %v", ops[0].Name(), err)
 				}
-				// To trim what was damaged heals it.
+				// Trimming the damaged entries heals it.
 				if m, err := s.Read(ctx, "long"); err == nil && len(m.Reclaimed) > 23 {
 					t.Errorf("%s makes a damaged history sound", ops[0].Name())
 				} else if err == nil {

@@ -76,7 +76,6 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// Other files are refused and not touched.
 func TestNotADatabase(t *testing.T) {
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain bbolt")
@@ -151,8 +150,8 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
-// What a crash left of another creation is neither taken for the database nor in
-// the way of it.
+// What a crash left of another creation does not count as the database and does not
+// prevent one.
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{".pods.db.new-AAAAAAAA", ".pods.db.snapshot-1"} {
@@ -216,8 +215,8 @@ func TestOwners(t *testing.T) {
 		defer os.RemoveAll(dir)
 		path := filepath.Join(dir, "pods.db")
 		openAt(t, path, nil).Close()
-		// A directory for all: only the file's owner is to matter, and it may be read
-		// and not written by others.
+		// A directory for everybody, so that only the file's owner matters. Others may read
+		// the file, but not write it.
 		if err := errors.Join(os.Chmod(dir, 0o777), os.Chown(path, c.owner, c.owner), os.Chmod(path, 0o644)); err != nil {
 			t.Fatal(err)
 		}
@@ -297,8 +296,8 @@ func TestReadOnlyMedia(t *testing.T) {
 	}
 }
 
-// A file that is cut short while it is open gives errors, kills nobody, and can
-// be closed.
+// If an open file is cut short, calls fail, the process lives on, and the store can be
+// closed.
 func TestCutShortWhileOpen(t *testing.T) {
 	ctx := context.Background()
 	for _, keep := range []int64{0, 4096, 8192, 3 * 8192} {
@@ -363,7 +362,6 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
-// A relative path means nothing in a working directory that was removed.
 func TestWorkingDirectoryRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cwd")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -86,8 +86,8 @@ func backup(t *testing.T, s *Store) string {
 	return path
 }
 
-// Under one ID changes are made once, whoever asks for them again and whenever, and in
-// whichever copy of the file.
+// Under one ID, changes are made once, whoever repeats them, whenever, and in whichever
+// copy of the file.
 func TestMadeOnce(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
@@ -151,8 +151,8 @@ func TestMadeOnce(t *testing.T) {
 	}
 }
 
-// A Pod keeps the last 16 IDs. Of what was made before, a caller who has seen less
-// than that is told that nobody knows; one who had seen more is believed.
+// A Pod keeps the last 16 IDs. A caller that repeats an older request gets ErrUnknown,
+// unless it had seen later revisions: then its request was not made.
 func TestSeventeenthID(t *testing.T) {
 	s := openNew(t)
 	var versions []store.Version
@@ -201,8 +201,8 @@ func TestSeventeenthID(t *testing.T) {
 	sound(t, s)
 }
 
-// The file keeps the IDs of the last 64 deletions; a Pod that was deleted and made
-// again does not answer for what was before.
+// The file keeps the IDs of the last 64 deletions. A Pod that was deleted and created
+// again does not know older requests.
 func TestIDsOfDeletions(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
@@ -244,8 +244,9 @@ func TestIDsOfDeletions(t *testing.T) {
 	sound(t, s)
 }
 
-// A caller who had seen more than the file has is told so: it is an older one. So is
-// one whose file was salvaged from damage, of Pods that are not there.
+// If a caller has seen more than the file has, someone put back an older file, and the
+// caller gets an error. So does a caller that asks a salvaged file about Pods that are
+// not there.
 func TestOlderFilePutBack(t *testing.T) {
 	s := openNew(t)
 	do(t, s, "a", peer(0))
@@ -294,8 +295,7 @@ func TestOlderFilePutBack(t *testing.T) {
 	}
 }
 
-// Where the record of deletions cannot be read, a salvaged file knows nothing of what
-// was made before.
+// If the record of deletions is damaged, a salvaged file knows no earlier requests.
 func TestDeletionsLost(t *testing.T) {
 	s := openNew(t)
 	do(t, s, "a", peer(0))
@@ -390,8 +390,8 @@ func TestNumbersRise(t *testing.T) {
 	salvaged("the newest meta lost", func() { poke(t, path, newest()*pageSize, make([]byte, pageSize)) })
 }
 
-// A copy has what its source has of each Pod: the same revision and times, also of a
-// history in chunks, and those that are from before there were stamps.
+// A copy has of each Pod what the source has: the same revision and times, also for a
+// history in chunks and for Pods from before there were stamps.
 func TestCopiesKeepStamps(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
@@ -477,7 +477,7 @@ func TestCopiesKeepStamps(t *testing.T) {
 	})
 }
 
-// Each Apply of a group has a number of its own, and none that changes nothing.
+// Each Apply of a group has a number of its own. One that changes nothing has none.
 func TestNumbersWithinAGroup(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)

@@ -12,10 +12,9 @@ import (
 	"podstore/store"
 )
 
-// List returns the names of all Pods: see [store.MetadataStore]. It compares
-// them with the record of names: Pods that vanished, or that nobody created, are
-// an error that matches [store.ErrCorrupt], and comes with the names that are
-// there.
+// List returns the names of all Pods: see [store.MetadataStore]. It compares them with
+// the record of names. If Pods have vanished, or have appeared that nobody created, it
+// returns the names it found together with an error that matches [store.ErrCorrupt].
 func (s *Store) List(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -40,7 +39,7 @@ func (s *Store) listErr(err error) error {
 	return &store.Error{Op: "list", Path: s.path, Kind: kind, Err: err}
 }
 
-// listNames reads all names and says in what they differ from the record.
+// listNames reads all names. damage says how they differ from the record.
 func listNames(tx *bolt.Tx) (names []string, damage error) {
 	var found nameRecord
 	var last []byte
@@ -70,26 +69,15 @@ func listNames(tx *bolt.Tx) (names []string, damage error) {
 	return names, record.compare(found)
 }
 
-// compare says in what the names found differ from the record.
-func (r *nameRecord) compare(found nameRecord) error {
-	switch {
-	case mutant == "norecord" || *r == found:
-		return nil
-	case r.count == found.count:
-		return fmt.Errorf("the %d Pod names are not those that were recorded: a name was altered", found.count)
-	}
-	return fmt.Errorf("there are %d Pods and %d were recorded", found.count, r.count)
-}
-
-// One read transaction of All takes as many Pods as this, so that it is short
-// and memory bounded.
+// One read transaction of All reads at most this much, so that it is short and uses
+// little memory.
 const (
 	listPods  = 256
 	listBytes = 4 << 20
 )
 
-// All yields every Pod: see [store.Lister]. The names are those of one moment;
-// the Pods are read in short transactions of some hundred.
+// All yields every Pod: see [store.Lister]. The list of names is from one moment. All
+// reads the Pods themselves in short transactions of some hundred.
 func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		names, listErr := s.List(ctx)
@@ -106,8 +94,8 @@ func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*stor
 			}
 			size := 0
 			for i < len(names) && len(chunk) < listPods && size < listBytes {
-				// A panic in one Pod ends its transaction; the next one goes on
-				// behind it.
+				// A panic in one Pod ends its transaction. The next transaction goes on
+				// behind that Pod.
 				start := i
 				err := s.view("list", "", func(tx *bolt.Tx) error {
 					for i < len(names) && len(chunk) < listPods && size < listBytes {

@@ -23,8 +23,8 @@ import (
 // TestOpener.
 const openerEnv = "PODSTORE_TEST_OPENER"
 
-// TestOpener is not a test: it is what other processes do in the tests below. The
-// environment says, one word each: path, what to do, and as which user.
+// TestOpener is not a test: other processes of the tests below run it. The environment
+// tells it the path, what to do, and as which user, one word each.
 func TestOpener(t *testing.T) {
 	job := strings.Fields(os.Getenv(openerEnv))
 	if len(job) == 0 {
@@ -204,8 +204,8 @@ func TestOpenWaitsForTheLock(t *testing.T) {
 	}
 }
 
-// Many processes open the same path at once, where there is neither file nor
-// directory. One of them creates it, and none loses what it wrote.
+// Many processes open the same path at once, with neither file nor directory there. One
+// of them creates it, and none loses what it wrote.
 func TestRacingCreators(t *testing.T) {
 	for range 3 {
 		dir := filepath.Join(t.TempDir(), "made", "deep")

@@ -39,8 +39,8 @@ func writeMetrics(w io.Writer, s boltstore.Stats) {
 	}
 }
 
-// What an operator graphs, for expvar and for Prometheus. docs/operations.md shows
-// these lines, and a test compares.
+// Figures for an operator's graphs, with expvar and Prometheus. docs/operations.md
+// shows these lines, and a test compares.
 func ExampleStore_Stats() {
 	dir, _ := os.MkdirTemp("", "example")
 	defer os.RemoveAll(dir)

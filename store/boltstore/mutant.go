@@ -2,7 +2,6 @@
 
 package boltstore
 
-// mutant is empty in every real build. Built with the tag podstore_mutant it
-// names one protection to leave out, so that the tests of durability can show
-// that they notice.
+// mutant is empty in every real build. In a build with the tag podstore_mutant it names
+// one protection to leave out. The tests of durability must then fail.
 const mutant = ""

@@ -5,7 +5,7 @@ package boltstore
 import "os"
 
 // mutant is one of nosync, nodirsync, noerror, nopoison, nocrc, norecord, noowners,
-// nowait (a reader does not wait for the sync), onenumber (one revision number for a
-// whole commit), nohistory (digest and stamp say nothing of the history); of what
-// watchers are told, nowake, halfbatch, nodeletion.
+// nowait (a reader does not wait for the sync), onenumber (all changes of a commit have
+// one revision number), nohistory (digest and stamp do not cover the history), or, for
+// watchers, nowake, halfbatch and nodeletion.
 var mutant = os.Getenv("PODSTORE_MUTANT")

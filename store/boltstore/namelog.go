@@ -5,30 +5,29 @@ import (
 	"slices"
 )
 
-// nameLog is which Pods changed last. It has no pointers, which the garbage collector
-// would follow again and again. The zero value is empty.
+// nameLog records which Pods changed last. It holds no pointers, so that the garbage
+// collector need not scan it. The zero value is empty.
 type nameLog struct {
-	entries []logEntry       // the last changes at the end; of a name the last one counts
-	latest  map[uint64]int32 // the place in entries that counts, by the sum of the name
-	names   []byte           // that entries refer to
-	lost    int64            // the highest transaction of a name that was dropped
+	entries []logEntry       // oldest first; only the last entry of a name counts
+	latest  map[uint64]int32 // by hash of a name: the index of its last entry
+	names   []byte           // the text of all names
+	lost    int64            // the highest transaction of a dropped entry
 }
 
 // logEntry says that a transaction changed a Pod.
 type logEntry struct {
 	tx       int64
 	sum      uint64
-	from, to int32 // where its name is
+	from, to int32 // its name in names
 }
 
-// logNames is how many names the log keeps at least.
+// logNames is the least number of names that the log keeps.
 const logNames = 1 << 14
 
 var logSeed = maphash.MakeSeed()
 
 func (l *nameLog) name(e logEntry) []byte { return l.names[e.from:e.to] }
 
-// add notes that a transaction changed a Pod.
 func (l *nameLog) add(tx int64, name string) {
 	if l.latest == nil {
 		l.latest = make(map[uint64]int32)
@@ -42,7 +41,7 @@ func (l *nameLog) add(tx int64, name string) {
 	case ok && string(l.name(l.entries[i])) == name:
 		e.from, e.to = l.entries[i].from, l.entries[i].to
 	default:
-		if ok { // another name with the same sum, which is dropped
+		if ok { // another name has the same hash: drop it
 			l.lost = max(l.lost, l.entries[i].tx)
 		}
 		e.from = int32(len(l.names))
@@ -53,8 +52,7 @@ func (l *nameLog) add(tx int64, name string) {
 	l.entries = append(l.entries, e)
 }
 
-// compact drops what no longer counts, and of the rest what is older than the last
-// logNames.
+// compact drops the entries that no longer count, and then all but the last logNames.
 func (l *nameLog) compact() {
 	over := len(l.latest) - logNames
 	was, names := l.entries, l.names
@@ -78,9 +76,9 @@ func (l *nameLog) compact() {
 	}
 }
 
-// since returns the names, of those that are wanted, that were changed after a
-// transaction. Some may have been changed later than what the caller reads, and not
-// before. It reports false where the log does not reach back so far.
+// since returns the wanted names that changed after a transaction. Some of them may
+// have changed only after the moment that the caller reads. since reports false if the
+// log does not reach back that far.
 func (l *nameLog) since(tx int64, want func(string) bool) (names []string, ok bool) {
 	if tx < l.lost {
 		return nil, false

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The log says the same as one that keeps everything, as far as it reaches back.
+// As far as it reaches back, the log agrees with one that keeps everything.
 func TestNameLog(t *testing.T) {
 	for _, pods := range []int{10, logNames, 3 * logNames} {
 		t.Run(fmt.Sprint(pods), func(t *testing.T) {

@@ -111,8 +111,7 @@ func named(t *testing.T, err, kind error, path string) {
 	}
 }
 
-// What a disk refuses while a copy is written is the caller's error, and the store
-// goes on.
+// If the disk refuses a copy, the caller gets the error and the store goes on.
 func TestCopyIsRefused(t *testing.T) {
 	ctx := context.Background()
 	s := openNew(t)
@@ -143,8 +142,8 @@ func TestCopyIsRefused(t *testing.T) {
 	}
 }
 
-// Without its directory a store that is open can be copied nowhere, says so, and
-// does not take changes either.
+// If its directory is gone, an open store can neither be copied nor changed, and says
+// so.
 func TestDirectoryTakenAway(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "in", "pods.db")

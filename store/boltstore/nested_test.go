@@ -14,8 +14,8 @@ import (
 	"podstore/store"
 )
 
-// A change inside an edit would wait for itself. It is refused, and the edit and the
-// store go on.
+// A change inside an edit would wait for itself. The store refuses it, and the edit and
+// the store go on.
 func TestChangeInsideAnEdit(t *testing.T) {
 	ctx := t.Context()
 	s := openNew(t)

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/bits"
 	"os"
 	"path/filepath"
-	"runtime"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -20,67 +17,21 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// DefaultLockTimeout is how long Open waits for a locked file.
-const DefaultLockTimeout = 5 * time.Second
-
-// Options change how [Open] opens. The zero value, like nil, is what a
-// supervisor wants.
-type Options struct {
-	// ReadOnly opens an existing file for reading, never changes it, and shares
-	// it with other readers, but not with a writer.
-	ReadOnly bool
-	// MustExist fails with store.ErrNotFound where Open would create the file.
-	MustExist bool
-	// LockTimeout is how long to wait for a file that another handle has open; 0
-	// means DefaultLockTimeout. It cannot be switched off.
-	LockTimeout time.Duration
-	// FullCheck reads every page of the file before it is opened and fails with
-	// store.ErrCorrupt if any is damaged. Without it, only what all Pods have in
-	// common is checked, and each Pod when it is read.
-	FullCheck bool
-	// AllowNetworkFS permits to write a file on a file system that several machines may
-	// share, such as NFS, SMB, 9p, CephFS or most of FUSE, where locks may hang or not
-	// hold. Open refuses them otherwise, with a [*NetworkFSError]. Reading, as of a
-	// backup, needs no permission.
-	AllowNetworkFS bool
-	// Logger receives what an operator should know, such as why a handle became
-	// unusable. Nil: nothing is logged.
-	Logger *slog.Logger
-	// Progress is called by [Check], [Salvage] and [Compact], from one goroutine at
-	// a time, with how many Pods they have read and how many the file records, or 0
-	// while that is not known. Nil: nobody is told. Open does not use it.
-	Progress func(done, total int)
-}
-
-// progress returns a function to call for each Pod that was read, and total, which
-// it tells with each.
-func (o *Options) progress() (read func(), total *int) {
-	done := 0
-	total = new(int)
-	if o == nil || o.Progress == nil {
-		return func() {}, total
-	}
-	return func() {
-		done++
-		o.Progress(done, *total)
-	}, total
-}
-
-// Open opens the database file at path, or creates it, mode 0600, along with
-// missing directories above it, mode 0700, whatever the umask; what root creates gets
-// the owner of the directory it is in. Creating is atomic: after a crash the
-// file is there, whole, or not there.
+// Open opens the database file at path. If it does not exist, Open creates it with mode
+// 0600, along with missing parent directories with mode 0700, whatever the umask. What
+// root creates gets the owner of the directory around it. Creating is atomic: after a
+// crash the whole file is there, or nothing.
 //
-// The last component of path is not followed if it is a symbolic link. A file
-// that is not regular, that belongs to another user (unless that is root, or root
-// opens it), or that others may write, is refused with store.ErrInvalid; one that its
-// group may write is a warning in the log.
+// Open does not follow path if its last component is a symbolic link. It refuses, with
+// store.ErrInvalid, a file that is not regular, that belongs to another user (unless
+// that is root, or root opens it), or that others may write. For a file that its group
+// may write, it logs a warning.
 //
-// Errors: store.ErrLocked when another handle has it open, in this process or
-// another, after LockTimeout; store.ErrFormat when it is not a podstore
-// database, or of a newer version; store.ErrCorrupt when it is damaged where all
-// Pods depend on it: salvage copies what is whole; store.ErrNotFound when it does
-// not exist and is not to be created.
+// Errors: store.ErrLocked if another handle, in this process or another, still has the
+// file open after LockTimeout; store.ErrFormat if it is not a podstore database, or of
+// a newer version; store.ErrCorrupt if damage hits what all Pods depend on (Salvage
+// copies the whole Pods); store.ErrNotFound if the file does not exist and Open must
+// not create it.
 func Open(path string, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
@@ -122,8 +73,9 @@ func (s *Store) open(o *Options) (err error) {
 		}
 	}
 	if !o.ReadOnly {
-		// Whoever created or renamed the file, or committed to it, may have been killed
-		// before this: what is read from now on must not be lost with the power.
+		// A process may have created, renamed or committed to the file and died before
+		// its sync. Without this sync, a loss of power could take back what is read
+		// from now on.
 		if err := errors.Join(s.file.Sync(), osfs.SyncNames(filepath.Dir(s.path))); err != nil {
 			if created {
 				s.removeCreated()
@@ -132,8 +84,8 @@ func (s *Store) open(o *Options) (err error) {
 		}
 	}
 	if err := s.openBolt(o); err != nil {
-		// bbolt closed the file if it returned an error, but not if it panicked;
-		// then its mapping keeps the lock alive after the descriptor.
+		// If bbolt.Open returned an error, it closed the file. If it panicked, it did
+		// not, and its mapping would keep the lock alive after the descriptor.
 		if created {
 			s.removeCreated()
 		}
@@ -147,40 +99,6 @@ func (s *Store) open(o *Options) (err error) {
 	return nil
 }
 
-// openFile opens and locks the file, and makes sure that it is the one at path
-// then: whoever held the lock may have replaced it.
-func (s *Store) openFile(o *Options) error {
-	deadline := time.Now().Add(o.LockTimeout)
-	for {
-		f, err := openRegular(s.path, o.ReadOnly)
-		if err != nil {
-			return err
-		}
-		info, err := f.Stat()
-		if err == nil {
-			err = s.judgeFile(f, info, o)
-		}
-		if err == nil {
-			err = lock(f, !o.ReadOnly, deadline)
-		}
-		if err != nil {
-			return errors.Join(err, f.Close())
-		}
-		now, err := osfs.LookAt(s.path)
-		if err == nil && os.SameFile(info, now) {
-			s.file, s.identity = f, info
-			return nil
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return &store.Error{Kind: store.ErrLocked, Err: errors.New("the file is being replaced again and again")}
-		}
-	}
-}
-
-// openBolt checks the file and gives it to bbolt.
 func (s *Store) openBolt(o *Options) error {
 	names, err := s.checkFile(o)
 	if err != nil {
@@ -235,24 +153,9 @@ func (s *Store) openBolt(o *Options) error {
 	return nil
 }
 
-// allocSize is the step by which a file grows, once it is larger than that; a
-// smaller one is doubled.
-const allocSize = 1 << 20
-
-// initialMapping is address space, not memory. When a file outgrows its mapping
-// bbolt waits for all readers and copies what the transaction has changed so far,
-// which made an import a fifth slower. On Windows the file itself would grow to
-// that size.
-var initialMapping = func() int {
-	if runtime.GOOS == "windows" || bits.UintSize == 32 {
-		return 0
-	}
-	return 256 << 20
-}()
-
-// checkFile reads what all Pods have in common, to write also where each page
-// belongs, or everything, before bbolt maps the file, and returns the Pod names it
-// found.
+// checkFile checks the file before bbolt maps it, and returns the Pod names in it. It
+// reads what all Pods share and, for writing, which page belongs to whom. With
+// FullCheck it reads everything.
 func (s *Store) checkFile(o *Options) (names nameRecord, _ error) {
 	info, err := s.file.Stat()
 	if err != nil {
@@ -290,11 +193,10 @@ func (s *Store) checkFile(o *Options) (names nameRecord, _ error) {
 	return names, nil
 }
 
-// checkOwners looks for pages that are in use twice, or in use and free. Where a
-// pointer of a Pod was damaged, that Pod is not whole: bbolt must not enter it, or
-// it would free or overwrite the pages of others. A Pod that is whole although a
-// page of it is free means that the freelist was damaged, and then any commit
-// might overwrite what is in use.
+// checkOwners looks for pages that are in use twice, or in use and free. If a Pod on
+// such a page is damaged, its pointer is wrong: bbolt must not enter that Pod, or it
+// would free or overwrite the pages of others. If the Pod is whole and its page is
+// free, the freelist is damaged, and any commit might overwrite what is in use.
 func (s *Store) checkOwners(bf *boltfile.File) error {
 	var inUse error
 	err := bf.Shared(func(b *boltfile.Bucket, free bool) {
@@ -314,65 +216,4 @@ func (s *Store) checkOwners(bf *boltfile.File) error {
 		return err
 	}
 	return inUse
-}
-
-// checkFormat reads the format version, and refuses what this version does not know.
-func checkFormat(tx *bolt.Tx) (int64, error) {
-	b := tx.Bucket([]byte(bookkeeping))
-	if b == nil {
-		return 0, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
-	}
-	version, err := parseFormat(b.Get([]byte(keyFormat)))
-	if err != nil {
-		return 0, err
-	}
-	return version, b.ForEach(func(k, v []byte) error { return knownRecord(string(k), v) })
-}
-
-// knownRecord is an error for a record of the bookkeeping that this version does not
-// know: one whose checksum is right was written by a newer version, the other may have
-// been one that is missed.
-func knownRecord(key string, value []byte) error {
-	switch key {
-	case keyBase, keyDeletions, keyFormat, keyNames:
-		return nil
-	}
-	if _, ok := unsealBook(key, value); ok {
-		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has a record %.32q, which was written by a newer version; use a newer podstore", key)}
-	}
-	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
-}
-
-// parseFormat reads the format version, and fails where this version cannot read
-// the file.
-func parseFormat(value []byte) (int64, error) {
-	payload, ok := unsealBook(keyFormat, value)
-	if !ok {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
-	}
-	n, err := codec.DecodeUints(payload, 0)
-	if err != nil {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
-	}
-	if n[0] < oldestFormat || n[0] > formatVersion {
-		return 0, &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads versions %d to %d; use a newer podstore", n[0], oldestFormat, formatVersion)}
-	}
-	return int64(n[0]), nil
-}
-
-// readBase reads what revision numbers are counted from.
-func readBase(value []byte) (uint64, error) {
-	if value == nil {
-		return 0, nil
-	}
-	payload, ok := unsealBook(keyBase, value)
-	n := []uint64{0}
-	err := errors.New("its checksum does not match")
-	if ok {
-		n, err = codec.DecodeUints(payload, 0)
-	}
-	if err != nil {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the base of revision numbers is damaged: %w; %s", err, adviceSalvage)}
-	}
-	return n[0], nil
 }

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -10,13 +11,13 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// bbolt trusts its pages: on a cycle a cursor never comes back, a wrong pointer
-// makes it free or overwrite the pages of another Pod, and nothing else here could
-// stop it. So what it is about to enter is looked at first. What the values hold is
-// left to checksums.
+// bbolt trusts its pages. On a cycle its cursor never comes back, and a wrong pointer
+// makes it free or overwrite the pages of another Pod. Nothing else here could stop
+// that. So the functions of this file check the pages that bbolt is about to enter.
+// Checksums cover the values in them.
 
-// The start of a bbolt page and of its elements, in the byte order of the machine,
-// as bbolt maps them.
+// These are the headers of bbolt's pages and elements, in the machine's byte order, as
+// bbolt maps them.
 type (
 	pageHeader struct {
 		id       uint64
@@ -50,26 +51,25 @@ const (
 
 	bucketFlag = 1 // of an element
 
-	// A Pod's bucket has few keys and so few leaves. What a page of more holds is for
-	// the digest to judge.
+	// A Pod's bucket has few keys, and so few leaves. The digest covers what they hold.
 	maxPodLeaves = 64
 	maxSubKey    = 64 // bytes
 
 	maxTreeDepth = 16
 )
 
-// leaf is the elements of a leaf page that was checked, in the file's mapping.
+// leaf holds the elements of a checked leaf page, in the file's mapping.
 type leaf []leafElement
 
 func (e *leafElement) key() []byte   { return bytesAt(unsafe.Pointer(e), e.pos, e.ksize) }
 func (e *leafElement) value() []byte { return bytesAt(unsafe.Pointer(e), e.pos+e.ksize, e.vsize) }
 
-// bytesAt is what an element has pos bytes from where it is.
+// bytesAt returns the bytes that begin pos bytes behind an element.
 func bytesAt(element unsafe.Pointer, pos, size uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(element, pos)), size)
 }
 
-// mapped is the file's mapping, which stays in place as long as the transaction.
+// mapped is the file's mapping. It stays in place as long as the transaction.
 type mapped struct {
 	base      unsafe.Pointer
 	pageSize  uint64
@@ -82,7 +82,6 @@ func mapping(tx *bolt.Tx) mapped {
 	return mapped{unsafe.Add(unsafe.Pointer(nil), info.Data), size, uint64(tx.Size()) / size}
 }
 
-// page returns the header of a page.
 func (f mapped) page(id uint64) (*pageHeader, error) {
 	if id < 2 || id >= f.highWater {
 		return nil, fmt.Errorf("page %d is out of bounds (the file has %d)", id, f.highWater)
@@ -94,25 +93,25 @@ func (f mapped) page(id uint64) (*pageHeader, error) {
 	return p, nil
 }
 
-// treeCheck looks at the pages of one bucket.
+// treeCheck checks the pages of one bucket.
 type treeCheck struct {
 	mapped
-	history  bool   // it is a history: its keys are chunk numbers, and it has no bucket inside
-	lastOnly bool   // only the way to the last key
-	left     uint64 // how many more pages there may be
+	history  bool   // the bucket is a history: its keys are chunk numbers, and no bucket is inside
+	lastOnly bool   // check only the path to the last key
+	left     uint64 // so many more pages may follow
 	visit    func(leaf) error
 }
 
-// checkPod looks at the pages of a Pod's bucket, and hands each leaf to visit. The
-// pages of its history are not looked at.
+// checkPod checks the pages of a Pod's bucket and passes each leaf to visit. It does
+// not check the pages of the Pod's history.
 func checkPod(tx *bolt.Tx, b *bolt.Bucket, visit func(leaf) error) error {
 	c := &treeCheck{mapped: mapping(tx), left: maxPodLeaves + 1, visit: visit}
 	_, err := c.tree(uint64(b.Root()), 0)
 	return err
 }
 
-// checkHistory looks at the pages of a history: all of them, or those on the way to
-// the last key, which is where an append goes.
+// checkHistory checks the pages of a history: all of them, or only those on the path to
+// the last key, where an append goes.
 func checkHistory(tx *bolt.Tx, b *bolt.Bucket, lastOnly bool) error {
 	c := &treeCheck{mapped: mapping(tx), history: true, lastOnly: lastOnly, visit: func(leaf) error { return nil }}
 	c.left = c.highWater
@@ -120,14 +119,14 @@ func checkHistory(tx *bolt.Tx, b *bolt.Bucket, lastOnly bool) error {
 	return err
 }
 
-// tree checks what is below page id and returns its first key. Root 0 is a bucket
-// that lies in its parent, or that this transaction created.
+// tree checks the pages below page id and returns the first key. Root 0 means a bucket
+// inside its parent's page, or one that this transaction created.
 func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 	if id == 0 && depth == 0 {
 		return nil, nil
 	}
 	if c.left == 0 || depth > maxTreeDepth {
-		return nil, fmt.Errorf("page %d is one of more pages than its bucket can have", id)
+		return nil, fmt.Errorf("page %d: its bucket has more pages than it can have", id)
 	}
 	c.left--
 	p, err := c.page(id)
@@ -145,7 +144,7 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 		return first, c.visit(l)
 	}
 	if p.flags != branchFlag || p.count == 0 || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > c.pageSize {
-		return nil, fmt.Errorf("page %d is no branch of its bucket (flags %#x, %d elements, %d overflow pages)", id, p.flags, p.count, p.overflow)
+		return nil, fmt.Errorf("page %d is not a branch page of its bucket (flags %#x, %d elements, %d overflow pages)", id, p.flags, p.count, p.overflow)
 	}
 	elements := unsafe.Slice((*branchElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count)
 	var last []byte
@@ -155,7 +154,7 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 		if at+uint64(e.pos)+uint64(e.ksize) > c.pageSize || e.ksize > maxSubKey {
 			return nil, fmt.Errorf("page %d: element %d is out of bounds", id, i)
 		}
-		// bbolt looks for a key by these, and writes by what it finds.
+		// bbolt searches by these keys and writes where the search ends.
 		key := bytesAt(unsafe.Pointer(e), e.pos, e.ksize)
 		if i > 0 && bytes.Compare(last, key) >= 0 {
 			return nil, fmt.Errorf("page %d: the keys are not in order at element %d", id, i)
@@ -178,8 +177,8 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 	return first, nil
 }
 
-// leaf makes sure that p is a leaf end to end as bbolt lays it out, with as many
-// overflow pages as its elements need: bbolt frees as many as the page says.
+// leaf checks that p is a complete leaf as bbolt lays it out, with as many overflow
+// pages as its elements need: bbolt frees as many pages as the header says.
 func (c *treeCheck) leaf(p *pageHeader) (leaf, error) {
 	room := (c.highWater - p.id) * c.pageSize
 	if headerSize+elementSize*uint64(p.count) > room {
@@ -196,8 +195,8 @@ func (c *treeCheck) leaf(p *pageHeader) (leaf, error) {
 	return l, nil
 }
 
-// elements checks the elements of a leaf with room for so many bytes, and returns
-// where the last one ends.
+// elements checks the elements of a leaf, whose page has room bytes, and returns the
+// end of the last element.
 func (c *treeCheck) elements(l leaf, room uint64) (end uint64, err error) {
 	end = headerSize + elementSize*uint64(len(l))
 	for i := range l {
@@ -222,7 +221,7 @@ func (c *treeCheck) elements(l leaf, room uint64) (end uint64, err error) {
 	return end, nil
 }
 
-// inner checks the header of a history, and the page that a small one has in place.
+// inner checks the header of a history, and the page inside it if the history is small.
 func (c *treeCheck) inner(value []byte) error {
 	const size = uint64(unsafe.Sizeof(bucketHeader{}))
 	if uint64(len(value)) < size {
@@ -242,7 +241,7 @@ func (c *treeCheck) inner(value []byte) error {
 	}
 	p := (*pageHeader)(unsafe.Pointer(unsafe.SliceData(page)))
 	if p.flags != leafFlag || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > uint64(len(page)) {
-		return fmt.Errorf("the bucket in place is no leaf")
+		return errors.New("the bucket in place is not a leaf")
 	}
 	in := &treeCheck{mapped: c.mapped, history: true}
 	end, err := in.elements(unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count), uint64(len(page)))

@@ -11,26 +11,20 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// stored is a Pod as a transaction sees it: raw values, which point into the
-// file's mapping and are valid as long as the transaction.
+// stored is a Pod as a transaction sees it. Its raw values point into the file's
+// mapping and are valid as long as the transaction.
 type stored struct {
 	name    string
 	nameSum uint32
 	digest  uint64
 	values  [codec.NumSubKeys][]byte
-	bucket  *bolt.Bucket // nil where it was read without bbolt
+	bucket  *bolt.Bucket // nil if boltfile read the Pod
 	chunks  bool         // the history is a bucket
-	stamp   codec.Stamp  // zero where there is none
+	stamp   codec.Stamp  // zero if the Pod has none
 }
 
-var (
-	// errMissing is returned by load for a name that has no bucket.
-	errMissing = errors.New("no bucket of this name")
-	errDigest  = errors.New("the digest of its sub-keys does not match: a value was lost, or is an old one")
-)
-
-// podBucket returns the bucket of a Pod, or errMissing. What stands under the name
-// but is no bucket is damage: bbolt says of it only that there is no bucket.
+// podBucket returns the bucket of a Pod, or errMissing. An entry of this name that is
+// not a bucket is damage, which bbolt itself reports like a missing bucket.
 func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 	if b := tx.Bucket(name); b != nil {
 		return b, nil
@@ -41,14 +35,14 @@ func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 	return nil, errMissing
 }
 
-// load reads the raw values of a Pod into p, as it was when the transaction began.
+// load reads the raw values of a Pod into p, as they were when the transaction began.
 // An error other than errMissing means damage, or that a newer version wrote the Pod.
 func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 	return s.loadChanged(tx, name, p, false)
 }
 
-// loadChanged is load for a transaction that may have changed the Pod: bbolt keeps
-// that apart from the pages.
+// loadChanged is load for a transaction that may have changed the Pod. bbolt keeps such
+// changes outside the pages.
 func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) error {
 	if err := s.loadValues(tx, name, p, changed); err != nil {
 		return err
@@ -56,7 +50,7 @@ func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) e
 	return p.finish()
 }
 
-// loadValues is loadChanged without a look at whether the values belong together.
+// loadValues is loadChanged, but does not check that the values belong together.
 func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored, changed bool) error {
 	if err := s.broken[name]; err != nil {
 		return err
@@ -101,7 +95,7 @@ func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored, changed bool) er
 	})
 }
 
-// put takes one sub-key. v is nil for a bucket.
+// put keeps one sub-key. v is nil for a bucket.
 func (p *stored) put(k, v []byte) (sub int, err error) {
 	sub = codec.SubKeyIndex(k)
 	switch {
@@ -117,8 +111,8 @@ func (p *stored) put(k, v []byte) (sub int, err error) {
 	return sub, nil
 }
 
-// unknown is the error for a sub-key that this version does not know: one whose
-// checksum is right was written by a newer version.
+// unknown returns the error for a sub-key that this version does not know. If its
+// checksum is right, a newer version wrote it.
 func (p *stored) unknown(k, v []byte) error {
 	if _, ok := codec.UnsealKey(p.nameSum, append(bytes.Clone(k), 0), v); ok {
 		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("sub-key %.32q was written by a newer version; use a newer podstore", k)}
@@ -126,7 +120,7 @@ func (p *stored) unknown(k, v []byte) error {
 	return fmt.Errorf("unexpected sub-key %.32q", k)
 }
 
-// finish checks the digest and reads the stamp, when all sub-keys were put.
+// finish checks the digest and reads the stamp. The caller has put all sub-keys.
 func (p *stored) finish() error {
 	if p.digest != digest(p.nameSum, &p.values) {
 		return errDigest
@@ -155,11 +149,11 @@ func errSum(sub int) error {
 	return fmt.Errorf("checksum of sub-key %q does not match", codec.SubKeys[sub])
 }
 
-// version is the Pod's.
 func (p *stored) version() store.Version { return p.stamp.Version(p.digest) }
 
-// metadata decodes a Pod. It shares no memory with the file. What opts leave out is
-// not read; that it is there and which it should be is still covered by the digest.
+// metadata decodes a Pod. The result shares no memory with the file. metadata does not
+// read what opts leave out. The digest still shows whether those values are there and
+// belong to the Pod.
 func (p *stored) metadata(tx *bolt.Tx, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	m := &store.Metadata{PodName: name, Omitted: opts, Version: p.version()}
 	if p.chunks && !opts.OmitReclaimed {
@@ -174,7 +168,7 @@ func (p *stored) metadata(tx *bolt.Tx, name string, opts store.ReadOptions) (*st
 	return m, nil
 }
 
-// fields decodes into m the fields that are kept as values.
+// fields decodes into m the fields that are stored as values.
 func (p *stored) fields(m *store.Metadata, opts store.ReadOptions) error {
 	var payloads [store.NumFields][]byte
 	for i := range payloads {
@@ -188,7 +182,7 @@ func (p *stored) fields(m *store.Metadata, opts store.ReadOptions) error {
 		}
 	}
 	err := codec.Decode(m, &payloads, p.has)
-	// They may also come from the unknown fields.
+	// An older version may have kept these among the unknown fields.
 	if opts.OmitManifest {
 		m.Manifest = nil
 	}
@@ -198,12 +192,12 @@ func (p *stored) fields(m *store.Metadata, opts store.ReadOptions) error {
 	return err
 }
 
-// has tells whether a field is stored as itself.
+// has reports whether a field is stored as itself, not among the unknown fields.
 func (p *stored) has(sub int) bool {
 	return p.values[sub] != nil || sub == codec.Reclaimed && p.chunks
 }
 
-// field decodes one field that is kept as a value into m.
+// field decodes into m one field that is stored as a value.
 func (p *stored) field(m *store.Metadata, sub int) error {
 	v := p.values[sub]
 	if v == nil {
@@ -214,4 +208,21 @@ func (p *stored) field(m *store.Metadata, sub int) error {
 		return errSum(sub)
 	}
 	return codec.DecodeField(m, sub, payload)
+}
+
+// checkUnread checks the checksums of the fields that are not in read, so that a copy
+// of the Pod carries no damage on.
+func (p *stored) checkUnread(tx *bolt.Tx, read store.FieldSet) error {
+	for f := range store.Field(store.NumFields) {
+		if v := p.values[f]; v != nil && !read.Has(f) {
+			if _, ok := unseal(p.nameSum, int(f), v); !ok {
+				return errSum(int(f))
+			}
+		}
+	}
+	if p.chunks && !read.Has(store.FieldReclaimed) {
+		_, err := p.history(tx)
+		return err
+	}
+	return nil
 }

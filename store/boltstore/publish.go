@@ -1,7 +1,7 @@
 package boltstore
 
 import (
-	"sync"
+	"errors"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -9,121 +9,18 @@ import (
 	"podstore/store"
 )
 
-// While somebody watches, the leader notes in one log which Pods its transaction
-// changed, when that is durable and before anyone can read it. All watchers share the log. A goroutine that
-// runs only while somebody watches reads what changed, once for all, and wakes the
-// watchers whom it concerns. A watcher that is slower goes on from its own place in
-// the log; one that the log has passed lists its Pods again. So nobody's memory grows
-// with what others do.
-//
-// A place in the log is the number of a transaction, all of whose changes and those
-// before are behind it.
-
 const (
-	batchEvents = 1 << 11 // changes beyond which watchers list again
-	batchBytes  = 8 << 20 // the same, of manifests
+	// After more changes than this, or more bytes of manifests, watchers list again.
+	batchEvents = 1 << 11
+	batchBytes  = 8 << 20
 
-	publishPause = 3 * time.Millisecond // between two batches
+	publishPause = 3 * time.Millisecond // between batches
 )
 
-// bookmarkPause is how often watchers are told how far they are. Tests change it.
+// bookmarkPause is the time between two reports of a watcher's place. Tests change it.
 var bookmarkPause = store.WatchQuiet / 4
 
-// changelog is what changed last, and who watches.
-type changelog struct {
-	mu     sync.Mutex
-	recent nameLog
-
-	removals int // how many Removes look for references
-
-	watchers  map[*watcher]struct{}
-	byName    map[string]map[*watcher]struct{} // those that watch some names
-	all       int                              // how many watch every name
-	manifests int                              // how many want manifests
-	work      chan struct{}                    // has an element when there is something to publish
-	running   bool                             // the goroutine that publishes
-
-	place int64      // up to which it published
-	batch *published // what it published last
-}
-
-// published is what changed between two places in the log.
-type published struct {
-	from, to int64
-	names    []string      // that are watched
-	events   []store.Event // of them, with manifests if anyone wants those
-	bare     []store.Event // without
-	index    map[string]int
-	lost     bool // the log does not reach back to from
-	tooLarge bool // watchers are to look for themselves
-}
-
-// note adds what a transaction changed.
-func (l *changelog) note(tx int64, names map[string]struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.watchers) == 0 && l.removals == 0 {
-		l.recent = nameLog{lost: tx}
-		return
-	}
-	for name := range names {
-		l.recent.add(tx, name)
-	}
-	if l.running {
-		nudge(l.work)
-	}
-}
-
-// keep makes the leader note changes until the function that it returns is called.
-func (l *changelog) keep() (end func()) {
-	count := func(n int) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.removals += n
-	}
-	count(1)
-	return func() { count(-1) }
-}
-
-// begin is a place in the log to begin at: whoever reads after it sees what is before
-// the place, and the log tells what is behind it.
-func (l *changelog) begin(s *Store) int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.start(s)
-}
-
-// start is begin for who holds the lock. Where nobody reads the log it does not begin
-// at what is durable: the leader may have noted one more.
-func (l *changelog) start(s *Store) int64 { return max(s.durable.Load(), l.recent.lost) }
-
-// since is [nameLog.since].
-func (l *changelog) since(place int64, want func(string) bool) (names []string, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.recent.since(place, want)
-}
-
-// watched tells whether somebody watches a name.
-func (l *changelog) watched(name string) bool { return l.all > 0 || len(l.byName[name]) > 0 }
-
-func nudge(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// wake makes the goroutine that publishes look at the store.
-func (l *changelog) wake() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.running {
-		nudge(l.work)
-	}
-}
-
-// publish runs while there are watchers.
+// publish is the publishing goroutine. It ends when the last watcher leaves.
 func (s *Store) publish() {
 	bookmark := time.NewTicker(bookmarkPause)
 	defer bookmark.Stop()
@@ -142,9 +39,9 @@ func (s *Store) publish() {
 	}
 }
 
-// publishOnce reads what changed and wakes whom it concerns, or all. It reports
-// whether to go on: not without watchers, and not after an error, with which all
-// watches end.
+// publishOnce reads what changed and wakes the watchers that asked for it, or all of
+// them. It reports whether to go on. It stops without watchers, and after an error,
+// which it gives to every watcher.
 func (s *Store) publishOnce(all bool) bool {
 	l := &s.changes
 	l.mu.Lock()
@@ -194,8 +91,8 @@ func (s *Store) publishOnce(all bool) bool {
 	return true
 }
 
-// readFor reads what changed of the Pods that somebody watches. Whoever comes to
-// watch after that begins at a later place.
+// readFor reads the changed Pods that anybody watches. A watcher that arrives after
+// this begins at a later place.
 func (s *Store) readFor(tx *bolt.Tx, p *published) {
 	l := &s.changes
 	l.mu.Lock()
@@ -225,8 +122,8 @@ func (s *Store) readFor(tx *bolt.Tx, p *published) {
 	}
 }
 
-// changed reads those of the names that were changed behind a place. It reports false
-// where that is too much for one batch.
+// changed reads the Pods that changed behind a place. It reports false if they are too
+// much for one batch.
 func (s *Store) changed(tx *bolt.Tx, names []string, place int64, opts store.ReadOptions) (events []store.Event, ok bool) {
 	if len(names) > batchEvents {
 		return nil, false
@@ -251,7 +148,18 @@ func (s *Store) changed(tx *bolt.Tx, names []string, place int64, opts store.Rea
 	return events, true
 }
 
-// numberOf is the highest revision number of a transaction.
-func (s *Store) numberOf(tx int64) uint64 {
-	return s.base + uint64(tx)<<placeBits + maxGroup - 1
+// event reads one Pod.
+func (s *Store) event(tx *bolt.Tx, name string, opts store.ReadOptions) store.Event {
+	e := store.Event{Pod: name}
+	err := guard(func() (err error) {
+		var p stored
+		if err = s.load(tx, name, &p); err == nil {
+			e.Metadata, err = p.metadata(tx, name, opts)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, errMissing) {
+		e.Metadata, e.Err = nil, s.readErr("watch", name, err)
+	}
+	return e
 }

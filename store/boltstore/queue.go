@@ -2,8 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"time"
@@ -11,107 +9,15 @@ import (
 	"podstore/store"
 )
 
-// Group commit. A caller with a change queues it as a request. If nobody leads,
-// it becomes the leader: it takes everything that is queued, runs it in one
-// bbolt transaction, commits, and wakes the others. What arrives meanwhile waits
-// for the next leader, which is the first of those waiting. So a group is as
-// large as what arrives during one commit; after a larger group than one, the leader
-// waits a moment for as many again (see gather). A lone writer waits for nobody.
+// Group commit. A caller queues its change as a request. If nobody leads, the caller
+// becomes the leader: it takes all queued requests, runs them in one bbolt transaction,
+// commits, and wakes the others. Requests that arrive meanwhile wait for the next leader,
+// which is the first of them. So a group holds what arrives during one commit. After a
+// group of several requests the leader waits a moment for as many again: see gather. A
+// lone writer never waits.
 
-// request is one change. Its edit runs exactly once, in the leader's goroutine.
-type request struct {
-	op, pod string // what to call it
-	run     func(*txn, *request) error
-	wake    chan signal // buffered: the leader never waits for a follower
-
-	err    error // result, when done
-	thrown any   // what the caller's edit panicked with, or nil
-	begun  bool  // taken by a leader; guarded by Store.mu
-}
-
-type signal int
-
-const (
-	done signal = iota
-	lead
-)
-
-var (
-	errGoexit = errors.New("the edit ended its goroutine (runtime.Goexit, as by t.FailNow); it must return")
-	errThrown = errors.New("the edit panicked")
-)
-
-// edit calls the caller's edit and keeps its panic for the caller.
-func (r *request) edit(s *Store, f func() error) (err error) {
-	e := &runningEdit{op: r.op, pod: r.pod, goroutine: goroutineID()}
-	s.editing.Store(e)
-	slow := time.AfterFunc(slowEdit, func() { s.logSlowEdit(e) })
-	returned := false
-	defer func() {
-		slow.Stop()
-		s.editing.Store(nil)
-		if !returned {
-			// After Goexit there is nothing to recover, and the goroutine goes on
-			// to end.
-			if r.thrown = recover(); r.thrown != nil {
-				err = errThrown
-			}
-		}
-	}()
-	err = f()
-	returned = true
-	return err
-}
-
-// slowEdit is how long an edit may run before the log says so.
-const slowEdit = time.Second
-
-// runningEdit is an edit that is being called. All other changes wait for it.
-type runningEdit struct {
-	op, pod   string
-	goroutine uint64
-}
-
-// logSlowEdit names an edit that runs for long, and who waits for it: it may itself
-// wait for one of them.
-func (s *Store) logSlowEdit(e *runningEdit) {
-	s.mu.Lock()
-	var waiting []string
-	for _, r := range s.queue[:min(len(s.queue), 8)] {
-		waiting = append(waiting, fmt.Sprintf("%s pod %q", r.op, r.pod))
-	}
-	n := len(s.queue)
-	s.mu.Unlock()
-	s.log.Warn("podstore: an edit runs for long, and all changes wait for it; an edit must not use the store, also not through another goroutine",
-		"path", s.path, "edit", fmt.Sprintf("%s pod %q", e.op, e.pod), "waiting", n, "first", waiting)
-}
-
-// nested is the error for a call that is made inside an edit, which would wait for
-// itself.
-func (s *Store) nested(op, pod string) error {
-	e := s.editing.Load()
-	if e == nil || e.goroutine != goroutineID() {
-		return nil
-	}
-	return &store.Error{Op: op, Pod: pod, Kind: store.ErrInvalid,
-		Err: fmt.Errorf("it was called inside the edit of %s pod %q, which it would wait for; an edit must not use the store", e.op, e.pod)}
-}
-
-// goroutineID is the number of the calling goroutine, for which Go has no call but
-// the first line of its stack.
-func goroutineID() (id uint64) {
-	var buf [32]byte
-	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {
-		if c < '0' || c > '9' {
-			break
-		}
-		id = id*10 + uint64(c-'0')
-	}
-	return id
-}
-
-// submit runs one change in a group and returns when it is committed, or has
-// failed. It panics with what the change's edit panicked with.
+// submit runs one change in a group. It returns when the change is committed or has
+// failed. If the caller's edit panicked, submit panics with the same value.
 func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *request) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -149,14 +55,14 @@ func (s *Store) submit(ctx context.Context, op, pod string, run func(*txn, *requ
 		s.mu.Unlock()
 		s.lead()
 	}
-	if r.thrown != nil {
-		panic(r.thrown)
+	if r.panicValue != nil {
+		panic(r.panicValue)
 	}
 	return r.err
 }
 
-// withdraw takes a request out of the queue, unless a leader has it or it was
-// made the leader.
+// withdraw takes a request out of the queue, unless a leader has taken it or it has
+// become the leader.
 func (s *Store) withdraw(r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,18 +78,15 @@ func (s *Store) withdraw(r *request) bool {
 	return true
 }
 
-// A leader that expects company waits for it until nobody came during gatherYields
-// yields, and never longer than gatherTime.
+// A leader that expects more requests stops waiting when none has come during
+// gatherYields yields, or after gatherTime.
 const (
 	gatherYields = 100
 	gatherTime   = 250 * time.Microsecond
 )
 
-// maxGroup is how many changes one transaction takes: each has a revision number of
-// its own.
-const maxGroup = 1 << placeBits
-
-// lead runs one group and hands on. The caller's own request is in the queue.
+// lead runs one group and hands over to the next leader. The caller's own request is in
+// the queue.
 func (s *Store) lead() {
 	s.gather()
 	s.mu.Lock()
@@ -197,8 +100,8 @@ func (s *Store) lead() {
 	g.run()
 }
 
-// gather yields until as many requests wait as the last group had: without it,
-// callers fall into two groups that alternate, each half as large.
+// gather yields until as many requests wait as the last group had. Without it, callers
+// fall into two groups that alternate, each half as large.
 func (s *Store) gather() {
 	s.mu.Lock()
 	expected := s.lastGroup
@@ -221,14 +124,34 @@ func (s *Store) gather() {
 	}
 }
 
-// busy reports whether a change is being made.
-func (s *Store) busy() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leading
+func (g *txn) run() {
+	defer func() {
+		if !g.finished {
+			// An edit ended this goroutine. The rest of the group must go on.
+			g.requests[g.next].err = errGoexit
+			g.next++
+			go g.run()
+		}
+	}()
+	if g.tx == nil {
+		g.begin()
+	}
+	for g.next < len(g.requests) {
+		r := g.requests[g.next]
+		if g.fatal == nil {
+			r.err = r.run(g, r)
+		}
+		g.next++
+	}
+	g.end()
+	g.finished = true
+	g.s.handOver(len(g.requests))
+	for _, r := range g.requests[1:] {
+		r.wake <- done
+	}
 }
 
-// handOver ends a group: the first of those that came meanwhile leads.
+// handOver ends a group. The first request that arrived meanwhile becomes the leader.
 func (s *Store) handOver(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,4 +164,11 @@ func (s *Store) handOver(size int) {
 	r := s.queue[0]
 	r.begun = true
 	r.wake <- lead
+}
+
+// busy reports whether a change is under way.
+func (s *Store) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leading
 }

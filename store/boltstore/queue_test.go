@@ -42,7 +42,7 @@ func bubble(t *testing.T, f func(t *testing.T, s *boltstore.Store, log *strings.
 	}
 }
 
-// slowly is an edit that takes its time and adds a peer.
+// slowly returns an edit that takes its time and adds a peer.
 func slowly(d time.Duration, peer string) func(*store.Metadata) error {
 	return func(m *store.Metadata) error {
 		time.Sleep(d)
@@ -50,8 +50,8 @@ func slowly(d time.Duration, peer string) func(*store.Metadata) error {
 	}
 }
 
-// A change that waits behind a slow edit leaves with its context, at once, and is not
-// made. One that its leader has taken is made, whatever its context says.
+// A change that waits behind a slow edit leaves at once when its context ends, and is
+// not made. A change that its leader has taken is made, whatever its context says.
 func TestQueueIsLeftWithTheContext(t *testing.T) {
 	bubble(t, func(t *testing.T, s *boltstore.Store, log *strings.Builder) {
 		start := time.Now()
@@ -125,8 +125,9 @@ func TestCloseWaitsForTheQueue(t *testing.T) {
 	})
 }
 
-// Callers with random contexts and edits that take long, fail, panic or end their
-// goroutine: each returns, what was acknowledged is there once, and nothing else is.
+// Callers have random contexts, and edits that take long, fail, panic or end their
+// goroutine. Every call returns. What was acknowledged is there once, and nothing else
+// is.
 func TestQueue(t *testing.T) {
 	rounds := 40
 	if os.Getenv("PODSTORE_LONG") != "" {

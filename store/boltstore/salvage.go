@@ -2,53 +2,46 @@ package boltstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"iter"
 	"maps"
-	"math"
 	"os"
-	"path/filepath"
 	"slices"
-
-	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
 	"podstore/store/boltstore/internal/boltfile"
-	"podstore/store/internal/osfs"
 )
 
-// Salvaged is what became of one Pod in [Salvage].
+// Salvaged reports what [Salvage] did with one Pod.
 type Salvaged struct {
 	Pod string
-	// Older: an earlier state was saved, nearly always the one before the last
-	// commit, because the newest is damaged, or it is not known which was found.
-	// The Pod may have been changed, or deleted, since.
+	// Older: Salvage saved an earlier state, nearly always the one before the last
+	// commit. The newest state is damaged, or Salvage cannot tell which of the two it
+	// found. The Pod may have changed since, or been deleted.
 	Older bool
-	// Err says why the Pod could not be saved; nil when it was.
+	// Err says why Salvage could not save the Pod. It is nil for a saved Pod.
 	Err error
 }
 
 // SalvageSummary counts what [Salvage] did.
 type SalvageSummary struct {
-	Saved int // Pods saved as they were last
-	Older int // Pods saved as they were earlier, or perhaps so
-	Lost  int // Pods that were found, but not whole
-	// Missing is how many more Pods were recorded than found: the names of these
-	// are lost too. It is -1 when the record itself is, or the last commit may be,
-	// with the Pods that it created.
+	Saved int // Pods saved in their newest state
+	Older int // Pods saved in an earlier state, or perhaps so
+	Lost  int // Pods found, but not whole
+	// Missing is the number of Pods in the file's record that were not found; even
+	// their names are lost. It is -1 if the record itself is lost, or if the last
+	// commit may be, with the Pods that it created.
 	Missing int
 }
 
-// Salvage copies every Pod of the file at src that is whole into a new database
-// at dst, and calls report, from one goroutine at a time, for each Pod that was
-// found. It reads src without
-// mapping it, under the shared lock, and never changes it. dst appears when it is
-// complete and durable; what stands there already is left alone and gives
+// Salvage copies every whole Pod of the file at src into a new database at dst. It
+// calls report, from one goroutine at a time, for each Pod that it finds. It reads src
+// under the shared lock, without mapping it, and never changes it. dst appears when it
+// is complete and durable. Salvage leaves alone what already stands at dst and returns
 // store.ErrExists.
 //
-// Where the newest state is damaged, the state before the last commit is looked
-// through for the Pods that are not whole.
+// If the newest state is damaged, Salvage takes the Pods that are not whole there from
+// the state before the last commit.
 func Salvage(ctx context.Context, src, dst string, opts *Options, report func(Salvaged)) (SalvageSummary, error) {
 	v := &salvager{ctx: ctx, report: report, saved: make(map[string]bool), lost: make(map[string]error)}
 	v.read, v.total = opts.progress()
@@ -66,20 +59,20 @@ type salvager struct {
 	summary SalvageSummary
 	books   carriedBooks
 
-	read  func() // tells progress
+	read  func() // reports progress
 	total *int
 }
 
-// pods yields every Pod that is whole. An error ends it.
+// pods yields every whole Pod. It ends at the first error.
 func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 	return func(yield func(*rawPod, error) bool) {
 		ok, err := v.state(f, size, false, yield)
 		if err == nil && !ok {
 			_, err = v.state(f, size, true, yield)
 			if errors.As(err, new(*boltfile.Problem)) {
-				err = nil // there is no older state
+				err = nil // the file has no older state
 			}
-			v.books.missing()
+			v.books.noteLostPods()
 		}
 		if err != nil {
 			yield(nil, err)
@@ -94,8 +87,8 @@ func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 
 var errStop = errors.New("the receiver wants no more")
 
-// state yields the Pods of one state of the file that were not saved yet, and
-// reports whether there is no sign of damage.
+// state yields the Pods of one state of the file that are not saved yet. It reports
+// whether it found no sign of damage.
 func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod, error) bool) (bool, error) {
 	bf, problems, err := boltfile.OpenDamaged(f, size, older)
 	if err != nil {
@@ -104,7 +97,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		}
 		return false, fileError(err)
 	}
-	v.books.passedBy(0, bf.Meta().TxID+1) // of the state before, one more may have been lost
+	v.books.raiseToTxn(0, bf.Meta().TxID+1) // one more transaction may be lost
 	var found nameRecord
 	var books *boltfile.Bucket
 	rep, err := bf.Walk(func(b *boltfile.Bucket) error {
@@ -125,7 +118,7 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 		v.read()
 		p, err := wholePod(b)
 		if err == nil {
-			v.books.passed(p.stamp.Number)
+			v.books.raise(p.stamp.Number)
 		}
 		if errors.Is(err, store.ErrFormat) {
 			return newer(name, err)
@@ -167,94 +160,4 @@ func (v *salvager) state(f *os.File, size int64, older bool, yield func(*rawPod,
 	}
 	sound := err == nil && bf.Newest() && *record == found && len(problems) == 0 && len(rep.Problems) == 0 && len(v.lost) == 0
 	return sound, nil
-}
-
-// Compact copies the database at src, opened for reading, into a new one at dst
-// without free space. dst appears when it is complete and durable; what stands
-// there already is left alone and gives store.ErrExists. A source with damage is
-// refused with store.ErrCorrupt: salvage it instead.
-func Compact(ctx context.Context, src, dst string, opts *Options) error {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
-	o.ReadOnly = true
-	s, err := Open(src, &o)
-	if err != nil {
-		return err
-	}
-	read, total := opts.progress()
-	var books carriedBooks
-	err = s.view("compact", "", func(tx *bolt.Tx) error {
-		record, err := readRecord(tx)
-		if err == nil {
-			*total = int(min(record.count, math.MaxInt32))
-		}
-		if err == nil {
-			books.deletions, err = readDeletions(tx)
-		}
-		books.passedBy(s.base, uint64(tx.ID()))
-		return err
-	})
-	if err == nil {
-		err = writeNew(ctx, dst, s.rawPods(ctx, read), &books)
-	}
-	return errors.Join(opError("compact", src, err), s.Close())
-}
-
-// rawPods yields every Pod as it is stored. The first that is damaged ends it.
-func (s *Store) rawPods(ctx context.Context, read func()) iter.Seq2[*rawPod, error] {
-	return func(yield func(*rawPod, error) bool) {
-		names, err := s.List(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for _, name := range names {
-			var raw *rawPod
-			err := ctx.Err()
-			if err == nil {
-				err = s.view("copy", name, func(tx *bolt.Tx) error {
-					p := &staged{m: &store.Metadata{}}
-					err := s.load(tx, name, &p.stored)
-					if err == nil {
-						err = p.whole(tx)
-					}
-					if err != nil {
-						return s.readErr("copy", name, err)
-					}
-					p.next, p.nextStamp, p.version = p.values, p.stamp, p.stored.version()
-					raw = p.copyRaw()
-					return nil
-				})
-			}
-			read()
-			if !yield(raw, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// publish lets make write a file beside dst, synced, and gives it that name when
-// it is complete, durably. What stands at dst stays. Any error leaves nothing.
-func publish(dst string, make func(tmp string) error) error {
-	exists := &store.Error{Path: dst, Kind: store.ErrExists, Err: errors.New("give a path where nothing is")}
-	if _, err := os.Lstat(dst); err == nil {
-		return exists
-	}
-	tmp := filepath.Join(filepath.Dir(dst), "."+filepath.Base(dst)+".new-"+rand.Text()[:8])
-	defer os.Remove(tmp) // gone already when all went well
-	if err := make(tmp); err != nil {
-		if !errors.As(err, new(*store.Error)) {
-			err = &store.Error{Path: tmp, Kind: kindOf(err), Err: err}
-		}
-		return renamed(err, tmp, dst)
-	}
-	if err := osfs.RenameNew(tmp, dst); errors.Is(err, os.ErrExist) {
-		return exists
-	} else if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(dst))
 }

@@ -12,8 +12,8 @@ import (
 	"podstore/store"
 )
 
-// Where the newest root is damaged, the Pods that only the last commit knew cannot
-// be found by name. That is said, not passed over.
+// If the newest root is damaged, Salvage cannot find the Pods that only the last commit
+// knew, and says so.
 func TestNewestRootLost(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pods.db")

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"hash/crc32"
-	"hash/fnv"
 
 	"podstore/store/internal/codec"
 )
@@ -11,41 +10,40 @@ import (
 //
 //	(root)
 //	├── "/podstore"                  bookkeeping; no Pod can have this name
-//	│   ├── "base"       value       uint: what revision numbers are counted from; absent: 0
-//	│   ├── "deletions"  value       [last uint, floor uint, ids bin]: deletions made under IDs; absent: none
+//	│   ├── "base"       value       uint: revision numbers count from here; absent: 0
+//	│   ├── "deletions"  value       [last uint, floor uint, ids bin]: IDs of deletions; absent: none
 //	│   ├── "format"     value       uint: the format version
 //	│   └── "names"      value       [count uint, sum uint]: the record of Pod names
-//	└── <pod name>                   one bucket a Pod; its sequence is the Pod's digest
+//	└── <pod name>                   one bucket for each Pod; its sequence is the Pod's digest
 //	    ├── "active"     value       [session bin16, segment bin16 | nil]
 //	    ├── "children"   value       [[name str, socket str, rules, callback str] …]
 //	    ├── "extra"      value       bin: canonical compact JSON object, unknown fields by name
 //	    ├── "manifest"   value       bin: canonical compact JSON
 //	    ├── "peers"      value       [name str …]
 //	    ├── "reclaimed"  value       [[name str, rules] …]: a short history
-//	    │      or        bucket      a longer one, until it is emptied
+//	    │      or        bucket      a longer one, until it is empty
 //	    │   └── <number u64, big-endian>  value  [[name str, rules] …]: a chunk; numbers rise
 //	    └── "stamp"      value       [number uint, created uint, changed uint,
 //	                                  history's entries uint, history's sum uint, floor uint, ids bin]
 //
 //	rules = [[target str, permission str, recursive bool] …]
 //	ids   = (request ID 16 bytes · checksum of the changes 4 · upper half of the digest
-//	         that the next change found 4 · number 8) …
+//	         that the next change finds 4 · number 8) …
 //	value = CRC32C (4 bytes, big-endian) · msgpack
 //
-// A sub-key is absent when there is nothing to keep; a Pod with nothing set has
-// its stamp alone. The CRC of a value covers bucket name · 0 · sub-key · 0 ·
-// msgpack, and for a chunk its number · 0 before the msgpack, so that a value that
-// turns up elsewhere is noticed. The digest covers which sub-keys a Pod has and
-// their CRCs; the stamp counts and sums up the chunks of a history in a bucket; the
-// record covers which Pods there are. All are written in the transaction of the
-// change itself.
+// An empty field has no sub-key; an empty Pod has only its stamp. The CRC of a value
+// covers bucket name · 0 · sub-key · 0 · msgpack. In a chunk, its number · 0 stands
+// before the msgpack. So podstore notices a value that turns up in another place. The
+// digest covers the sub-keys that a Pod has, and their CRCs. The stamp counts and sums
+// up the chunks of a history. The record covers which Pods exist. The transaction of a
+// change writes all of them.
 //
-// A revision's number is base + transaction id × 4096 + the place of the change in
-// its transaction.
+// The number of a revision is base + transaction id × 4096 + the place of the change
+// in its transaction.
 //
-// Format version 1 has no stamps, bases or deletions, and every history is a value.
-// A file of it is read as it is. The first change makes it version 2; a Pod gets a
-// stamp when it is changed.
+// Format version 1 has no stamps, bases or deletions, and every history is one value.
+// podstore reads such a file as it is. The first change makes it version 2. A Pod gets
+// a stamp with its first change.
 const (
 	formatVersion = 2
 	oldestFormat  = 1
@@ -57,12 +55,15 @@ const (
 	keyNames     = "names"
 )
 
-// pageSize is the page size of new files. A Pod with a 4 KB manifest and all its
-// sub-keys fits one page of 8 KiB, and takes four of 4 KiB: bbolt splits a node
-// of more than four keys that does not fit a page.
-const pageSize = 8192
+// placeBits is the number of bits of a revision number that number the changes within
+// one transaction.
+const placeBits = 12
 
-// unseal is codec.Unseal, but for the mutant that ignores checksums.
+// maxGroup limits the changes of one transaction: each needs a revision number of its
+// own.
+const maxGroup = 1 << placeBits
+
+// unseal is codec.Unseal, except for the mutant that ignores checksums.
 func unseal(bucket uint32, sub int, value []byte) ([]byte, bool) {
 	return unsealKey(bucket, codec.KeySums[sub], value)
 }
@@ -75,7 +76,7 @@ func unsealKey(bucket uint32, key, value []byte) ([]byte, bool) {
 	return payload, ok
 }
 
-// sealBook and unsealBook are seal and unseal for the bookkeeping bucket.
+// sealBook and unsealBook seal and unseal values of the bookkeeping bucket.
 func sealBook(key string, payload []byte) []byte {
 	return codec.SealKey(codec.NameSum([]byte(bookkeeping)), append([]byte(key), 0), payload)
 }
@@ -86,8 +87,8 @@ func unsealBook(key string, value []byte) ([]byte, bool) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// digest is what a Pod's bucket has as its sequence: in the upper half a CRC32C
-// over sub-key · 0 · CRC of each value there is, in the lower half the Pod's
+// digest returns a Pod's digest, which its bucket keeps as its sequence. The upper half
+// is a CRC32C over sub-key · 0 · CRC of each value. The lower half is the Pod's
 // codec.NameSum.
 func digest(bucket uint32, values *[codec.NumSubKeys][]byte) uint64 {
 	if mutant == "norecord" {
@@ -103,26 +104,7 @@ func digest(bucket uint32, values *[codec.NumSubKeys][]byte) uint64 {
 	return uint64(upper)<<32 | uint64(bucket)
 }
 
-// nameRecord is the record of Pod names: how many there are, and the sum of
-// their FNV-1a hashes modulo 2^64, which a creation or deletion changes without
-// reading the others.
-type nameRecord struct {
-	count uint64
-	sum   uint64
-}
-
-func (r *nameRecord) add(name []byte) {
-	r.count++
-	r.sum += nameHash(name)
-}
-
-func (r *nameRecord) remove(name []byte) {
-	r.count--
-	r.sum -= nameHash(name)
-}
-
-func nameHash(name []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(name)
-	return h.Sum64()
+// numberOf returns the highest revision number that a transaction can give.
+func (s *Store) numberOf(tx int64) uint64 {
+	return s.base + uint64(tx)<<placeBits + maxGroup - 1
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -19,13 +18,13 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// WriteTo writes the database file as it is at one moment: a database that can be
-// opened. Writers go on meanwhile, but the pages they replace are kept until it
-// returns, so w should not be slow. While there are writers it rests now
-// and then, so that they get a processor.
+// WriteTo writes the database file as it is at one moment. The result is a database
+// that Open can open. Writers go on meanwhile, but bbolt keeps the pages that they
+// replace until WriteTo returns, so w should not be slow. While anybody writes, WriteTo
+// sleeps now and then, so that writers get a processor.
 func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
 	err = s.view("snapshot", "", func(tx *bolt.Tx) error {
-		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID()), disturbs: s.watchWriters()}
+		metas := &metaOrder{w: w, pageSize: tx.DB().Info().PageSize, txid: uint64(tx.ID()), writing: s.writersActive()}
 		n, err = tx.WriteTo(metas)
 		return err
 	})
@@ -35,68 +34,35 @@ func (s *Store) WriteTo(w io.Writer) (n int64, err error) {
 	return n, err
 }
 
-// Backup writes the database file as it is at one moment to dst, for keeping:
-// synced, checked whole as [Check] does, and only then given its name. What
-// stands at dst is left alone and gives store.ErrExists. A store with damage is
-// not backed up, so that no rotation of backups replaces the last good one:
-// store.ErrCorrupt. Any error leaves nothing. Writers go on meanwhile.
-func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
-	var sum Summary
-	err := publish(dst, func(tmp string) error {
-		f, err := osfs.CreateFile(tmp)
-		if err != nil {
-			return err
-		}
-		_, err = s.WriteTo(f)
-		if err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		var first Finding
-		sum, err = Check(ctx, tmp, nil, func(f Finding) {
-			if first.Reason == "" {
-				first = f
-			}
-		})
-		if err == nil && sum.Findings > 0 {
-			err = &store.Error{Pod: first.Pod, Path: s.path, Kind: store.ErrCorrupt, Err: fmt.Errorf("no backup was made: %s", first.Reason)}
-		}
-		return err
-	})
-	return sum, opError("backup", dst, err)
-}
-
-// metaOrder passes on what bbolt copies. bbolt puts the newer meta first
-// whichever its transaction is; here each goes where its transaction id selects,
-// as in every file that bbolt itself writes, because a file in which they do not
-// stand so is taken to be damaged.
+// metaOrder passes on what bbolt copies, with the two meta pages in the right order.
+// bbolt always puts the newer meta first. In a file that bbolt itself writes, the
+// transaction id selects the place of a meta; podstore takes a file with the other
+// order to be damaged.
 type metaOrder struct {
 	w         io.Writer
 	pageSize  int
 	txid      uint64
-	disturbs  func() bool // whether there are writers
+	writing   func() bool // reports whether anybody writes
 	head      []byte
 	done      bool
-	sinceRest int // bytes
+	sinceRest int // bytes since the last sleep
 }
 
-// A goroutine that makes one short system call after another keeps its processor (the
-// runtime's, a P), and while the writers' leader waits for the disk in a system call,
-// those it has woken may wait in the queue of the leader's until the runtime takes
-// that away from it. With two processors that
-// made the slowest hundredth of changes wait three times as long. When the copying
-// goroutine sleeps, its processor takes them over. Where nobody writes it does not: a
-// process with nothing to do sleeps ten times as long as it was told.
+// A goroutine that makes one short system call after another keeps its processor, a P
+// of the Go runtime. Meanwhile the writers' leader waits for the disk in a system call,
+// and the goroutines it has woken stay in the queue of its processor until the runtime
+// takes that processor away. With two processors, the slowest hundredth of changes
+// waited three times as long. When the copying goroutine sleeps, its processor takes
+// over those goroutines. Without writers it does not sleep: in an idle process a sleep
+// takes ten times as long as asked.
 const (
 	restEvery = 256 << 10 // bytes
 	rest      = 100 * time.Microsecond
 )
 
-// watchWriters returns a function that tells whether anybody writes, or has written
-// since it was last called.
-func (s *Store) watchWriters() func() bool {
+// writersActive returns a function that reports whether anybody writes, or has written
+// since its last call.
+func (s *Store) writersActive() func() bool {
 	before := s.stats.commits.Load()
 	return func() bool {
 		last := before
@@ -111,7 +77,7 @@ func (m *metaOrder) Write(p []byte) (int, error) {
 	if m.done {
 		if m.sinceRest += len(p); m.sinceRest >= restEvery {
 			m.sinceRest = 0
-			if m.disturbs() {
+			if m.writing() {
 				time.Sleep(rest)
 			}
 		}
@@ -126,7 +92,7 @@ func (m *metaOrder) Write(p []byte) (int, error) {
 		first, second := m.head[:m.pageSize], m.head[m.pageSize:2*m.pageSize]
 		swapped := append(bytes.Clone(second), first...)
 		copy(m.head, swapped)
-		// The page's own number leads its header and is not in the meta's checksum.
+		// Each page begins with its own number, which the meta's checksum does not cover.
 		binary.NativeEndian.PutUint64(m.head, 0)
 		binary.NativeEndian.PutUint64(m.head[m.pageSize:], 1)
 	}
@@ -137,9 +103,9 @@ func (m *metaOrder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. Opened
-// for reading, a Store is its own snapshot. Otherwise the file is copied to a
-// temporary one beside it, which needs as much space until the closer is closed.
+// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. A Store
+// opened for reading is its own snapshot. Otherwise Snapshot copies the file to a
+// temporary one beside it, which takes as much space until the closer is closed.
 func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -165,8 +131,9 @@ func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, e
 	return frozen, &snapshotFile{frozen, f}, nil
 }
 
-// newCopy creates the file for a copy of the store: beside it, where there is room for
-// it if anywhere, or where that directory is not to be written, in the system's.
+// newCopy creates the file for a copy of the store. It stands beside the store, where
+// there is most likely room for it. If that directory is not writable, it stands in the
+// system's directory for temporary files.
 func (s *Store) newCopy() (*osfs.TempFile, error) {
 	f, err := osfs.NewTempFile(filepath.Dir(s.absPath), "."+filepath.Base(s.absPath)+".snapshot-*")
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
@@ -178,17 +145,17 @@ func (s *Store) newCopy() (*osfs.TempFile, error) {
 	return f, nil
 }
 
-// OpenCopy opens a copy of a store's file for reading, such as a snapshot that is
-// fetched from elsewhere: fetch writes it. All its pages are checked; a damaged value
-// is an error of its Pod when that is read. It is kept in a temporary file in tempDir
-// ("" for the system's), which Close of the returned closer removes. Errors name what
-// it is a copy of.
+// OpenCopy opens a copy of a store's file for reading, such as a snapshot from
+// elsewhere. fetch writes the copy. OpenCopy checks all its pages; a damaged value is
+// an error of its Pod when that is read. The copy is a temporary file in tempDir (""
+// for the system's directory). Close of the returned closer removes it. Errors name of,
+// the original.
 //
-// Errors: those of fetch, and store.ErrCorrupt when what it wrote is damaged.
+// Errors: those of fetch, and store.ErrCorrupt if what fetch wrote is damaged.
 func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
 	f, err := osfs.NewTempFile(tempDir, "podstore-live-*.db")
 	if err != nil {
-		// The missing directory is not the store that was to be opened.
+		// Not ErrNotFound: the directory is missing, not the store.
 		var kind error
 		if isNoSpace(err) {
 			kind = store.ErrNoSpace
@@ -206,7 +173,7 @@ func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Close
 	return s, &snapshotFile{s, f}, nil
 }
 
-// openCopy opens a copy of a store, whose errors name what it is a copy of.
+// openCopy opens a copy of a store. Errors name the original.
 func openCopy(path, of string, opts *Options) (*Store, error) {
 	s, err := Open(path, opts)
 	if err != nil {
@@ -216,22 +183,6 @@ func openCopy(path, of string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// renamed makes an error about a temporary file one about the path that the caller
-// gave.
-func renamed(err error, tmp, path string) error {
-	isTmp := func(p string) bool {
-		return p == tmp || strings.HasPrefix(filepath.Base(tmp), ".") && strings.Contains(filepath.Base(p), filepath.Base(tmp))
-	}
-	if e, ok := errors.AsType[*store.Error](err); ok && isTmp(e.Path) {
-		e.Path = path
-	}
-	if e, ok := errors.AsType[*fs.PathError](err); ok && isTmp(e.Path) {
-		e.Path = path
-	}
-	return err
-}
-
-// snapshotFile closes a snapshot and removes its file.
 type snapshotFile struct {
 	s *Store
 	f *osfs.TempFile

@@ -9,9 +9,8 @@ import (
 	"podstore/store"
 )
 
-// What Check says that compacting would save is what it saves, to within one step
-// by which a file grows; and of a file that was just compacted it is nothing more
-// than that.
+// Compacting saves what Check estimates, to within one step by which a file grows. For
+// a file that was just compacted the estimate is at most that step.
 func TestReclaimable(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Stats is what an operator graphs. Counters run from the moment the file was
-// opened; the rest is as it was at the last commit.
+// Stats are figures for an operator's graphs. Counters start when the file is opened.
+// The other fields are as of the last commit.
 type Stats struct {
-	Commits       uint64        // transactions that were committed
-	Changes       uint64        // calls that shared them; Changes/Commits is the mean group size
+	Commits       uint64        // committed transactions
+	Changes       uint64        // calls that shared the commits; Changes/Commits is the mean group size
 	LargestGroup  uint64        // calls in the largest group
-	CommitTime    time.Duration // time spent in commits, altogether
-	SlowestCommit time.Duration // the longest commit
+	CommitTime    time.Duration // total time of all commits
+	SlowestCommit time.Duration // time of the longest commit
 	Reads         uint64        // Pods read
 	FileSize      int64         // bytes
-	FreeBytes     int64         // bytes of it that the next commits can use; 0 before the first
+	FreeBytes     int64         // bytes of the file that later commits can use; 0 before the first commit
 	Unusable      bool          // the handle must be closed and the file opened again
 }
 
-// Stats returns counters and sizes. It takes no lock and waits for nothing, so it
-// can be published as an [expvar.Func] and called on a handle that is unusable or
-// closed.
+// Stats returns counters and sizes. It takes no lock and waits for nothing. So a
+// program can publish it as an [expvar.Func], and can call it on an unusable or closed
+// handle.
 func (s *Store) Stats() Stats {
 	c := &s.stats
 	st := Stats{
@@ -41,7 +41,7 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// counters are written by the leader, but for reads.
+// The leader writes all counters except reads.
 type counters struct {
 	commits   atomic.Uint64
 	changes   atomic.Uint64

@@ -3,11 +3,9 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,28 +16,27 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Store is Pod metadata in one bbolt file. It implements [store.MetadataStore]
-// and the optional abilities [store.Lister], [store.PodUpdater] and
-// [store.Snapshotter]. All methods are safe for concurrent use.
+// Store is Pod metadata in one bbolt file. It implements [store.MetadataStore] and the
+// optional abilities [store.PartReader], [store.Lister], [store.PodUpdater],
+// [store.Watcher] and [store.Snapshotter]. All methods are safe for concurrent use.
 //
-// A Store holds the lock on its file until Close. After an I/O error of a commit,
-// or a panic of bbolt while it changed something, it is unusable: everything
-// returns an error that matches [store.ErrUnusable] and wraps the cause, until it
-// is closed and the file opened again. Whether the change that failed is there
-// then is not known, all others are as acknowledged. Where a full disk or quota is
-// met before anything was written, when the file is to grow, the changes of that
-// commit fail with [store.ErrNoSpace] alone, nothing was changed, and the store goes on.
+// A Store holds the lock on its file until Close. After an I/O error in a commit, or a
+// panic of bbolt during a change, the Store is unusable: every call returns an error
+// that matches [store.ErrUnusable] and wraps the cause. Close it and open the file
+// again. The change that failed may then be there or not; all others are as
+// acknowledged. If a full disk or quota stops the file from growing, before anything is
+// written, only the changes of that commit fail, with [store.ErrNoSpace]. Nothing was
+// changed, and the store goes on.
 //
-// An edit given to Update or UpdatePods is called exactly once, in the goroutine
-// of any of the callers that share a commit, and sees the successful edits that
-// came before it. It must return: one that calls [runtime.Goexit] ends the
-// goroutine of another caller. A change, or Close, that an edit calls itself is
-// refused with [store.ErrInvalid]; an edit that runs for more than a second is named
-// in the log, with the calls that wait for it.
+// Update and UpdatePods call an edit exactly once, in the goroutine of any of the
+// callers that share a commit. The edit sees the successful edits before it. It must
+// return: one that calls [runtime.Goexit] ends the goroutine of another caller. A
+// change or a Close that an edit calls itself fails with [store.ErrInvalid]. The log
+// names an edit that runs for more than a second, and the calls that wait for it.
 type Store struct {
-	path     string   // what the caller named, for messages
-	filePath string   // the file, as given to Open: another one for a copy of the store
-	absPath  string   // the same, whatever the working directory becomes
+	path     string   // as the caller named it, for messages
+	filePath string   // as given to Open; for a copy of a store not the same as path
+	absPath  string   // filePath, independent of the working directory
 	file     *os.File // bbolt's own descriptor
 	identity fs.FileInfo
 	db       *bolt.DB
@@ -47,38 +44,38 @@ type Store struct {
 	log      *slog.Logger
 	stats    counters
 
-	base    uint64       // what revision numbers are counted from
-	highest uint64       // that was given, or may have been; the leader's
-	format  atomic.Int64 // version of the file's format
+	base    uint64       // revision numbers count from here
+	highest uint64       // no revision number is higher; only the leader uses it
+	format  atomic.Int64 // the file's format version
 
-	// recordErr is why the record of Pod names did not match when the file was
-	// opened, or nil. It then never will again.
+	// recordErr says why the record of Pod names did not match when the file was
+	// opened. It is nil if they matched. A record that does not match never will again.
 	recordErr error
 
-	// broken are the Pods whose buckets bbolt must not enter, and why, as found
-	// when the file was opened: it would follow, or free, whatever pages they name.
-	// It is not changed after that.
+	// broken holds the Pods whose buckets bbolt must not enter, and why: it would
+	// follow or free whatever pages they name. Open fills it in; nothing changes it
+	// later.
 	broken map[string]error
 
 	closed    atomic.Bool
-	cause     atomic.Pointer[error] // why the handle is unusable
-	abandoned atomic.Bool           // bbolt must not be called any more
-	gone      chan struct{}         // closed when it is abandoned
+	cause     atomic.Pointer[error] // why the handle is unusable, or nil
+	abandoned atomic.Bool           // nothing may call bbolt any more
+	gone      chan struct{}         // closed once abandoned is set
 	txMu      sync.Mutex            // see transact
 
-	mu        sync.Mutex
-	idle      sync.Cond // leading became false, or views 0
+	mu        sync.Mutex // guards the fields from here to waiting
+	idle      sync.Cond  // signals that leading is false, views is 0 or a commit is durable
 	queue     []*request
 	leading   bool
 	lastGroup int
 	editing   atomic.Pointer[runningEdit]
-	views     int // read transactions that are open, or about to be
-	waiting   int // those that wait for a commit to be durable
+	views     int // open read transactions, including those about to open
+	waiting   int // readers that wait until a commit is durable
 
-	durable atomic.Int64 // the last transaction that is
+	durable atomic.Int64 // the last durable transaction
 	changes changelog
 
-	enc *codec.Encoder // the leader's
+	enc *codec.Encoder // only the leader uses it
 }
 
 var (
@@ -90,14 +87,13 @@ var (
 	_ store.Snapshotter   = (*Store)(nil)
 )
 
-// Path is the path of the database file, as it was given to Open. Of a store from
-// OpenCopy or Snapshot it is the copy; errors name what was copied instead.
+// Path returns the path of the database file, as it was given to Open. For a store from
+// OpenCopy or Snapshot it is the path of the copy; errors name the original instead.
 func (s *Store) Path() string { return s.filePath }
 
-// Close waits for the commit and the reads that are under way, if any, and releases
-// the file. Changes that still wait to begin fail with [store.ErrClosed], and so
-// does what is called later. It can be called again, and then does nothing. It does
-// not hang on a handle that is unusable.
+// Close waits for the commit and the reads under way and releases the file. Changes
+// that have not begun fail with [store.ErrClosed], and so do later calls. A second
+// Close does nothing. Close does not hang on an unusable handle.
 func (s *Store) Close() error {
 	if err := s.nested("close", ""); err != nil {
 		return err
@@ -126,8 +122,8 @@ func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) 
 	return s.ReadPart(ctx, name, store.ReadOptions{})
 }
 
-// ReadPart reads a part of one Pod: see [store.PartReader]. What is left out is not
-// read from the file, and damage of its bytes not noticed.
+// ReadPart reads a part of one Pod: see [store.PartReader]. It does not read from the
+// file what opts leave out, so it does not notice damage there.
 func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	const op = "read"
 	if err := ctx.Err(); err != nil {
@@ -150,159 +146,4 @@ func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOption
 		return nil, s.readErr(op, name, err)
 	}
 	return m, nil
-}
-
-// readErr turns what load, metadata or view returned into the caller's error.
-func (s *Store) readErr(op, name string, err error) error {
-	var e *store.Error
-	switch {
-	case errors.Is(err, errMissing):
-		if s.recordErr != nil {
-			return s.maybeLost(op, name)
-		}
-		return &store.Error{Op: op, Pod: name, Kind: store.ErrNotFound}
-	case errors.Is(err, store.ErrFormat):
-		return newer(name, withOp(op, err))
-	case errors.As(err, &e):
-		return err
-	case kindOf(err) == store.ErrClosed:
-		return &store.Error{Op: op, Pod: name, Path: s.path, Kind: store.ErrClosed}
-	}
-	return damaged(op, name, err)
-}
-
-// maybeLost is the error for a Pod that is not there, in a file from which Pods
-// have vanished.
-func (s *Store) maybeLost(op, name string) error {
-	return &store.Error{Op: op, Pod: name, Path: s.path, Kind: store.ErrCorrupt,
-		Err: fmt.Errorf("not found, and the file has lost Pods: %w", s.recordErr)}
-}
-
-// damaged is the error for a Pod that could not be read.
-func damaged(op, name string, err error) error {
-	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
-		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
-}
-
-// newer names the Pod that a newer version wrote.
-func newer(name string, err error) error {
-	var e *store.Error
-	if errors.As(err, &e) {
-		e.Pod = name
-	}
-	return err
-}
-
-// Update edits one Pod: see [store.MetadataStore]. Only the sub-keys that edit
-// changed are written, and when it changed nothing there is no commit.
-func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
-	pods, err := s.UpdatePods(ctx, []string{name}, func(pods []*store.Metadata) error {
-		if pods[0] == nil {
-			if s.recordErr != nil {
-				return s.maybeLost("update", name)
-			}
-			pods[0] = &store.Metadata{PodName: name}
-		}
-		return edit(pods[0])
-	})
-	if err != nil {
-		return nil, err
-	}
-	return pods[0], nil
-}
-
-// UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
-func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	const op = "update"
-	if err := store.ValidateNames(op, names); err != nil {
-		return nil, err
-	}
-	names = slices.Clone(names)
-	var pods []*store.Metadata
-	err := s.submit(ctx, op, names[0], func(g *txn, r *request) (err error) {
-		pods, err = g.edit(r, names, edit)
-		return withOp(op, err)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return pods, nil
-}
-
-// edit runs one edit: read, edit, compare, and only then change.
-func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
-	pods := make([]*store.Metadata, len(names))
-	given := make([]*store.Metadata, len(names))
-	st := &staging{g: g}
-	for i, name := range names {
-		p, err := st.pod(name)
-		switch {
-		case err != nil:
-			return nil, err
-		case p.damage != nil:
-			return nil, p.damage
-		case p.there:
-			err := guard(func() (err error) {
-				pods[i], err = p.metadata(g.tx, name, store.ReadOptions{})
-				return err
-			})
-			if err != nil {
-				return nil, damaged("", name, err)
-			}
-			given[i] = pods[i]
-		}
-	}
-	if err := r.edit(g.s, func() error { return edit(pods) }); err != nil {
-		return nil, err
-	}
-	for i, name := range names {
-		p := st.find(name)
-		m := pods[i]
-		if m == nil {
-			p.delete()
-			continue
-		}
-		if m != given[i] {
-			m = m.Clone() // it may stand in another place too
-			pods[i] = m
-		}
-		m.PodName = name
-		if err := p.normalize(m); err != nil {
-			return nil, err
-		}
-		p.exists, p.m = true, m
-		p.replace(store.AllFields)
-	}
-	if err := st.commit(codec.MadeID{}); err != nil {
-		return nil, err
-	}
-	for i, name := range names {
-		if pods[i] != nil {
-			pods[i].Version = st.find(name).version
-		}
-	}
-	return pods, nil
-}
-
-// normalize is Metadata.Normalize, which leaves out the manifest when it is the
-// one that is stored: that one was made canonical when it was written.
-func (p *staged) normalize(m *store.Metadata) error {
-	if err := m.NormalizeLists(); err != nil {
-		return err
-	}
-	if !codec.SameBinary(codec.Payload(p.values[codec.Manifest]), m.Manifest) {
-		if err := m.NormalizeManifest(); err != nil {
-			return err
-		}
-	}
-	return m.NormalizeExtra()
-}
-
-// withOp puts the operation on an error that lacks it.
-func withOp(op string, err error) error {
-	var e *store.Error
-	if errors.As(err, &e) && e.Op == "" {
-		e.Op = op
-	}
-	return err
 }

@@ -9,33 +9,46 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"podstore/store"
-	"podstore/store/internal/codec"
 	"podstore/store/internal/osfs"
 )
 
-// txn is one bbolt transaction and the requests that share it. It is used by one
-// goroutine at a time.
+// txn is one bbolt transaction and the requests that share it. Only one goroutine at a
+// time uses it.
 type txn struct {
 	s        *Store
-	requests []*request // the leader's own first
-	next     int        // the request to run
+	requests []*request // the leader's own is the first
+	next     int        // index of the request that runs
 	finished bool
 
 	tx        *bolt.Tx
-	record    *nameRecord         // nil before the first change of names
-	deletions *deletions          // nil before they are asked for
-	changed   bool                // something was put into tx
-	touched   map[string]struct{} // the Pods that were changed
-	highest   uint64              // the number of the last change
+	record    *nameRecord         // nil until a request creates or deletes a Pod
+	deletions *deletions          // nil until a request needs them
+	changed   bool                // tx has changes
+	touched   map[string]struct{} // the changed Pods
+	highest   uint64              // revision number of the last change
 	fatal     error               // why tx cannot be committed
 	poisoned  bool                // fatal came from inside bbolt
 }
 
-// placeBits are the bits of a revision's number that tell the changes of one
-// transaction apart.
-const placeBits = 12
+// request is one change. Its edit runs exactly once, in the goroutine of the leader.
+type request struct {
+	op, pod string // for errors and the log
+	run     func(*txn, *request) error
+	wake    chan signal // buffered: the leader never waits for a follower
 
-// number is the revision number of the request that runs.
+	err        error // the result, valid after wake
+	panicValue any   // of the caller's edit, or nil
+	begun      bool  // a leader has taken it; guarded by Store.mu
+}
+
+type signal int
+
+const (
+	done signal = iota
+	lead
+)
+
+// number returns the revision number of the request that runs.
 func (g *txn) number() uint64 {
 	place := uint64(g.next)
 	if mutant == "onenumber" {
@@ -44,36 +57,8 @@ func (g *txn) number() uint64 {
 	return g.s.base + uint64(g.tx.ID())<<placeBits + place
 }
 
-// run begins the transaction, runs the requests and commits.
-func (g *txn) run() {
-	defer func() {
-		if !g.finished {
-			// An edit ended this goroutine. The group must not die with it.
-			g.requests[g.next].err = errGoexit
-			g.next++
-			go g.run()
-		}
-	}()
-	if g.tx == nil {
-		g.begin()
-	}
-	for g.next < len(g.requests) {
-		r := g.requests[g.next]
-		if g.fatal == nil {
-			r.err = r.run(g, r)
-		}
-		g.next++
-	}
-	g.end()
-	g.finished = true
-	g.s.handOver(len(g.requests))
-	for _, r := range g.requests[1:] {
-		r.wake <- done
-	}
-}
-
-// fail makes the transaction one that cannot be committed. A panic of bbolt
-// while it was changing something leaves nothing in it to be trusted.
+// fail marks the transaction: it cannot be committed. If bbolt panicked during a
+// change, its state cannot be trusted either.
 func (g *txn) fail(err error) {
 	if g.fatal == nil {
 		g.fatal = err
@@ -98,8 +83,8 @@ func (g *txn) begin() {
 	}
 }
 
-// end commits, or rolls back when nothing changed or something failed, and gives
-// the result to the requests that have none of their own.
+// end commits, or rolls back if nothing changed or something failed. It gives its error
+// to the requests that have none of their own.
 func (g *txn) end() {
 	s := g.s
 	if g.fatal == nil && g.changed {
@@ -108,7 +93,7 @@ func (g *txn) end() {
 		}
 	}
 	if cause := s.cause.Load(); g.fatal == nil && cause != nil {
-		g.fail(*cause) // a reader met it meanwhile
+		g.fail(*cause) // a reader made the handle unusable meanwhile
 		g.poisoned = true
 	}
 	if g.fatal == nil && g.changed {
@@ -139,7 +124,7 @@ func (g *txn) end() {
 		}
 	}
 	for _, r := range g.requests {
-		if (r.err == nil || r.err == errFatal) && r.thrown == nil {
+		if (r.err == nil || r.err == errFatal) && r.panicValue == nil {
 			r.err = err
 		}
 	}
@@ -163,15 +148,14 @@ func (g *txn) commit() {
 	s.stats.committed(len(g.requests), time.Since(start), int64(s.db.Stats().FreeAlloc))
 	s.highest = g.highest
 	s.changes.note(id, g.touched)
-	s.durableNow(id)
+	s.setDurable(id)
 	if s.format.Swap(formatVersion) != formatVersion {
 		s.log.Warn("podstore: the file now has a format that older programs cannot open", "path", s.path, "format", formatVersion)
 	}
 }
 
-// inPlace checks that the file is still what its path names: a commit into a file
-// that was removed or replaced would be lost with the handle. It also sets the
-// step by which this commit may make the file grow.
+// inPlace checks that the path still names the open file. Otherwise a commit would be
+// lost with the handle. It also sets the step by which this commit may grow the file.
 func (s *Store) inPlace() error {
 	size, same, err := osfs.SizeAt(s.absPath, s.identity)
 	if err == nil && same {
@@ -179,16 +163,15 @@ func (s *Store) inPlace() error {
 		return nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the database file cannot be looked at any more: %w", err)
+		return fmt.Errorf("it is not known whether the database file is still in place: %w", err)
 	}
 	return errors.New("the database file was moved, removed or replaced while it was open")
 }
 
-// errFatal is what a request returns when the group has failed. It gets the group's
-// error instead.
+// A request returns errFatal when its group has failed. It then gets the group's error.
 var errFatal = errors.New("the transaction cannot be committed")
 
-// writeBooks writes what changed of the bookkeeping.
+// writeBooks writes the changed bookkeeping.
 func (g *txn) writeBooks() error {
 	return guard(func() error {
 		put := func(key string, payload []byte) error {
@@ -211,8 +194,8 @@ func (g *txn) writeBooks() error {
 	})
 }
 
-// names is the record of Pod names, which the transaction may change. An error
-// concerns those requests alone that create or delete.
+// names returns the record of names for changing. Its error concerns only requests that
+// create or delete Pods.
 func (g *txn) names() (*nameRecord, error) {
 	if g.record == nil {
 		record, err := readRecord(g.tx)
@@ -224,41 +207,7 @@ func (g *txn) names() (*nameRecord, error) {
 	return g.record, nil
 }
 
-// readRecord reads the record of names.
-func readRecord(tx *bolt.Tx) (*nameRecord, error) {
-	var value []byte
-	if b := tx.Bucket([]byte(bookkeeping)); b != nil {
-		value = b.Get([]byte(keyNames))
-	}
-	return parseRecord(value)
-}
-
-// parseRecord reads the value of the record of names.
-func parseRecord(value []byte) (*nameRecord, error) {
-	payload, ok := unsealBook(keyNames, value)
-	if !ok {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the record of Pod names is damaged; " + adviceSalvage)}
-	}
-	n, err := codec.DecodeUints(payload, 2)
-	if err != nil {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of Pod names: %w", err)}
-	}
-	return &nameRecord{count: n[0], sum: n[1]}, nil
-}
-
-// deletions are those that were made under a request ID, which no Pod's stamp can
-// keep.
-type deletions struct {
-	last    uint64 // number of the last deletion of any Pod
-	floor   uint64 // highest number of which the ID was dropped
-	ids     []codec.MadeID
-	changed bool
-}
-
-// maxDeletionIDs is how many IDs of deletions a file keeps.
-const maxDeletionIDs = 64
-
-// deleted are the deletions, which the transaction may change.
+// deleted returns the record of deletions for changing.
 func (g *txn) deleted() (*deletions, error) {
 	if g.deletions == nil {
 		d, err := readDeletions(g.tx)
@@ -268,26 +217,4 @@ func (g *txn) deleted() (*deletions, error) {
 		g.deletions = d
 	}
 	return g.deletions, nil
-}
-
-func readDeletions(tx *bolt.Tx) (*deletions, error) {
-	return parseDeletions(tx.Bucket([]byte(bookkeeping)).Get([]byte(keyDeletions)))
-}
-
-// parseDeletions reads the value of the record of deletions, nil where there were
-// none.
-func parseDeletions(value []byte) (*deletions, error) {
-	d := &deletions{}
-	if value == nil {
-		return d, nil
-	}
-	payload, ok := unsealBook(keyDeletions, value)
-	err := errors.New("its checksum does not match")
-	if ok {
-		d.last, d.floor, d.ids, err = codec.DecodeDeletions(payload)
-	}
-	if err != nil {
-		return nil, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the record of deletions is damaged: %w; %s", err, adviceSalvage)}
-	}
-	return d, nil
 }

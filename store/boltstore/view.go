@@ -6,7 +6,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// view runs f in a read transaction, in which no caller's code may run.
+// view runs f in a read transaction. f must not run the caller's code.
 func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 	s.mu.Lock()
 	err := s.usable(op, pod)
@@ -17,7 +17,7 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer s.viewed()
+	defer s.endedView()
 	var tx *bolt.Tx
 	err = s.transact(func() (err error) {
 		tx, err = s.db.Begin(false)
@@ -35,8 +35,8 @@ func (s *Store) view(op, pod string, f func(tx *bolt.Tx) error) error {
 }
 
 // waitDurable waits until a transaction that a reader sees is durable. bbolt shows a
-// commit when its meta page is written, before the last sync has returned: a loss of
-// power then would take back what was read.
+// commit once its meta page is written, before the last sync returns. A loss of power
+// then would take back what was read.
 func (s *Store) waitDurable(id int64) {
 	if s.durable.Load() >= id || mutant == "nowait" || mutant == "nopoison" {
 		return
@@ -50,8 +50,7 @@ func (s *Store) waitDurable(id int64) {
 	s.waiting--
 }
 
-// durableNow is called when a commit has returned.
-func (s *Store) durableNow(id int64) {
+func (s *Store) setDurable(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.durable.Store(id)
@@ -60,7 +59,7 @@ func (s *Store) durableNow(id int64) {
 	}
 }
 
-func (s *Store) viewed() {
+func (s *Store) endedView() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.views--; s.views == 0 {
@@ -68,31 +67,10 @@ func (s *Store) viewed() {
 	}
 }
 
-// transact begins a transaction, or ends one for reading. When bbolt panics in
-// this, as where the file was cut short under it, it keeps locks that every other
-// beginning and end would wait for: so they come one at a time, and none after
-// that.
-func (s *Store) transact(f func() error) error {
-	s.txMu.Lock()
-	defer s.txMu.Unlock()
-	return s.transactLocked(f)
-}
-
-func (s *Store) transactLocked(f func() error) error {
-	if s.abandoned.Load() {
-		return *s.cause.Load()
-	}
-	err := guard(f)
-	if panicked(err) {
-		s.poison(err, true)
-	}
-	return err
-}
-
-// endView ends a read transaction. A beginning that is under way may be waiting for
-// just this: bbolt maps a file anew when it has grown, for which all who read must
-// end, and lets nobody begin meanwhile. So the end does not wait for it, but neither
-// does it follow it into a lock that is never released.
+// endView ends a read transaction. A beginning under way may hold txMu and wait for
+// exactly this: to map a grown file anew, bbolt waits for all readers to end and lets
+// nobody begin. So the end does not wait for txMu. But bbolt may also have panicked and
+// never release its locks, so the end runs in a goroutine that may stay behind.
 func (s *Store) endView(tx *bolt.Tx) error {
 	if s.txMu.TryLock() {
 		defer s.txMu.Unlock()

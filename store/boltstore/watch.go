@@ -12,29 +12,8 @@ import (
 	"podstore/store"
 )
 
-// watcher is one loop over [Store.Watch].
-type watcher struct {
-	opts  store.WatchOptions
-	names map[string]bool // opts.Pods
-	wake  chan struct{}   // has an element when there is something to do
-
-	// What follows is guarded by changelog.mu.
-
-	place    int64 // how far it is in the log
-	idle     bool  // it waits, and nothing that was published since concerned it
-	bookmark bool  // it is to be told how far it is
-	err      error // why the watch is to end
-}
-
-// wants tells whether a name is watched.
-func (w *watcher) wants(name string) bool { return w.names == nil || w.names[name] }
-
-func (w *watcher) readOptions() store.ReadOptions {
-	return store.ReadOptions{OmitManifest: w.opts.OmitManifest, OmitReclaimed: true}
-}
-
-// Watch yields every Pod, then what changes: see [store.Watcher]. What changes within
-// some milliseconds is in one batch.
+// Watch yields every Pod, then what changes: see [store.Watcher]. Changes within some
+// milliseconds come in one batch.
 func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		if err := s.watch(ctx, opts, func(b store.Batch) bool { return yield(b, nil) }); err != nil {
@@ -43,7 +22,6 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 	}
 }
 
-// watch calls yield until that reports false.
 func (s *Store) watch(ctx context.Context, opts store.WatchOptions, yield func(store.Batch) bool) error {
 	if len(opts.Pods) > 0 {
 		if err := store.ValidateNames("watch", opts.Pods); err != nil {
@@ -126,11 +104,8 @@ func (s *Store) removeWatcher(w *watcher) {
 	}
 }
 
-// errPassed says that the log no longer knows all that changed behind a place.
-var errPassed = errors.New("the log has passed the watcher")
-
-// list yields all that is watched, in pieces, then what changed meanwhile, in pieces
-// as long as that is much, and at last what makes it one moment.
+// list yields all watched Pods, in pieces. Then it yields what changed meanwhile, in
+// pieces as long as that is much. The last batch completes one moment.
 func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(store.Batch) bool) (more bool, err error) {
 	for {
 		place := s.changes.begin(s)
@@ -150,7 +125,7 @@ func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(st
 				}
 			}
 			var b store.Batch
-			if b, names, err = s.changedSince(w, place); err == errPassed {
+			if b, names, err = s.changedSince(w, place); err == errLogTooShort {
 				break
 			} else if err != nil {
 				return false, err
@@ -170,8 +145,8 @@ func (s *Store) list(ctx context.Context, w *watcher, resync bool, yield func(st
 	}
 }
 
-// watchedNames are the names to list, and the error for Pods that have vanished from
-// the file.
+// watchedNames returns the names to list, and the error for Pods that have vanished
+// from the file.
 func (s *Store) watchedNames(ctx context.Context, w *watcher) (names []string, lost, err error) {
 	if w.opts.Pods != nil {
 		if s.recordErr != nil {
@@ -186,8 +161,8 @@ func (s *Store) watchedNames(ctx context.Context, w *watcher) (names []string, l
 	return names, nil, err
 }
 
-// piece reads some of the names, and returns the others. A Pod that does not exist is
-// left out, unless the watcher may have been given it.
+// piece reads some of the names and returns the rest. It leaves out a Pod that does not
+// exist, unless the watcher may have it already.
 func (s *Store) piece(ctx context.Context, w *watcher, names []string, known bool) (b store.Batch, rest []string, err error) {
 	if err := ctx.Err(); err != nil {
 		return b, nil, err
@@ -208,13 +183,13 @@ func (s *Store) piece(ctx context.Context, w *watcher, names []string, known boo
 	return b, names, err
 }
 
-// changedSince is what changed behind a place, as at one moment, to which it moves the
-// watcher; where that is too much for one batch, the names instead.
+// changedSince returns what changed behind a place, as of one moment, and moves the
+// watcher there. If that is too much for one batch, it returns the names instead.
 func (s *Store) changedSince(w *watcher, place int64) (b store.Batch, names []string, err error) {
 	err = s.view("watch", "", func(tx *bolt.Tx) error {
 		var ok bool
 		if names, ok = s.changes.since(place, w.wants); !ok {
-			return errPassed
+			return errLogTooShort
 		}
 		if b.Events, ok = s.changed(tx, names, place, w.readOptions()); ok {
 			names = nil
@@ -229,7 +204,7 @@ func (s *Store) changedSince(w *watcher, place int64) (b store.Batch, names []st
 	return b, names, err
 }
 
-// next waits for what changes. It reports false where the watcher is to list again.
+// next waits for changes. It reports false if the watcher must list again.
 func (s *Store) next(ctx context.Context, w *watcher) (b store.Batch, ok bool, err error) {
 	l := &s.changes
 	for {
@@ -253,7 +228,7 @@ func (s *Store) next(ctx context.Context, w *watcher) (b store.Batch, ok bool, e
 			b = store.Batch{Events: p.eventsFor(w), Synced: true, Number: s.numberOf(p.to)}
 		case behind:
 			var names []string
-			if b, names, err = s.changedSince(w, place); err == errPassed || len(names) > 0 {
+			if b, names, err = s.changedSince(w, place); err == errLogTooShort || len(names) > 0 {
 				return b, false, nil
 			} else if err != nil {
 				return b, false, err
@@ -275,7 +250,7 @@ func (s *Store) next(ctx context.Context, w *watcher) (b store.Batch, ok bool, e
 	}
 }
 
-// eventsFor are the events that a watcher asked for.
+// eventsFor returns those events that a watcher asked for.
 func (p *published) eventsFor(w *watcher) []store.Event {
 	events := p.events
 	if w.opts.OmitManifest {
@@ -291,20 +266,4 @@ func (p *published) eventsFor(w *watcher) []store.Event {
 		}
 	}
 	return some
-}
-
-// event is a Pod as a transaction has it.
-func (s *Store) event(tx *bolt.Tx, name string, opts store.ReadOptions) store.Event {
-	e := store.Event{Pod: name}
-	err := guard(func() (err error) {
-		var p stored
-		if err = s.load(tx, name, &p); err == nil {
-			e.Metadata, err = p.metadata(tx, name, opts)
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, errMissing) {
-		e.Metadata, e.Err = nil, s.readErr("watch", name, err)
-	}
-	return e
 }

@@ -12,7 +12,8 @@ import (
 	"podstore/store"
 )
 
-// told are when changes were acknowledged, and when watchers were told, by number.
+// told has, by number, the times when changes were acknowledged and when watchers got
+// them.
 type told struct {
 	mu    sync.Mutex
 	acked map[uint64]time.Time
@@ -24,7 +25,7 @@ type delivery struct {
 	at     time.Time
 }
 
-// p99 is how long after the acknowledgement watchers were told, in milliseconds.
+// p99 returns the time from acknowledgement to delivery, in milliseconds.
 func (d *told) p99() float64 {
 	var took []time.Duration
 	for _, g := range d.given {
@@ -85,7 +86,7 @@ func watched(b *testing.B, s *Store, pods int, sizes []int, d *told) (stop func(
 	return func() { cancel(); all.Wait() }
 }
 
-// change lets 64 writers make n changes, and returns how long that took.
+// change makes n changes with 64 writers and returns the time that took.
 func change(b *testing.B, s *Store, pods, n int, d *told) time.Duration {
 	var writers sync.WaitGroup
 	start := time.Now()
@@ -109,8 +110,8 @@ func change(b *testing.B, s *Store, pods, n int, d *told) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkWatchers says what watchers cost 64 writers, in turns with writers that
-// nobody watches: rate/unwatched is to be at least 0.9, p99-ms, from the
+// BenchmarkWatchers measures what watchers cost 64 writers, in turns with writers that
+// nobody watches. rate/unwatched must be at least 0.9, and p99-ms, from the
 // acknowledgement of a change to its delivery, at most 10.
 func BenchmarkWatchers(b *testing.B) {
 	for _, c := range []struct {
@@ -139,9 +140,9 @@ func BenchmarkWatchers(b *testing.B) {
 	}
 }
 
-// BenchmarkRemove removes a Pod with its references among 10,000, beside 8 writers of
-// others in every second turn: alone-ms is to be at most 60, p99/unmolested of the other
-// writers at most 2.
+// BenchmarkRemove removes a Pod with its references among 10,000. In every second turn,
+// 8 writers change other Pods. alone-ms must be at most 60, and p99/unmolested of the
+// other writers at most 2.
 func BenchmarkRemove(b *testing.B) {
 	const pods = 10_000
 	s := filled(b, pods)

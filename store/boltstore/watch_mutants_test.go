@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// What the suite says of watches is no matter of course: faults inside of the store
-// are seen by the random histories.
+// The random histories of the suite catch faults in the watches of the store.
 func TestWatchMutants(t *testing.T) {
 	if os.Getenv("PODSTORE_MUTANT") != "" {
 		t.Skip("this is one")

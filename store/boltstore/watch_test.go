@@ -109,9 +109,9 @@ func TestWatchSeesMoments(t *testing.T) {
 	watchers.Wait()
 }
 
-// A watcher that falls behind by more than a batch, or that the log passes, lists
-// again and has the last state; one of a few names goes on. Where no more Pods change
-// than a batch takes, no number of changes makes anyone list again.
+// A watcher that falls behind by more than a batch, or further than the log reaches
+// back, lists again and has the last state. A watcher of a few names goes on. If no
+// more Pods change than a batch holds, no number of changes makes anyone list again.
 func TestWatchFallsBehind(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -250,8 +250,8 @@ func TestWatchOfAFailedCommit(t *testing.T) {
 	closes(t, s)
 }
 
-// Watches begin and end while others write. Each is told of each change, without the
-// help of a bookmark; and when all have ended, nothing of them is left.
+// Watches begin and end while others write. Each gets every change without the help of
+// a bookmark. When all have ended, nothing of them is left.
 func TestWatchesComeAndGo(t *testing.T) {
 	defer func(pause time.Duration) { bookmarkPause = pause }(bookmarkPause)
 	bookmarkPause = time.Hour
@@ -314,7 +314,8 @@ func TestWatchesComeAndGo(t *testing.T) {
 	}
 }
 
-// openFiles is how many descriptors the process has, 0 where the system does not tell.
+// openFiles returns the number of descriptors of the process, or 0 if the system does
+// not tell.
 func openFiles() int {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	return len(entries)

@@ -12,8 +12,8 @@ import (
 	"podstore/store"
 )
 
-// Pages of a Pod that are damaged after the file was opened and checked: each call
-// looks at them again before bbolt follows them.
+// A Pod's pages are damaged after the file was opened and checked. Each call checks
+// them again before bbolt follows them.
 func TestPagesDamagedWhileOpen(t *testing.T) {
 	ctx := context.Background()
 	for name, c := range map[string]struct {
@@ -73,8 +73,8 @@ func TestPagesDamagedWhileOpen(t *testing.T) {
 	}
 }
 
-// An entry in the tree of names that is no bucket any more is damage of that Pod,
-// not its absence.
+// If an entry in the tree of names is no longer a bucket, its Pod is damaged, not
+// missing.
 func TestNameDamagedWhileOpen(t *testing.T) {
 	ctx := context.Background()
 	path := bigPods(t)
@@ -175,8 +175,8 @@ func TestListingIsInterrupted(t *testing.T) {
 	}
 }
 
-// A file that is cut short under a listing gives an error for every Pod that is
-// gone, and the others.
+// If a file is cut short under a listing, the listing has an error for every lost Pod,
+// and the others.
 func TestListingOfAFileCutShort(t *testing.T) {
 	ctx := context.Background()
 	s, pods := many(t)

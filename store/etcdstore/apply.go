@@ -4,101 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"podstore/store"
-	"podstore/store/internal/codec"
 )
 
-const opApply = "apply"
-
-// application is one Apply.
-type application struct {
-	s       *Store
-	changes []store.Change
-	opts    store.ApplyOptions
-	names   []string          // the Pods that the changes name, each once
-	removes []string          // those of them that are to be removed
-	omit    store.ReadOptions // what need not be read of a Pod
-	id      codec.MadeID      // what is noted of it
-
-	refs *references // to removes
-
-	since int64 // a revision at which nothing of it was made
-	// unclear says, of a request that was sent, why it is not known what became of it.
-	// lost says so too where there was no answer: then it may even happen later.
-	unclear, lost error
-}
-
-// outcome is what became of an attempt.
+// outcome is the result of one attempt.
 type outcome int
 
 const (
 	done     outcome = iota
-	conflict         // what was read had changed; nothing was written
-	busy             // the servers refused it for now
-	unclear          // nobody has said
+	conflict         // others changed what was read; nothing was written
+	busy             // the servers refused it for the moment
+	unclear          // not known
 )
 
-func (s *Store) newApplication(changes []store.Change, opts *store.ApplyOptions) (*application, error) {
-	a := &application{s: s}
-	if opts != nil {
-		a.opts = *opts
-	}
-	needs := store.FieldSet(0)
-	if a.opts.Metadata {
-		needs = store.AllFields
-	}
-	named := make(map[string]bool, len(changes))
-	gone := make(map[string]bool) // deleted by the changes so far
-	for _, c := range changes {
-		if !named[c.Pod] {
-			named[c.Pod] = true
-			a.names = append(a.names, c.Pod)
-		}
-		switch c.Op.(type) {
-		case nil:
-			continue
-		case store.Remove:
-			a.removes = append(a.removes, c.Pod)
-			gone[c.Pod] = true
-			continue
-		case store.Delete:
-			gone[c.Pod] = true
-			continue
-		case store.Reclaim, store.TrimReclaimed:
-			needs |= store.Fields(store.FieldReclaimed, store.FieldChildren)
-		default:
-			needs |= c.Op.Touches()
-		}
-		if gone[c.Pod] { // it is made anew, and perhaps as it was
-			needs = store.AllFields
-		}
-	}
-	if err := s.judgeCount(opApply, a.names); err != nil {
-		return nil, err
-	}
-	a.omit.OmitManifest = !needs.Has(store.FieldManifest)
-	a.omit.OmitReclaimed = !needs.Has(store.FieldReclaimed)
-	var err error
-	if a.changes, err = store.Prepare(changes); err != nil {
-		return nil, err
-	}
-	a.id.ID = a.opts.ID
-	if a.id.ID == (store.RequestID{}) {
-		a.id.ID = store.NewRequestID()
-		return a, nil
-	}
-	a.id.Changes = codec.ChangesSum(a.changes)
-	return a, nil
-}
-
-// run makes the changes as one transaction: again after a conflict, after a refusal
-// for now, and, under the same ID, when it is not known what became of it.
+// run makes the changes in one transaction. It tries again after a conflict, after a
+// refusal for the moment, and, under the same ID, if the outcome is not known.
 func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 	started, patient := time.Now(), false
 	for attempt := 1; ; attempt++ {
@@ -109,7 +33,7 @@ func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 		case result == done:
 			return applied, err
 		case result == unclear && !patient:
-			// It has begun, so it is finished.
+			// The transaction was sent, so find out what became of it.
 			var cancel context.CancelFunc
 			ctx, cancel = a.s.patience(ctx)
 			defer cancel()
@@ -129,24 +53,8 @@ func (a *application) run(ctx context.Context) ([]store.Applied, error) {
 	}
 }
 
-// patience is a context for finding out what became of a request: the time in
-// Options, or when the caller's context has ended, the time of one request.
-func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.RetryFor)
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(s.opts.RequestTimeout)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-patient.Done():
-		}
-	})
-	return patient, func() { stop(); cancel() }
-}
-
-// saysWhatBecame reports whether an error that an attempt ended with tells what became
-// of those before: it judged what is stored now, and that is not what they were for.
+// saysWhatBecame reports whether the error of an attempt also settles the earlier ones:
+// it comes from what is stored now, and that does not have their changes.
 func saysWhatBecame(err error) bool {
 	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrFormat, store.ErrInvalid, store.ErrNoSpace, store.ErrUnknown} {
 		if errors.Is(err, kind) {
@@ -156,21 +64,12 @@ func saysWhatBecame(err error) bool {
 	return false
 }
 
-// unknown is the error where it is not known what became of a request.
+// unknown is the error for changes whose outcome is not known.
 func (a *application) unknown(err error) error {
-	return a.failure(store.ErrUnknown, fmt.Errorf("no answer to it came (%v), and what became of it could not be found out (%v); read, and decide whether to try again", plain(a.unclear), plain(err)))
+	return a.failure(store.ErrUnknown, fmt.Errorf("its answer was lost (%v), and its outcome could not be found out (%v); read, and decide whether to try again", plain(a.unclear), plain(err)))
 }
 
-// failure is an error about the Pod, where it is one.
-func (a *application) failure(kind, err error) *store.Error {
-	e := &store.Error{Op: opApply, Kind: kind, Err: err}
-	if len(a.names) == 1 {
-		e.Pod = a.names[0]
-	}
-	return e
-}
-
-// attempt reads what the changes need, and makes them of that.
+// attempt reads what the changes need and makes them once.
 func (a *application) attempt(ctx context.Context) ([]store.Applied, outcome, error) {
 	read, stale, err := a.read(ctx)
 	if err != nil || stale {
@@ -183,7 +82,7 @@ func (a *application) attempt(ctx context.Context) ([]store.Applied, outcome, er
 		applied, err := a.again(ctx, read, made)
 		return applied, done, err
 	}
-	if a.unclear != nil && a.lost == nil { // it was answered, so it will not happen any more
+	if a.unclear != nil && a.lost == nil { // etcd answered the earlier request, so it will not come later
 		return nil, done, a.unclear
 	}
 	t := a.s.newTransaction(a, read)
@@ -209,8 +108,8 @@ func conflictIf(stale bool) outcome {
 	return done
 }
 
-// read reads the Pods that are named, and those that refer to the ones to remove. It
-// reports stale where others may refer to them by now.
+// read reads the named Pods, and those that refer to the removed ones. It reports stale
+// if others may refer to them by now.
 func (a *application) read(ctx context.Context) (read *moment, stale bool, err error) {
 	names := a.names
 	if len(a.removes) > 0 {
@@ -240,8 +139,8 @@ func (a *application) read(ctx context.Context) (read *moment, stale bool, err e
 	return read, false, nil
 }
 
-// commit sends a transaction. The context's end does not interrupt it: what became of
-// it would not be known then.
+// commit sends a transaction. The context does not interrupt it, because its outcome
+// would then not be known.
 func (a *application) commit(ctx context.Context, t *transaction) ([]store.Applied, outcome, error) {
 	sent, cancel := a.s.request(context.WithoutCancel(ctx))
 	defer cancel()
@@ -254,8 +153,8 @@ func (a *application) commit(ctx context.Context, t *transaction) ([]store.Appli
 	case isBusy(err):
 		return nil, busy, plain(err)
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		// A server says this also of the transaction that it made when it saw that its
-		// quota is used up.
+		// A server also gives this error for the transaction that showed it that its
+		// quota is used up. That transaction is made.
 		a.unclear = a.refused(err)
 		return nil, unclear, nil
 	case isRefusal(err):
@@ -272,58 +171,4 @@ func (a *application) refused(err error) error {
 		e.Pod = a.names[0]
 	}
 	return e
-}
-
-// request is the context of one request. A server that has no leader refuses it at
-// once then, instead of keeping it until its time is over.
-func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(clientv3.WithRequireLeader(ctx), s.opts.RequestTimeout)
-}
-
-// Back-off doubles from the first to the longest pause; each is a random part of
-// that.
-const (
-	firstPause   = 2 * time.Millisecond
-	longestPause = 250 * time.Millisecond
-)
-
-// pause waits before another attempt, or until the context ends.
-func pause(ctx context.Context, attempt int) error {
-	limit := min(longestPause, firstPause<<min(attempt, 16))
-	timer := time.NewTimer(rand.N(limit) + time.Millisecond/4)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ask sends a request that reads, again when it failed on its way.
-func (s *Store) ask(ctx context.Context, op, pod string, ops []clientv3.Op) (*clientv3.TxnResponse, error) {
-	started := time.Now()
-	for attempt := 1; ; attempt++ {
-		sent, cancel := s.request(ctx)
-		resp, err := s.client.Txn(sent).Then(ops...).Commit()
-		cancel()
-		switch {
-		case err == nil:
-			return resp, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case s.client.Ctx().Err() != nil:
-			return nil, &store.Error{Op: op, Pod: pod, Kind: store.ErrClosed, Err: errors.New("the client of etcd was closed")}
-		case isRefusal(err) && !isBusy(err):
-			err := s.failure(op, err)
-			err.Pod = pod
-			return nil, err
-		case time.Since(started) >= s.opts.RetryFor:
-			return nil, &store.Error{Op: op, Pod: pod, Kind: store.ErrUnavailable,
-				Err: fmt.Errorf("no answer in %v and %d attempts: %w", s.opts.RetryFor, attempt, plain(err))}
-		}
-		if err := pause(ctx, attempt); err != nil {
-			return nil, err
-		}
-	}
 }

@@ -14,11 +14,10 @@ import (
 
 var isDeleted = regexp.MustCompile(`^deleted/[0-9a-f]{2}$`)
 
-// Check reads everything below the prefix as it is at one moment and calls report
-// for each thing that is not as it should be: a Pod that is damaged, whose error
-// names it and matches [store.ErrCorrupt], one that a newer version wrote
-// ([store.ErrFormat]), and a key that belongs to nothing. It
-// returns how many Pods there are, and an error only where it could not go on.
+// Check reads everything below the prefix as it is at one moment. It calls report for
+// each fault: a damaged Pod, whose error names it and matches [store.ErrCorrupt], a Pod
+// that a newer version wrote ([store.ErrFormat]), and a key that belongs to nothing. It
+// returns the number of Pods, and an error only if it could not go on.
 func (s *Store) Check(ctx context.Context, report func(error)) (pods int, err error) {
 	const op = "check"
 	m, _, err := s.now().txn(ctx, op, "", nil)
@@ -35,7 +34,7 @@ func (s *Store) Check(ctx context.Context, report func(error)) (pods int, err er
 		case ok && e.Pod != "" && (errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrFormat)):
 			known[e.Pod] = true
 			report(err)
-		case ok && errors.Is(err, store.ErrCorrupt): // a strange key below pods/; it comes again below
+		case ok && errors.Is(err, store.ErrCorrupt): // a foreign key below pods/: the loop below reports it
 		default:
 			return len(known), err
 		}

@@ -83,7 +83,7 @@ func TestMembersFail(t *testing.T) {
 		l.goesOn(t, 20)
 	}
 	l.end()
-	l.judge(t, s)
+	l.check(t, s)
 }
 
 // A context that ends frees a request that a server does not answer; without one,

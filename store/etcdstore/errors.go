@@ -13,7 +13,7 @@ import (
 	"podstore/store"
 )
 
-// codeOf is the gRPC code of an error of the client.
+// codeOf returns the gRPC code of an error of the client.
 func codeOf(err error) codes.Code {
 	if e, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		return e.Code()
@@ -27,9 +27,8 @@ func codeOf(err error) codes.Code {
 	return status.Code(err)
 }
 
-// isRefusal reports whether a server, or the client before it sent anything,
-// refused a request: then nothing was changed. All other errors leave open what
-// became of it.
+// isRefusal reports whether a server, or the client before it sent anything, refused a
+// request. Then nothing was changed. All other errors leave the outcome open.
 func isRefusal(err error) bool {
 	switch codeOf(err) {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange, codes.NotFound, codes.AlreadyExists,
@@ -39,12 +38,12 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// isBusy reports whether a request was refused for now.
+// isBusy reports whether a server refused a request for the moment.
 func isBusy(err error) bool {
 	return errors.Is(err, rpctypes.ErrTooManyRequests) || errors.Is(err, rpctypes.ErrAuthOldRevision)
 }
 
-// failure is the error for a request that was refused.
+// failure is the error for a refused request.
 func (s *Store) failure(op string, err error) *store.Error {
 	e := &store.Error{Op: op, Err: fmt.Errorf("etcd refused it: %w", err)}
 	switch {
@@ -66,8 +65,8 @@ func (s *Store) failure(op string, err error) *store.Error {
 	return e
 }
 
-// plain is an error without what it matches: the end of a request's own time must
-// not look like that of the caller's context.
+// plain is an error with the same text that matches nothing: the timeout of one request
+// must not look like the end of the caller's context.
 func plain(err error) error {
 	if codeOf(err) == codes.DeadlineExceeded {
 		return errors.New("no answer in time")
@@ -75,7 +74,7 @@ func plain(err error) error {
 	return errors.New(err.Error())
 }
 
-// withOp puts the operation on an error that lacks it.
+// withOp adds the operation to an error that names none.
 func withOp(op string, err error) error {
 	if e, ok := errors.AsType[*store.Error](err); ok && e.Op == "" {
 		e.Op = op

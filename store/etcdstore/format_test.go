@@ -69,7 +69,7 @@ func TestFormatIsAsDrawn(t *testing.T) {
 	}
 }
 
-// restore puts keys of another store below a store's prefix.
+// restore copies keys of another store below a store's prefix.
 func restore(t *testing.T, kv clientv3.KV, prefix, file string) {
 	t.Helper()
 	var kvs map[string][]byte
@@ -87,9 +87,9 @@ func restore(t *testing.T, kv clientv3.KV, prefix, file string) {
 	}
 }
 
-// What version 1 wrote is read without a key changed, and the first change writes the
-// new format and its Pod, and nothing else. The file is frozen: the program of that
-// version wrote it.
+// This version reads a store of version 1 without changing a key. The first change
+// writes the new format and its own Pod, and nothing else. The program of version 1
+// wrote the file in testdata.
 func TestFormat1(t *testing.T) {
 	_, s, _, direct := onWire(t, nil)
 	restore(t, direct, s.Prefix(), "format-1.json")
@@ -191,8 +191,8 @@ func TestRefusesOtherFormats(t *testing.T) {
 	}
 }
 
-// A newer version that writes its format between reading and writing is noticed: what
-// this one would write is not.
+// If a newer version writes its format between reading and writing, this version
+// notices and writes nothing.
 func TestNewerFormatComesBetween(t *testing.T) {
 	w, s, _, direct := onWire(t, nil)
 	put(t, s, bulky("agent"))
@@ -210,8 +210,8 @@ func TestNewerFormatComesBetween(t *testing.T) {
 	}
 }
 
-// What a foreign hand did below the prefix is noticed, in this Pod alone; Write
-// heals it and Delete removes it.
+// If somebody else changes keys below the prefix, only that Pod is damaged. Write heals
+// it and Delete removes it.
 func TestDamage(t *testing.T) {
 	swap := func(kv clientv3.KV, from, to string) error {
 		resp, err := kv.Get(background, from)
@@ -302,7 +302,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// Keys below the prefix that belong to nothing are named.
+// Check names keys below the prefix that belong to nothing.
 func TestStrangeKeys(t *testing.T) {
 	_, s, _, direct := onWire(t, nil)
 	put(t, s, bulky("a"))
@@ -328,10 +328,10 @@ func TestStrangeKeys(t *testing.T) {
 	}
 }
 
-// A sub-key or a record that this version does not know is a newer version's: it is
-// not damage, and nothing replaces it.
+// A sub-key or a record that this version does not know comes from a newer version. It
+// is not damage, and nothing replaces it.
 func TestNewer(t *testing.T) {
-	// As a version would write it that knows one field more.
+	// As a version with one more field would write it.
 	longer := func(value []byte) string {
 		payload := append([]byte{value[4] + 1}, append(value[5:], 0)...)
 		sum := crc32.Checksum(append([]byte("b\x00pod\x00"), payload...), crc32.MakeTable(crc32.Castagnoli))
@@ -441,7 +441,7 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
-// A client that was closed is ErrClosed, and what New cannot use is ErrInvalid.
+// A closed client is ErrClosed. What New cannot use is ErrInvalid.
 func TestClosedClient(t *testing.T) {
 	client := newClient(t, nil, sharedServer(t).endpoints...)
 	s := newStore(t, client, nil)
@@ -465,7 +465,7 @@ func TestClosedClient(t *testing.T) {
 	}
 }
 
-// A writer that is slower than others each time gives up, and has changed nothing.
+// A writer that is slower than others each time gives up. It has changed nothing.
 func TestConflictIsBounded(t *testing.T) {
 	w, s, beside, _ := onWire(t, &etcdstore.Options{RetryFor: 200 * time.Millisecond})
 	w.set(func(int64) fate {

@@ -11,12 +11,12 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// The keys, format version 2. Names in angle brackets are Pod names, as they are:
-// they contain no slash, and sort below pods/ as List does.
+// The keys, format version 2. Names in angle brackets are Pod names. They contain no
+// slash, so they stand there unchanged and sort below pods/ as List does.
 //
 //	<prefix>
 //	├── format                 value  uint: the format version
-//	├── deleted/00 … ff        value  [0, floor uint, IDs]: who deleted Pods
+//	├── deleted/00 … ff        value  [0, floor uint, IDs]: IDs of deletions
 //	├── pods/<pod name>        value  [created, changed, floor uint, IDs, sum uint × 6]: the record of the Pod
 //	└── values/<pod name>/
 //	    ├── active … reclaimed        the sub-keys and values of a database file
@@ -25,31 +25,30 @@ import (
 //	value = CRC32C (4 bytes, big-endian) · msgpack
 //	IDs   = binary: (ID 16 bytes, checksum of the changes 4, digest 4, number 8) × up to 16
 //
-// A Pod exists when its record does. Every change of a Pod writes its record, so
-// that the revision of that one key is the number of the Pod's revision. The sums are
-// one for each sub-key in their order: 0 where there is none, otherwise the CRC32C
-// that its value begins with, plus 1. They notice values that vanished or are old
-// ones.
+// A Pod exists if its record does. Every change of a Pod writes its record, so the
+// revision of that one key is the number of the Pod's revision. A record has one sum for
+// each sub-key, in their order: 0 if the sub-key is absent, otherwise the CRC32C at the
+// beginning of its value, plus 1. The sums reveal values that vanished or are old.
 //
-// Every Apply has an ID, its caller's or one of its own. It is added to the record of
-// each Pod that it changes, and for a Pod that it deletes to one of the keys
-// deleted/, by the checksum of the Pod's name. So whoever lost the answer to a
-// transaction reads the Pod again and knows. What is not known before, the number,
-// which is the revision of the key, and the digest, of the record, is 0 in the ID that
-// was added last, and filled in with the next one; floor is the number of the last ID
-// that was dropped, and of a new record the revision of the key deleted/.
+// Every Apply has an ID, its caller's or one of its own. The record of each changed Pod
+// keeps it. For a deleted Pod, one of the keys deleted/ keeps it, chosen by the checksum
+// of the Pod's name. So a client that lost the answer to a transaction reads the Pod
+// again and knows. The number of an ID is the revision of the key, and its digest is
+// that of the record. Neither is known when the ID is added: both are 0 in the last ID
+// and are filled in when the next one is added. floor is the number of the last dropped
+// ID; in a new record it is the revision of the key deleted/.
 //
 // A transaction compares the revision of format, of the record of each Pod that it
-// concerns, and for a Pod that is missing that of its key deleted/. So of requests
-// that were sent again at most one can be made, however late they arrive.
+// concerns, and, for a missing Pod, of its key deleted/. So if a request is sent several
+// times, at most one of them is made, however late they arrive.
 //
-// held is written by a transaction that makes other Pods refer to this one because it
-// exists, and does not change it. Remove compares it, so that no reference to the Pod
-// is made while it looks for them.
+// A transaction writes held if it makes other Pods refer to this one because it exists,
+// and does not change this one. Remove compares held, so that nobody makes such a
+// reference while Remove looks for them.
 //
 // In format version 1 a record is [writer uint, sum uint × 6], and there is one key
-// deleted, [writer uint]. Both are read; the first change writes the new number and
-// removes deleted, and each Pod's record is written anew when the Pod is changed.
+// deleted, [writer uint]. This version reads both. The first change writes the new
+// number and removes deleted. Each Pod's record becomes new with its first change.
 const (
 	formatVersion = 2
 
@@ -70,16 +69,17 @@ func (s *Store) oldDeletedKey() string      { return s.prefix + keyDeleted }
 func (s *Store) podKey(name string) string  { return s.prefix + dirPods + name }
 func (s *Store) valueDir(pod string) string { return s.prefix + dirValues + pod + "/" }
 
-// deletedName is the name, below the prefix, of the key for IDs that deleted a Pod.
+// deletedName returns the name, below the prefix, of the key for IDs that deleted a
+// Pod.
 func deletedName(pod string) string {
 	return fmt.Sprintf("%s%02x", dirDeleted, byte(codec.NameSum([]byte(pod))))
 }
 
-// after is the end of the range of all keys that begin with dir, which ends in a
+// after returns the end of the range of all keys that begin with dir, which ends in a
 // slash.
 func after(dir string) string { return dir[:len(dir)-1] + "0" }
 
-// splitValueKey takes a key below values/ apart.
+// splitValueKey splits a key below values/.
 func (s *Store) splitValueKey(key []byte) (pod, sub string, ok bool) {
 	rest, ok := strings.CutPrefix(string(key), s.prefix+dirValues)
 	if !ok {
@@ -88,10 +88,10 @@ func (s *Store) splitValueKey(key []byte) (pod, sub string, ok bool) {
 	return strings.Cut(rest, "/")
 }
 
-// sums are what a record keeps of the values.
+// sums hold one sum for each value of a Pod.
 type sums = [store.NumFields]uint64
 
-// sumOf is what a record keeps of a value.
+// sumOf returns the sum of a value for the record.
 func sumOf(value []byte) uint64 {
 	if len(value) < codec.SumSize {
 		return 0
@@ -109,8 +109,8 @@ func (r *record) seal(enc *codec.Encoder, pod uint32) []byte {
 	return codec.SealKey(pod, []byte(keyPod+"\x00"), enc.Record(&r.stamp, &r.sums))
 }
 
-// parseRecord reads a record that was written at a revision. The error matches
-// store.ErrFormat where it is whole, and none that this version writes.
+// parseRecord reads a record that was written at a revision. Its error matches
+// store.ErrFormat if the record is whole but this version cannot read it.
 func parseRecord(pod uint32, value []byte, rev int64) (*record, error) {
 	payload, ok := codec.UnsealKey(pod, []byte(keyPod+"\x00"), value)
 	if !ok {
@@ -127,7 +127,7 @@ func parseRecord(pod uint32, value []byte, rev int64) (*record, error) {
 	return r, nil
 }
 
-// complete fills in what could not be known of the ID that was added last.
+// complete fills in the number and digest of the ID that was added last.
 func complete(ids []codec.MadeID, rev int64, digest uint32) {
 	for i := range ids {
 		if ids[i].Number == 0 {
@@ -136,21 +136,21 @@ func complete(ids []codec.MadeID, rev int64, digest uint32) {
 	}
 }
 
-// recordSum is what a revision's digest has of a record, which holds an ID that was
-// chosen at random.
+// recordSum returns the record's part of a revision's digest. The record has a random
+// ID, so equal content still gets another digest.
 func recordSum(record []byte) uint32 {
 	h := fnv.New32a()
 	_, _ = h.Write(record)
 	return h.Sum32()
 }
 
-// digest is that of a Pod's revision.
+// digest returns the digest of a Pod's revision.
 func digest(recordSum, nameSum uint32) uint64 { return uint64(recordSum)<<32 | uint64(nameSum) }
 
-// deletions are the value of one of the keys deleted/.
+// deletions is the value of one of the keys deleted/.
 type deletions struct {
 	key   string
-	rev   int64 // of the key, 0 where there is none
+	rev   int64 // of the key, or 0 if it is absent
 	floor uint64
 	ids   []codec.MadeID
 }
@@ -159,7 +159,7 @@ func (d *deletions) seal(enc *codec.Encoder, name string) []byte {
 	return sealBook(name, enc.Deletions(0, d.floor, d.ids))
 }
 
-// parseDeletions reads what seal wrote. Where it is damaged no ID of it is known.
+// parseDeletions reads a value of seal. A damaged value has no IDs.
 func parseDeletions(key, name string, value []byte, rev int64) *deletions {
 	d := &deletions{key: key, rev: rev}
 	if rev == 0 {
@@ -189,9 +189,9 @@ func unsealBook(key string, value []byte) ([]byte, bool) {
 
 func formatValue() []byte { return sealBook(keyFormat, codec.NewEncoder().Uint(formatVersion)) }
 
-// judgeFormat reads the value of format, and decides whether this version can read
-// what is below the prefix.
-func (s *Store) judgeFormat(value []byte) (version uint64, err error) {
+// checkFormat returns the format version, or an error if this version cannot read the
+// store.
+func (s *Store) checkFormat(value []byte) (version uint64, err error) {
 	payload, ok := unsealBook(keyFormat, value)
 	if !ok {
 		return 0, &store.Error{Path: s.formatKey(), Kind: store.ErrCorrupt,

@@ -37,8 +37,8 @@ func writeAll(s store.MetadataStore, pods []*store.Metadata) error {
 	return err
 }
 
-// What is beyond the servers' limits is refused before it is sent, and what is
-// within them by the store's own counting is taken by the servers.
+// The store refuses what is beyond the servers' limits before it sends anything. The
+// servers accept what the store counts as within their limits.
 func TestLimits(t *testing.T) {
 	const bytes = 3 << 19
 	several := func(n int, make func(name string) *store.Metadata) (pods []*store.Metadata) {
@@ -103,8 +103,8 @@ func bulkyAnd(name string, manifest int) *store.Metadata {
 	return m
 }
 
-// Servers whose limits are raised take more when Options say so; where the limits
-// in Options are higher than the servers', these refuse, and the error is the same.
+// Servers with raised limits accept more if Options say so. If the limits in Options
+// are higher than those of the servers, the servers refuse, and the error is the same.
 func TestRaisedLimits(t *testing.T) {
 	_, s, _, _ := onWire(t, &etcdstore.Options{MaxTxnOps: 1000, MaxRequestBytes: 4 << 20})
 	for name, pods := range map[string][]*store.Metadata{
@@ -126,8 +126,8 @@ func TestRaisedLimits(t *testing.T) {
 	}
 }
 
-// A copy to a store with narrow limits takes as many changes as it needs, and
-// refuses what does not fit by itself.
+// A copy to a store with narrow limits makes as many changes as it needs. It refuses
+// what does not fit alone.
 func TestCopyWithinLimits(t *testing.T) {
 	_, s, _, _ := onWire(t, nil)
 	var pods []*store.Metadata
@@ -148,8 +148,8 @@ func TestCopyWithinLimits(t *testing.T) {
 	check(t, s)
 }
 
-// An edit sends the sub-keys that it changes and the record, and one that changes
-// nothing sends nothing but what it read with.
+// An edit sends the sub-keys that it changes, and the record. An edit that changes
+// nothing sends only its reads.
 func TestSendsOnlyWhatChanged(t *testing.T) {
 	w, s, _, direct := onWire(t, nil)
 	put(t, s, bulky("agent"), bulky("other"))

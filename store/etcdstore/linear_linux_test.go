@@ -10,7 +10,7 @@ import (
 	"podstore/store/internal/linear"
 )
 
-// What callers of several clients are told fits one order.
+// Histories of several clients are linearizable.
 func TestLinearizable(t *testing.T) {
 	server := sharedServer(t)
 	one := newStore(t, newClient(t, nil, server.endpoints...), nil)
@@ -22,8 +22,8 @@ func TestLinearizable(t *testing.T) {
 	check(t, one)
 }
 
-// So it does where members are cut off from the others meanwhile. One caller knows all
-// members, and one for each member knows that one alone and has little patience.
+// They stay so while members are cut off from the others. One caller knows all members.
+// For each member, one caller knows only that one and has little patience.
 func TestLinearizableWhenCutOff(t *testing.T) {
 	c, net := newNetworkedCluster(t, 3)
 	all := newStore(t, newClient(t, nil, c.endpoints...), &etcdstore.Options{RequestTimeout: time.Second, RetryFor: time.Minute})

@@ -15,7 +15,7 @@ import (
 	"podstore/store/etcdstore"
 )
 
-// load is writers that remember what was acknowledged.
+// load is writers that remember what the store acknowledged.
 type load struct {
 	acknowledged atomic.Int64 // changes of any kind
 	increments   atomic.Int64
@@ -27,7 +27,7 @@ type load struct {
 	wg           sync.WaitGroup
 }
 
-// newLoad creates the Pods that are linked, and begins to look at their links.
+// newLoad creates linked Pods and begins to watch their links.
 func newLoad(t *testing.T, s *etcdstore.Store) *load {
 	t.Helper()
 	for _, name := range linked {
@@ -55,8 +55,8 @@ func (l *load) repeat(f func()) {
 
 var linked = []string{"a", "b", "c"}
 
-// run starts a writer; each kind of change is judged at the end. Its calls end
-// after patience, where that is not 0, and each that ended adds to calls.
+// run starts a writer. The test checks each kind of change at the end. With a patience
+// other than 0, calls end after it, and each that ended adds to calls.
 func (l *load) run(t *testing.T, s *etcdstore.Store, w int, patience time.Duration) (calls *atomic.Int64) {
 	calls = &atomic.Int64{}
 	call := func(f func(ctx context.Context) error) error {
@@ -104,9 +104,8 @@ func (l *load) run(t *testing.T, s *etcdstore.Store, w int, patience time.Durati
 	return calls
 }
 
-// told counts an acknowledgement. Others than those that the interface allows of
-// servers that fail are no errors a caller should see, and the end of a context
-// only where it had one.
+// told counts an acknowledgement. A caller should see only those errors that the
+// interface allows for failing servers, and the end of its context only if it has one.
 func (l *load) told(t *testing.T, what string, patience time.Duration, err error) {
 	switch {
 	case err == nil:
@@ -131,8 +130,8 @@ func (l *load) goesOn(t *testing.T, n int64) {
 	}
 }
 
-// judge holds what the store has, when all have ended, against what was said of it.
-func (l *load) judge(t *testing.T, s *etcdstore.Store) {
+// check compares the store at the end with what it acknowledged.
+func (l *load) check(t *testing.T, s *etcdstore.Store) {
 	t.Helper()
 	n, acknowledged, unknown := int64(counted(t, s, "counter")), l.increments.Load(), l.unknown.Load()
 	if n < acknowledged || n > acknowledged+unknown {

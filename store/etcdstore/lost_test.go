@@ -19,8 +19,8 @@ import (
 
 var background = context.Background()
 
-// increment adds one to a number among the unknown fields, so that a change that
-// is made twice or not at all shows.
+// increment adds one to a number among the unknown fields. It shows if a change is made
+// twice or not at all.
 func increment(m *store.Metadata) error {
 	n := count(m)
 	if m.Extra == nil {
@@ -47,7 +47,8 @@ func counted(t *testing.T, s store.MetadataStore, pod string) int {
 	return count(m)
 }
 
-// onWire returns a store whose client goes through a wire, and one beside it.
+// onWire returns a store whose client goes through a wire, and one whose client does
+// not.
 func onWire(t *testing.T, opts *etcdstore.Options) (*wire, *etcdstore.Store, *etcdstore.Store, *clientv3.Client) {
 	t.Helper()
 	server := sharedServer(t)
@@ -61,8 +62,8 @@ func onWire(t *testing.T, opts *etcdstore.Options) (*wire, *etcdstore.Store, *et
 	return w, s, beside, direct
 }
 
-// A change whose request or answer is lost is made once, and the caller is told
-// so, whatever others do meanwhile. An edit need not be called again for that.
+// A change whose request or answer is lost is made once, and the caller learns so,
+// whatever others do meanwhile. An edit need not be called again for that.
 func TestLostAnswers(t *testing.T) {
 	for _, there := range []bool{true, false} {
 		for name, fate := range map[string]fate{
@@ -98,8 +99,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// A request that comes when all is over is not made a second time, although what it
-// asks for could be done again: the Pod is missing, as it was when it was sent.
+// A request that arrives after everything is over is not made a second time, although
+// it could be: the Pod is missing, as it was when the request was sent.
 func TestRequestThatComesWhenThePodIsGone(t *testing.T) {
 	w, s, beside, _ := onWire(t, nil)
 	put(t, beside, &store.Metadata{PodName: "other"}) // so that there is a format
@@ -116,8 +117,7 @@ func TestRequestThatComesWhenThePodIsGone(t *testing.T) {
 	}
 }
 
-// What another writer does after the change, or in its place, does not hide what
-// became of it.
+// Changes of other writers after the change, or in its place, do not hide its outcome.
 func TestLostAnswersAmongOthers(t *testing.T) {
 	change := func(s store.MetadataStore) error {
 		_, err := s.Update(background, "agent", increment)
@@ -191,7 +191,7 @@ func TestLostAnswersAmongOthers(t *testing.T) {
 	}
 }
 
-// Where it cannot be found out, the error says so and nothing else.
+// If the outcome cannot be found out, the error is ErrUnknown and matches nothing else.
 func TestUnknownOutcome(t *testing.T) {
 	judge := func(t *testing.T, err error) {
 		t.Helper()
@@ -239,12 +239,13 @@ func TestUnknownOutcome(t *testing.T) {
 	})
 }
 
-// A change that has begun is finished when the caller's context ends, and is made once.
+// A change that has begun is finished after the caller's context ends, and is made
+// once.
 func TestContextEndsWhileAnswerIsLost(t *testing.T) {
 	for name, c := range map[string]fate{
 		"made":     {lostAnswer: true},
 		"not made": {lostRequest: true},
-		// It arrives when nobody waits for it any more, and must not be made then.
+		// It arrives when nobody waits for it any more. etcd must not make it then.
 		"late": {late: 300 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -345,8 +346,8 @@ func TestUnreliableWire(t *testing.T) {
 
 var errTaken = errors.New("taken by another")
 
-// oneSided fails the test where one of two Pods has the other as a peer and the
-// other has not. It reads all of them at one moment.
+// oneSided fails the test if only one of two Pods has the other as a peer. It reads all
+// of them at one moment.
 func oneSided(t testing.TB, s store.MetadataStore, pods []string) {
 	t.Helper()
 	if _, err := store.UpdatePods(background, s, pods, func(list []*store.Metadata) error {

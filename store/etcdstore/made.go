@@ -10,15 +10,15 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// found is an ID and the Pod with which it was found.
+// found is an ID and the Pod that had it.
 type found struct {
 	*codec.MadeID
 	pod string
 }
 
-// madeBefore looks for what was made under the ID of an Apply: in what was read, and
-// where an earlier request may have been made since, in all that was there since
-// then. It returns nil where it was not made.
+// madeBefore looks for the ID of an Apply: in the Pods read, and, if an earlier request
+// may have been made, in everything that was there since then. It returns nil if the
+// changes were not made.
 func (a *application) madeBefore(ctx context.Context, read *moment) (*found, error) {
 	if a.opts.ID == (store.RequestID{}) && a.unclear == nil {
 		return nil, nil
@@ -26,7 +26,7 @@ func (a *application) madeBefore(ctx context.Context, read *moment) (*found, err
 	since := a.since
 	if a.opts.Resent {
 		if a.opts.Seen > uint64(read.rev) {
-			return nil, a.failure(store.ErrUnknown, errors.New("the store is older than what was seen of it; read, and decide whether to ask again"))
+			return nil, a.failure(store.ErrUnknown, errors.New("the store is older than the caller has seen it; read, and decide whether to ask again"))
 		}
 		since = min(since, int64(a.opts.Seen))
 	}
@@ -47,7 +47,8 @@ func (a *application) madeBefore(ctx context.Context, read *moment) (*found, err
 	return nil, nil
 }
 
-// find looks for the ID at one Pod, and with search in its history since a revision.
+// find looks for the ID at one Pod, and, with search, in the Pod's history since a
+// revision.
 func (a *application) find(ctx context.Context, p *pod, since int64, search bool) (*codec.MadeID, error) {
 	for {
 		ids, before := p.ids()
@@ -59,7 +60,7 @@ func (a *application) find(ctx context.Context, p *pod, since int64, search bool
 		}
 		at, err := view{s: a.s, rev: before}.fetch(ctx, opApply, []string{p.name}, store.ReadOptions{OmitManifest: true, OmitReclaimed: true}, true)
 		if errors.Is(err, rpctypes.ErrCompacted) {
-			return nil, a.failure(store.ErrUnknown, errors.New("more was changed since than request IDs are kept of, and the history that would tell has been compacted; read, and decide whether to ask again"))
+			return nil, a.failure(store.ErrUnknown, errors.New("the Pod has changed too often since to keep the IDs of all requests, and etcd has compacted the history that would show them; read, and decide whether to ask again"))
 		}
 		if err != nil {
 			return nil, err
@@ -68,8 +69,7 @@ func (a *application) find(ctx context.Context, p *pod, since int64, search bool
 	}
 }
 
-// ids are the IDs that are kept with a Pod, and the last revision of which they say
-// nothing.
+// ids returns the IDs kept with a Pod, and the last revision that they do not cover.
 func (p *pod) ids() (ids []codec.MadeID, before int64) {
 	ids = p.bookkept.ids
 	if p.record == nil {
@@ -82,9 +82,10 @@ func (p *pod) ids() (ids []codec.MadeID, before int64) {
 	return append(r.stamp.IDs, ids...), int64(r.stamp.Floor)
 }
 
-// again gives the results of what was made before. Of a Pod that others changed since
-// it has the revision, as far as that is kept, and no metadata. Whose own answer was
-// lost gets what there was then, if etcd still has that moment.
+// again returns the results of changes made before. For a Pod that others changed
+// since, it returns the revision, as far as that is kept, and no metadata. If this
+// Apply itself lost its answer, it returns the Pods of that time, if etcd still has
+// them.
 func (a *application) again(ctx context.Context, read *moment, made *found) ([]store.Applied, error) {
 	if a.unclear != nil {
 		at, err := view{s: a.s, rev: int64(made.Number)}.fetch(ctx, opApply, a.names, a.omit, true)

@@ -11,7 +11,7 @@ import (
 	"podstore/store/etcdstore"
 )
 
-// once is a request whose changes would show if they were made twice.
+// once returns a request whose changes would show if they were made twice.
 type once struct {
 	t       *testing.T
 	changes []store.Change
@@ -30,7 +30,7 @@ func ask(t *testing.T, s store.MetadataStore, seen uint64, changes ...store.Chan
 	return o
 }
 
-// again asks again, with changes in between that others made.
+// again repeats the request after others have made changes.
 func (o *once) again(what string, s store.MetadataStore, resent bool, want error) {
 	o.t.Helper()
 	opts := o.opts
@@ -56,8 +56,8 @@ func history(t *testing.T, s store.MetadataStore, pod string) int {
 	return len(mustRead(t, s, pod).Reclaimed)
 }
 
-// What was made under an ID is not made again, by whatever Store, and as long as etcd
-// keeps its history not even when the Pod no longer keeps the ID.
+// A request is made once, whichever Store repeats it. As long as etcd keeps its
+// history, that holds even if the Pod no longer keeps the ID.
 func TestRequestIDs(t *testing.T) {
 	_, s, _, direct := onWire(t, nil)
 	restarted, err := etcdstore.New(direct, s.Prefix(), nil)
@@ -116,8 +116,7 @@ func TestRequestIDs(t *testing.T) {
 	check(t, s)
 }
 
-// A request that deletes is made once as well: the Pod that is missing afterwards is
-// not asked for again.
+// A request that deletes is made once too, although the Pod is missing afterwards.
 func TestRequestIDsOfDeletions(t *testing.T) {
 	_, s, _, _ := onWire(t, nil)
 	put(t, s, &store.Metadata{PodName: "a"}, &store.Metadata{PodName: "b", Peers: []store.Peer{{PodName: "a"}, {PodName: "gone"}}})
@@ -140,8 +139,8 @@ func TestRequestIDsOfDeletions(t *testing.T) {
 	mustRead(t, s, "a")
 }
 
-// A Pod is removed with all that refers to it, also with what began to while the
-// references were looked for, if that was to exist.
+// Remove removes a Pod together with all references to it. That includes a reference
+// made during the search, on condition that the Pod exists.
 func TestRemove(t *testing.T) {
 	child := store.AddChild{Child: store.SpawnedChild{PodName: "x"}}
 	there := store.Change{Pod: "x", If: store.Exists}
@@ -205,7 +204,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// A Pod with more references than one transaction takes is not removed.
+// Remove refuses a Pod with more references than one transaction can hold.
 func TestRemoveWithinLimits(t *testing.T) {
 	_, s, _, _ := onWire(t, nil)
 	refer := func(i int) {
@@ -237,7 +236,7 @@ func TestRemoveWithinLimits(t *testing.T) {
 	check(t, s)
 }
 
-// What a caller does not ask for is not read: it may be damaged.
+// The store does not read what a caller does not ask for: it may be damaged.
 func TestPartsAreReadApart(t *testing.T) {
 	_, s, _, direct := onWire(t, nil)
 	for sub, opts := range map[string]store.ReadOptions{"manifest": {OmitManifest: true}, "reclaimed": {OmitReclaimed: true}} {

@@ -27,7 +27,7 @@ import (
 // memberEnv makes a process of this test binary a member of an etcd cluster.
 const memberEnv = "PODSTORE_TEST_ETCD_MEMBER"
 
-// memberConfig is what such a process is told.
+// memberConfig is the configuration of such a process.
 type memberConfig struct {
 	Name, Dir, Client, Peer, Cluster string // Client and Peer are URLs
 	Advertised                       string // the URL at which the other members find it; "" means Peer
@@ -183,8 +183,8 @@ type cluster struct {
 	endpoints []string
 }
 
-// startCluster starts n members; tune changes their configuration, and started is
-// told of each process.
+// startCluster starts n members. tune changes their configuration, and started gets
+// each process.
 func startCluster(n int, tune func(*memberConfig), started ...func(*member)) (_ *cluster, err error) {
 	c := &cluster{}
 	defer func() {
@@ -273,8 +273,8 @@ func newCluster(t testing.TB, n int, tune func(*memberConfig), started ...func(*
 	return c
 }
 
-// shared is a server of one member, with the default limits, for all tests that
-// leave it as it is. It is started when the first of them asks.
+// shared returns a server of one member with the default limits, for all tests that
+// leave it as it is. The first of them starts it.
 var shared *cluster
 
 func sharedServer(t testing.TB) *cluster {

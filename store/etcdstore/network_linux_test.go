@@ -13,10 +13,10 @@ import (
 	"testing"
 )
 
-// network is what lies between the members of a cluster: each of them is found by
-// the others at a proxy, so that a test can hold back what one sends to another.
-// Nothing is closed then: what was held back arrives when the cut is healed, late,
-// unless an end of the connection has given up. Clients do not pass through it.
+// network lies between the members of a cluster. Each member reaches the others through
+// a proxy, so that a test can hold back what one sends to another. A cut closes no
+// connection. After it, what was held back arrives late, unless an end of the
+// connection has given up. Clients do not go through the network.
 type network struct {
 	targets   []string // the address at which each member listens
 	listeners []net.Listener
@@ -115,7 +115,7 @@ func (w *network) copy(dst io.Writer, src io.Reader, from, to int, gone chan str
 	}
 }
 
-// pass waits until bytes may pass. It is false where they no longer need to.
+// pass waits until bytes may pass. It returns false if they no longer need to.
 func (w *network) pass(from, to, n int, gone chan struct{}) bool {
 	for {
 		w.mu.Lock()
@@ -188,7 +188,7 @@ func (w *network) heal() {
 	})
 }
 
-// sent is how many bytes have passed from a member and to it.
+// sent returns the number of bytes that passed from and to a member.
 func (w *network) sent(member int) (from, to int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,8 +212,7 @@ func (w *network) close() {
 	w.wg.Wait()
 }
 
-// processAt is which of these processes has a connection from a port of 127.0.0.1,
-// or 0.
+// processAt returns the process that has a connection from a port of 127.0.0.1, or 0.
 func processAt(port int, pids []int) int {
 	table, err := os.Open("/proc/self/net/tcp")
 	if err != nil {

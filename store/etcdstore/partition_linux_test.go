@@ -14,7 +14,7 @@ import (
 	"podstore/store/etcdstore"
 )
 
-// hermit is a member's client that knows no other member.
+// hermit is a client that knows only one member.
 type hermit struct {
 	patient *etcdstore.Store // gives up after an hour: only a context ends its calls
 	brief   *etcdstore.Store // gives up after half a second
@@ -64,8 +64,8 @@ func newPartition(t *testing.T) *partition {
 	return p
 }
 
-// readLatest reads the counter in each way, and fails the test where that is older
-// than what was acknowledged before the call. Without patience each call succeeds.
+// readLatest reads the counter in each way. It fails the test if a result is older than
+// what was acknowledged before the call. Without patience each call must succeed.
 func (p *partition) readLatest(t *testing.T, s *etcdstore.Store, patience time.Duration) {
 	for how, read := range map[string]func(ctx context.Context) (*store.Metadata, error){
 		"Read": func(ctx context.Context) (*store.Metadata, error) { return s.Read(ctx, "counter") },
@@ -102,8 +102,8 @@ func (p *partition) readLatest(t *testing.T, s *etcdstore.Store, patience time.D
 	}
 }
 
-// refusesAll asks a member that is cut off for everything. Each call must fail,
-// and say that nothing was done.
+// refusesAll calls everything on a member that is cut off. Each call must fail and say
+// that nothing was done.
 func (p *partition) refusesAll(t *testing.T, member int) {
 	t.Helper()
 	fresh := fmt.Sprintf("fresh-%d", time.Now().UnixNano())
@@ -162,10 +162,10 @@ func (h *hermit) comeBack(t *testing.T, n int64) {
 	}
 }
 
-// A member is cut off from the others under load, the leader and a follower, and
-// clients still reach it: what was acknowledged is there, what was refused is not,
-// no link has one side, and nobody is given what is old. Whoever knows only that
-// member is told that it is of no use.
+// Under load, first the leader and then a follower is cut off from the others, and
+// clients still reach it. What was acknowledged is there, what was refused is not, no
+// link has only one side, and nobody reads anything old. Clients that know only that
+// member get errors.
 func TestMemberCutOff(t *testing.T) {
 	p := newPartition(t)
 	defer p.load.end()
@@ -209,7 +209,7 @@ func TestMemberCutOff(t *testing.T) {
 		p.serves(t, member)
 	}
 	p.load.end()
-	p.load.judge(t, p.all)
+	p.load.check(t, p.all)
 	names, err := p.all.List(background)
 	if want := []string{"a", "b", "c", "counter", "host-0", "host-1", "host-2", "host-3", "kept"}; err != nil || fmt.Sprint(names) != fmt.Sprint(want) {
 		t.Errorf("there are %q, %v, want %q", names, err, want)
@@ -229,11 +229,11 @@ func (p *partition) serves(t *testing.T, member int) {
 	}
 }
 
-// A member is cut off when it has given what a change reads, so that the change
-// itself goes to it and is neither made nor refused. Who knows only that member
-// cannot know what becomes of it, and is told so when the context has ended; who
-// finds the others makes the change there, and what the member sends on when it is
-// back is not made a second time.
+// A member is cut off after it has sent what a change reads. So the change itself goes
+// to that member, which neither makes nor refuses it. A client that knows only that
+// member cannot know the outcome, and gets ErrUnknown when its context ends. A client
+// that finds the others makes the change there. When the member is back and sends on
+// what it held, the change is not made a second time.
 func TestCutOffBetweenReadAndWrite(t *testing.T) {
 	c, net := newNetworkedCluster(t, 3)
 	asked := newClient(t, nil, c.endpoints...)

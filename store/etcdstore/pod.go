@@ -10,23 +10,23 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// pod is what etcd keeps of one Pod at one revision.
+// pod is what etcd has of one Pod at one revision.
 type pod struct {
 	name     string
 	nameSum  uint32
-	record   []byte // the value of its own key, nil when there is none
-	rev      int64  // the revision of that key, 0 when there is none
-	held     int64  // the revision of its key held, 0 when there is none
+	record   []byte // the value of its own key, or nil
+	rev      int64  // the revision of that key, or 0
+	held     int64  // the revision of its key held, or 0
 	values   [store.NumFields][]byte
-	strange  []string // keys among its values that are none
+	strange  []string // unknown keys among its values
 	omitted  store.ReadOptions
-	bookkept *deletions // where that was asked for
+	bookkept *deletions // if the caller asked for it
 }
 
-// errMissing is the error for a Pod of which nothing is kept.
+// errMissing: etcd has nothing of a Pod of this name.
 var errMissing = errors.New("no keys of this name")
 
-// newPod sorts what was read of a Pod.
+// newPod makes a Pod of the keys read.
 func (s *Store) newPod(name string, own, values []*mvccpb.KeyValue, omitted store.ReadOptions) *pod {
 	p := &pod{name: name, nameSum: codec.NameSum([]byte(name)), omitted: omitted}
 	if len(own) > 0 {
@@ -54,7 +54,7 @@ func notNil(value []byte) []byte {
 	return value
 }
 
-// missing reports whether nothing is kept of the Pod.
+// missing reports whether etcd has nothing of the Pod.
 func (p *pod) missing() bool {
 	if p.record != nil || p.strange != nil {
 		return false
@@ -67,19 +67,19 @@ func (p *pod) missing() bool {
 	return true
 }
 
-// unread reports whether a value was left out when the Pod was read.
+// unread reports whether the read left out a value.
 func (p *pod) unread(sub int) bool {
 	return sub == codec.Manifest && p.omitted.OmitManifest || sub == codec.Reclaimed && p.omitted.OmitReclaimed
 }
 
-// promotes reports whether an unknown field may have become one that was left out.
+// promotes reports whether an unknown field may be one that the read left out.
 func (p *pod) promotes() bool {
 	extra := p.values[codec.Extra]
 	return p.omitted != store.ReadOptions{} && len(extra) > codec.SumSize && codec.Promotes(codec.Payload(extra))
 }
 
-// parse decodes a Pod and its record. An error that is neither errMissing nor matches
-// store.ErrFormat means damage.
+// parse decodes a Pod and its record. An error means damage, unless it is errMissing or
+// matches store.ErrFormat.
 func (p *pod) parse() (*store.Metadata, *record, error) {
 	switch {
 	case p.missing():
@@ -87,7 +87,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 	case p.strange != nil:
 		return nil, nil, fmt.Errorf("%w: the key %.300q was written by a newer version, or not by podstore; use a newer podstore, or delete the key", store.ErrFormat, p.strange[0])
 	case p.record == nil:
-		return nil, nil, errors.New("its record is lost, and values of it are left")
+		return nil, nil, errors.New("its record is lost, but some of its values are left")
 	}
 	r, err := parseRecord(p.nameSum, p.record, p.rev)
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 			continue
 		}
 		if sumOf(v) != r.sums[i] {
-			return nil, nil, fmt.Errorf("sub-key %q is not the one of its record: a value was lost, or is an old one", codec.SubKeys[i])
+			return nil, nil, fmt.Errorf("sub-key %q does not match its record: a value was lost, or is an old one", codec.SubKeys[i])
 		}
 		if v == nil {
 			continue
@@ -117,7 +117,7 @@ func (p *pod) parse() (*store.Metadata, *record, error) {
 	return m, r, nil
 }
 
-// metadata is parse, for reading.
+// metadata decodes a Pod for a reader.
 func (p *pod) metadata(op string) (*store.Metadata, error) {
 	m, _, err := p.parse()
 	if err != nil {
@@ -126,7 +126,7 @@ func (p *pod) metadata(op string) (*store.Metadata, error) {
 	return m, nil
 }
 
-// readErr words an error of parse.
+// readErr turns an error of parse into the caller's.
 func readErr(op, name string, err error) error {
 	switch {
 	case errors.Is(err, errMissing):

@@ -17,8 +17,8 @@ import (
 	"podstore/store/etcdstore"
 )
 
-// A server whose quota is used up by a transaction says so, and has made it all the
-// same: that is a success. What it refused is not there.
+// A server may report that its quota is used up for the transaction that used it up,
+// and still make it: that is a success. What it refused is not there.
 func TestNoSpaceForAll(t *testing.T) {
 	const writers = 16
 	server := newCluster(t, 1, func(mc *memberConfig) { mc.Quota = 24 << 20 })
@@ -109,8 +109,8 @@ func TestNoSpaceAnswered(t *testing.T) {
 	})
 }
 
-// With a client that puts all keys into a namespace, history is looked for where
-// the keys are.
+// If the client puts all keys into a namespace, the store searches the history of that
+// namespace.
 func TestLostAnswerInNamespace(t *testing.T) {
 	w, _, _, direct := onWire(t, nil)
 	client := newClient(t, w.tune, sharedServer(t).endpoints...)
@@ -140,8 +140,8 @@ func TestLostAnswerInNamespace(t *testing.T) {
 	}
 }
 
-// A caller's context bounds the search for an answer as well: after its end the
-// time of one request is left, and not RetryFor.
+// A caller's context also limits the search for a lost answer. After it ends, the
+// search has the time of one request, not RetryFor.
 func TestContextBoundsTheSearch(t *testing.T) {
 	w, s, beside, _ := onWire(t, &etcdstore.Options{RequestTimeout: 100 * time.Millisecond, RetryFor: time.Hour})
 	for name, ends := range map[string]func(cancel func()){
@@ -169,8 +169,8 @@ func TestContextBoundsTheSearch(t *testing.T) {
 	}
 }
 
-// Names that are next to one another as keys, or hold what keys are made of, stay
-// apart; names that would leave their place are refused.
+// Names that are neighbours as keys, or contain parts of keys, stay apart. Names that
+// would leave their place are refused.
 func TestHostileNames(t *testing.T) {
 	w, s, beside, _ := onWire(t, nil)
 	names := []string{"a", "a\x01", "a.", "a0", "a.b", "a ", "%2F", "a%2Fpeers", "peers", "values", "format", "deleted", "pods",

@@ -8,7 +8,6 @@ import (
 	"podstore/store"
 )
 
-// snapshot is the store at one revision.
 type snapshot struct{ view }
 
 func (s *Store) snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {

@@ -6,73 +6,30 @@ import (
 	"io"
 	"iter"
 	"strings"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"podstore/store"
 )
 
-// Options set limits. The zero value, and nil, are the defaults of etcd's servers.
-type Options struct {
-	// MaxTxnOps is how many operations the servers take in one transaction: their
-	// --max-txn-ops. 0 means 128. A change takes one for each sub-key and one for each
-	// Pod that it changes: 63 Pods of which one sub-key changes.
-	MaxTxnOps int
-	// MaxRequestBytes is how many bytes the servers take in one request: their
-	// --max-request-bytes. 0 means 1.5 MiB. A client sends 2 MiB at most unless its
-	// own MaxCallSendMsgSize is raised as well.
-	MaxRequestBytes int
-	// RequestTimeout is how long one request may take before it is given up and
-	// made again. 0 means 5 s.
-	RequestTimeout time.Duration
-	// RetryFor is how long an operation goes on after conflicts with other writers
-	// and after requests that failed, and, from then on, how long it tries to bring to
-	// an end a change whose answer was lost; for the latter RequestTimeout is left when
-	// the caller's context has ended. 0 means 30 s.
-	RetryFor time.Duration
-}
-
-func (o *Options) withDefaults() Options {
-	var out Options
-	if o != nil {
-		out = *o
-	}
-	for _, d := range []struct {
-		field *int
-		value int
-	}{{&out.MaxTxnOps, 128}, {&out.MaxRequestBytes, 3 << 19}} {
-		if *d.field <= 0 {
-			*d.field = d.value
-		}
-	}
-	if out.RequestTimeout <= 0 {
-		out.RequestTimeout = 5 * time.Second
-	}
-	if out.RetryFor <= 0 {
-		out.RetryFor = 30 * time.Second
-	}
-	return out
-}
-
 // Store is Pod metadata below one prefix of an etcd. It implements
-// [store.MetadataStore] and the optional abilities [store.Lister],
-// [store.PartReader], [store.PodUpdater], [store.Snapshotter] and [store.Watcher]. All
-// methods are safe for concurrent use, by any number of Stores on any number of hosts.
+// [store.MetadataStore] and the optional abilities [store.Lister], [store.PartReader],
+// [store.PodUpdater], [store.Snapshotter] and [store.Watcher]. All methods are safe for
+// concurrent use, by any number of Stores on any number of hosts.
 //
-// A context is passed on with each request that reads. The one request that
-// changes something is not interrupted, so that its result is known, and where its
-// answer is lost it is brought to an end; a call returns at most three times
-// [Options].RequestTimeout after its context has ended. An edit may be called more
-// than once: after each conflict with another writer, for up to 30 s. Changes of one
-// Pod through one Store wait for each other instead.
+// Every reading request obeys the caller's context. The one request that changes
+// something is not interrupted, so that its outcome is known; if its answer is lost,
+// the store finds out. A call returns at most three times [Options].RequestTimeout
+// after its context has ended. An edit may be called more than once: after each
+// conflict with another writer, for up to 30 s. Changes of one Pod through one Store
+// wait for each other instead.
 //
-// Errors match, besides those of the interface: [store.ErrUnavailable] when no
-// server answered in time, [store.ErrConflict] when other writers were faster each
-// time, [store.ErrTooLarge] when a change is beyond the limits in [Options], before
-// anything is sent, [store.ErrUnknown] when it is not known whether a change was
-// made, and [store.ErrNoSpace] when etcd's quota is used up and nothing was
-// changed. What etcd itself said, such as that the user may not, is wrapped.
+// Besides those of the interface, errors match [store.ErrUnavailable] if no server
+// answered in time, [store.ErrConflict] if other writers were faster each time,
+// [store.ErrTooLarge] if a change is beyond the limits in [Options], before anything is
+// sent, [store.ErrUnknown] if the outcome of a change is not known, and
+// [store.ErrNoSpace] if etcd's quota is used up and nothing was changed. They wrap what
+// etcd itself said, such as that the user lacks a permission.
 type Store struct {
 	client *clientv3.Client
 	prefix string
@@ -89,10 +46,10 @@ var (
 	_ store.Watcher       = (*Store)(nil)
 )
 
-// New returns the store below prefix, to which it adds a slash at the end where
-// that is missing. It sends nothing. No other program may write below the prefix,
-// and no store may be below another one's. The client stays the caller's, who
-// closes it when the store is no longer used.
+// New returns the store below prefix. It adds a slash to the prefix if that is missing.
+// It sends nothing. No other program may write below the prefix, and no store may lie
+// below another one's. The client stays the caller's, who closes it when nothing uses
+// the store any more.
 func New(client *clientv3.Client, prefix string, opts *Options) (*Store, error) {
 	prefix = strings.TrimRight(prefix, "/") + "/"
 	if client == nil || prefix == "/" {
@@ -101,14 +58,11 @@ func New(client *clientv3.Client, prefix string, opts *Options) (*Store, error) 
 	return &Store{client: client, prefix: prefix, opts: opts.withDefaults()}, nil
 }
 
-// Prefix is what every key of the store begins with. It ends in a slash.
+// Prefix returns the beginning of every key of the store. It ends in a slash.
 func (s *Store) Prefix() string { return s.prefix }
 
-// now is the store as it is at the moment of each request.
-func (s *Store) now() view { return view{s: s} }
-
-// Read returns one Pod: see [store.MetadataStore]. It asks a majority, so that it
-// sees every change that was acknowledged before.
+// Read returns one Pod: see [store.MetadataStore]. It asks a majority, so it sees every
+// change that was acknowledged before.
 func (s *Store) Read(ctx context.Context, name string) (*store.Metadata, error) {
 	return s.now().read(ctx, name, store.ReadOptions{})
 }
@@ -119,33 +73,33 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// All yields every Pod: see [store.Lister]. All of them are given as they were at
-// the moment when the iteration began, unless etcd is compacted meanwhile; those
-// that remain are then given as they are.
+// All yields every Pod: see [store.Lister]. All Pods are as they were when the
+// iteration began. If etcd is compacted meanwhile, the remaining Pods are as they are
+// when read.
 func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return s.now().all(ctx, opts)
 }
 
-// Snapshot returns the store as it is now: see [store.Snapshotter]. It costs
-// nothing to keep, but once etcd is compacted past it, its methods return an error
-// that matches [store.ErrUnusable].
+// Snapshot returns the store as it is now: see [store.Snapshotter]. Keeping it costs
+// nothing. Once etcd is compacted past it, its methods return an error that matches
+// [store.ErrUnusable].
 func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 	return s.snapshot(ctx)
 }
 
-// ReadPart reads a part of one Pod: see [store.PartReader]. What is left out is not
-// sent.
+// ReadPart reads a part of one Pod: see [store.PartReader]. etcd does not send what
+// opts leave out.
 func (s *Store) ReadPart(ctx context.Context, name string, opts store.ReadOptions) (*store.Metadata, error) {
 	return s.now().read(ctx, name, opts)
 }
 
-// Apply makes changes in one transaction: see [store.MetadataStore]. It reads what
-// they need, all of it but manifest and history in any case, and sends the sub-keys
-// that differ. Request IDs are kept with each Pod that was changed, the last 16, and
-// as long as etcd keeps its history all of them are known. A [store.Remove] looks
-// through all Pods first. A reference that another client makes meanwhile is removed
-// too or refused where it is made under [store.Exists], as links are; a bare
-// [store.AddPeer] or [store.AddChild] may stay.
+// Apply makes changes in one transaction: see [store.MetadataStore]. It reads the Pods
+// of the changes, the manifest and history only if needed, and sends the sub-keys that
+// differ. Each Pod keeps the IDs of the last 16 requests that changed it; as long as
+// etcd keeps its history, Apply knows older ones too. A [store.Remove] first looks
+// through all Pods for references. If another client makes a reference meanwhile under
+// [store.Exists], as links do, then either it is removed too, or that client's change
+// is refused. A bare [store.AddPeer] or [store.AddChild] may stay.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	a, err := s.newApplication(changes, opts)
 	if err != nil {
@@ -159,7 +113,7 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.A
 	return a.run(ctx)
 }
 
-// Update edits one Pod: see [store.MetadataStore]. edit is called again after each
+// Update edits one Pod: see [store.MetadataStore]. It calls edit again after each
 // conflict with another writer.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
 	return store.UpdateByPods(ctx, s, name, edit)
@@ -167,7 +121,7 @@ func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metada
 
 // UpdatePods edits several Pods in one transaction: see [store.PodUpdater].
 func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods []*store.Metadata) error) ([]*store.Metadata, error) {
-	if err := s.judgeCount("update", names); err != nil {
+	if err := s.checkCount("update", names); err != nil {
 		return nil, err
 	}
 	if err := store.ValidateNames("update", names); err != nil {
@@ -181,7 +135,7 @@ func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods [
 	return store.EditByRevision(ctx, inTurn{s}, names, edit)
 }
 
-// inTurn is a Store for who has the turn of the Pods that it changes.
+// inTurn is a Store for a caller that already has the turn of its Pods.
 type inTurn struct{ *Store }
 
 func (s inTurn) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {

@@ -13,7 +13,7 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// transaction is the changes of one Apply, as they are sent.
+// transaction is the changes of one Apply as etcd gets them.
 type transaction struct {
 	*application
 	moment *moment
@@ -21,19 +21,19 @@ type transaction struct {
 
 	before, after map[string]*store.Metadata
 	records       map[string]*record       // of before
-	version       map[string]store.Version // of each Pod that is changed, without the number
-	noted         map[string]*deletions    // by key
+	version       map[string]store.Version // of each changed Pod, without the number
+	noted         map[string]*deletions    // by key deleted/: the new value
 
 	compares []clientv3.Cmp
 	compared map[string]bool
 	ops      []clientv3.Op
-	bytes    int    // what it takes on the wire, at most
-	largest  string // the Pod with the most of them
-	share    int    // how many those are
+	bytes    int    // the most that it takes on the wire
+	largest  string // the Pod that takes most of them
+	share    int    // the bytes of that Pod
 }
 
-// What an operation, and the request around them, take on the wire besides keys
-// and values, at most.
+// The most that an operation, and the request around it, take on the wire besides keys
+// and values.
 const (
 	opOverhead      = 64
 	requestOverhead = 1024
@@ -47,7 +47,7 @@ func (s *Store) newTransaction(a *application, read *moment) *transaction {
 	}
 }
 
-// compare makes the revision of a key a condition. That of an absent key is 0.
+// compare makes the revision of a key a condition. An absent key has revision 0.
 func (t *transaction) compare(key string, rev int64) {
 	if t.compared[key] {
 		return
@@ -67,8 +67,8 @@ func (t *transaction) delete(key string, opts ...clientv3.OpOption) {
 	t.bytes += opOverhead + 2*len(key)
 }
 
-// evaluate finds out what the changes make of what was read, and adds the operations
-// for that.
+// evaluate applies the changes to what was read and adds the operations for the
+// differences.
 func (t *transaction) evaluate() (err error) {
 	damaged := map[string]error{}
 	for _, p := range t.moment.pods {
@@ -91,7 +91,7 @@ func (t *transaction) evaluate() (err error) {
 		m, ok := t.after[p.name]
 		was := t.before[p.name]
 		switch {
-		case !ok: // it does not refer to a removed Pod any more
+		case !ok: // it no longer refers to a removed Pod
 		case m == nil && !p.missing():
 			t.remove(p)
 		case m != nil && (was == nil || !m.Equal(was)):
@@ -114,8 +114,8 @@ func (t *transaction) evaluate() (err error) {
 	return nil
 }
 
-// set makes a Pod what m says: it puts and deletes the sub-keys that differ, and all
-// of them where the Pod is damaged.
+// set makes a Pod equal to m. It puts and deletes the sub-keys that differ, or all of
+// them if the Pod is damaged.
 func (t *transaction) set(p *pod, m *store.Metadata, now time.Time) error {
 	bytesBefore := t.bytes
 	was, old := t.before[p.name], t.records[p.name]
@@ -124,9 +124,9 @@ func (t *transaction) set(p *pod, m *store.Metadata, now time.Time) error {
 	case old != nil:
 		next.stamp = old.stamp
 	case p.rev > 0:
-		next.stamp.Floor = uint64(p.rev) // the IDs of a damaged one are lost
+		next.stamp.Floor = uint64(p.rev) // a damaged Pod has lost its IDs
 	default:
-		next.stamp.Floor = uint64(p.bookkept.rev) // before, it may have been there
+		next.stamp.Floor = uint64(p.bookkept.rev) // the Pod may have existed before that
 	}
 	next.stamp.SetTimes(store.NextVersion(was, t.changes, p.name, now))
 	next.stamp.IDs = codec.AddID(next.stamp.IDs, &next.stamp.Floor, t.id, codec.MaxIDs)
@@ -163,7 +163,7 @@ func (t *transaction) set(p *pod, m *store.Metadata, now time.Time) error {
 	return nil
 }
 
-// remove deletes everything that is kept of a Pod.
+// remove deletes all keys of a Pod.
 func (t *transaction) remove(p *pod) {
 	dir := t.s.valueDir(p.name)
 	t.delete(t.s.podKey(p.name))
@@ -172,7 +172,7 @@ func (t *transaction) remove(p *pod) {
 	t.note(p)
 }
 
-// note adds the ID to those who deleted Pods.
+// note adds the ID to those that deleted Pods.
 func (t *transaction) note(p *pod) {
 	if t.noted[p.bookkept.key] == nil {
 		d := *p.bookkept
@@ -182,7 +182,8 @@ func (t *transaction) note(p *pod) {
 	}
 }
 
-// hold notes with a Pod that others were made to refer to it because it exists.
+// hold writes the key held of a Pod if the changes make others refer to it because it
+// exists.
 func (t *transaction) hold(p *pod) {
 	_, changed := t.version[p.name]
 	if changed || p.missing() || !slices.ContainsFunc(t.changes, func(c store.Change) bool { return c.Pod == p.name && c.If != store.Condition{} }) {
@@ -196,7 +197,7 @@ func (t *transaction) hold(p *pod) {
 	}
 }
 
-// finish adds what the transaction depends on, and refuses one that the servers would
+// finish adds the conditions of the transaction. It refuses one that the servers would
 // refuse.
 func (t *transaction) finish() error {
 	t.compare(t.s.formatKey(), t.moment.epoch)
@@ -224,8 +225,8 @@ func (t *transaction) finish() error {
 	return nil
 }
 
-// tooLarge is the error of a transaction. It names a Pod that is too much by
-// itself.
+// tooLarge is the error for a transaction beyond a limit. It names a Pod that alone is
+// too much.
 func (t *transaction) tooLarge(format string, args ...any) error {
 	e := t.failure(store.ErrTooLarge, fmt.Errorf(format, args...))
 	if t.share > t.s.opts.MaxRequestBytes {
@@ -234,18 +235,8 @@ func (t *transaction) tooLarge(format string, args ...any) error {
 	return e
 }
 
-// judgeCount refuses, before anything is read, more Pods than one transaction can
-// compare.
-func (s *Store) judgeCount(op string, names []string) error {
-	if limit := s.opts.MaxTxnOps - 1; len(names) > limit {
-		return &store.Error{Op: op, Kind: store.ErrTooLarge,
-			Err: fmt.Errorf("%d Pods in one transaction, %d can be compared; change fewer at once, or raise the servers' --max-txn-ops and Options.MaxTxnOps", len(names), limit)}
-	}
-	return nil
-}
-
-// applied are the results of a transaction that was made at a revision, or that had
-// nothing to make.
+// applied returns the results of a transaction that was made at a revision, or that
+// changed nothing.
 func (t *transaction) applied(rev int64) []store.Applied {
 	for name, v := range t.version {
 		v.Revision.Number = uint64(rev)

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// turns make changes of one Pod through one Store wait for each other: they would
-// only conflict at the server, and the slowest might never win.
+// turns make changes of one Pod through one Store wait for each other. Otherwise they
+// would only conflict at the server, and the slowest might never win.
 type turns struct {
 	mu   sync.Mutex
 	pods map[string]*turn
@@ -15,15 +15,15 @@ type turns struct {
 
 type turn struct {
 	taken chan struct{} // holds one element while a change is going on
-	users int           // how many have it or wait for it
+	users int           // changes that have it or wait for it
 }
 
-// take waits until no other change of these Pods is going on, or the context ends.
+// take waits until no other change of these Pods is under way, or the context ends.
 func (t *turns) take(ctx context.Context, names []string) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	names = slices.Sorted(slices.Values(names)) // in one order, against deadlock
+	names = slices.Sorted(slices.Values(names)) // always in the same order, so that two callers cannot deadlock
 	got := 0
 	release = func() {
 		for _, name := range names[:got] {

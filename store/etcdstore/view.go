@@ -15,13 +15,12 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// view reads the store: at one revision, or for 0 as it is.
+// view reads the store at one revision, or, with 0, as it is.
 type view struct {
 	s   *Store
 	rev int64
 }
 
-// moment is what was read at one revision.
 type moment struct {
 	rev    int64  // the revision of the whole
 	epoch  int64  // the revision of format, 0 where there is none yet
@@ -36,8 +35,8 @@ func (v view) get(key string, opts ...clientv3.OpOption) clientv3.Op {
 	return clientv3.OpGet(key, opts...)
 }
 
-// txn sends reading operations as one request, after one for the format, which it
-// judges.
+// txn sends reading operations as one request. In front of them it reads the format
+// version and checks it.
 func (v view) txn(ctx context.Context, op, pod string, ops []clientv3.Op) (*moment, [][]*mvccpb.KeyValue, error) {
 	ops = append([]clientv3.Op{v.get(v.s.formatKey())}, ops...)
 	resp, err := v.s.ask(ctx, op, pod, ops)
@@ -54,15 +53,15 @@ func (v view) txn(ctx context.Context, op, pod string, ops []clientv3.Op) (*mome
 	}
 	if format := found[0]; len(format) > 0 {
 		m.epoch = format[0].ModRevision
-		if m.format, err = v.s.judgeFormat(format[0].Value); err != nil {
+		if m.format, err = v.s.checkFormat(format[0].Value); err != nil {
 			return nil, nil, withOp(op, err)
 		}
 	}
 	return m, found[1:], nil
 }
 
-// fetch reads Pods at one moment, in as many requests as the servers' limit makes it.
-// With deletions it reads for each the key of those who deleted it, too.
+// fetch reads Pods at one moment, with as many requests as the servers' limit demands.
+// With deletions, it also reads for each Pod the key with the IDs that deleted it.
 func (v view) fetch(ctx context.Context, op string, names []string, opts store.ReadOptions, withDeletions bool) (*moment, error) {
 	f := fetcher{view: v, op: op, opts: opts, deletions: withDeletions}
 	whole := new(moment)
@@ -79,7 +78,6 @@ func (v view) fetch(ctx context.Context, op string, names []string, opts store.R
 	return whole, nil
 }
 
-// fetcher says what is read of each Pod.
 type fetcher struct {
 	view
 	op        string
@@ -87,7 +85,7 @@ type fetcher struct {
 	deletions bool
 }
 
-// omitted are the sub-keys that are left out, in their order.
+// omitted returns the sub-keys that are left out, in their order.
 func (f *fetcher) omitted() (subs []int) {
 	if f.opts.OmitManifest {
 		subs = append(subs, codec.Manifest)
@@ -98,7 +96,7 @@ func (f *fetcher) omitted() (subs []int) {
 	return subs
 }
 
-// most is how many Pods one request can read.
+// most returns how many Pods one request can read.
 func (f *fetcher) most() int {
 	each := 2 + len(f.omitted())
 	if f.deletions {
@@ -107,7 +105,6 @@ func (f *fetcher) most() int {
 	return max(1, (f.s.opts.MaxTxnOps-1)/each)
 }
 
-// fetch is one request.
 func (f *fetcher) fetch(ctx context.Context, names []string) (*moment, error) {
 	var ops []clientv3.Op
 	for _, name := range names {
@@ -146,7 +143,6 @@ func (f *fetcher) fetch(ctx context.Context, names []string) (*moment, error) {
 	return m, nil
 }
 
-// deletionsIn is what was read of one of the keys deleted/.
 func (s *Store) deletionsIn(name string, found []*mvccpb.KeyValue) *deletions {
 	if len(found) == 0 {
 		return parseDeletions(s.prefix+name, name, nil, 0)
@@ -183,7 +179,7 @@ func (v view) part(ctx context.Context, op, name string, opts store.ReadOptions)
 	return opts.Part(m), nil
 }
 
-// listPage is how many names one request reads.
+// listPage is the number of names that one request reads.
 const listPage = 1000
 
 // list reads all names at one revision: see records.
@@ -196,16 +192,16 @@ func (v view) list(ctx context.Context) ([]string, int64, error) {
 	return names, rev, err
 }
 
-// recordOf is what a list has of a Pod.
+// recordOf is a Pod in a list.
 type recordOf struct {
 	name     string
 	revision store.Revision
 }
 
-// records reads all names at one revision, which it returns as well, and where that is
-// asked for their revisions. The error matches store.ErrCorrupt where there are other
-// keys among them. When the revision is compacted meanwhile it begins anew, unless v is
-// bound to it.
+// records reads all names at one revision, which it also returns, and, if asked, the
+// revisions of the Pods. If there are foreign keys among them, its error matches
+// store.ErrCorrupt. If etcd compacts the revision meanwhile, records begins again,
+// unless v is bound to it.
 func (v view) records(ctx context.Context, op string, revisions bool) ([]recordOf, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -248,8 +244,8 @@ func (v view) records(ctx context.Context, op string, revisions bool) ([]recordO
 	}
 }
 
-// A page of all is as many Pods as give about these many bytes, from what the last
-// one gave.
+// One page of all holds as many Pods as take about pageBytes, estimated from the page
+// before.
 const (
 	pageBytes = 2 << 20
 	firstPage = 16
@@ -310,7 +306,7 @@ func nextPage(page, most, size int) int {
 	return page
 }
 
-// size is how many bytes were read of a Pod.
+// size returns the number of bytes read of a Pod.
 func (p *pod) size() int {
 	n := len(p.record)
 	for _, v := range p.values {
@@ -318,3 +314,6 @@ func (p *pod) size() int {
 	}
 	return n
 }
+
+// now reads the store as it is at the moment of each request.
+func (s *Store) now() view { return view{s: s} }

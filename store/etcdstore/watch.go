@@ -4,35 +4,26 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"strconv"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/metadata"
 
 	"podstore/store"
 )
 
 const opWatch = "watch"
 
-const (
-	tick      = store.WatchQuiet / 4
-	maxSilent = 3 * tick // without an answer, after which another server is asked
-	maxNews   = 1 << 14  // names beyond which a watcher that is slow lists again
-	maxDiff   = 1 << 11  // Pods that differ beyond which a list is given in pieces
-)
+// If more Pods than this differ, a watcher gets the whole list in pieces instead of the
+// differences in one batch.
+const maxDiff = 1 << 11
 
 // Watch yields every Pod, then what changes: see [store.Watcher]. It is one watch of
-// etcd, of all records, and reads the Pods that changed as they were at one revision.
-// Where etcd has lost the place (it was compacted, a member lost its leader, an older
-// backup was restored) the names and revisions are compared, and what differs is
-// yielded.
+// etcd, of all records. It reads the changed Pods as they were at one revision. If etcd
+// has lost the place, because it was compacted, a member lost its leader, or someone
+// restored an older backup, Watch compares names and revisions and yields the
+// differences.
 //
-// Like any operation it ends with [store.ErrUnavailable] when no server has answered for
-// as long as Options.RetryFor.
+// Like any operation, Watch ends with [store.ErrUnavailable] if no server has answered
+// for Options.RetryFor.
 func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		w := &watch{
@@ -47,7 +38,7 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[st
 	}
 }
 
-// errLeft says that the receiver has left the loop.
+// errLeft: the caller has left the loop.
 var errLeft = errors.New("left")
 
 func left(goesOn bool) error {
@@ -65,9 +56,9 @@ type watch struct {
 	yield func(store.Batch) error
 
 	names  map[string]bool           // opts.Pods
-	given  map[string]store.Revision // of each Pod that was yielded; nil before the first
-	number int64                     // how far that is
-	lost   bool                      // an error was yielded that is of no Pod
+	given  map[string]store.Revision // by yielded Pod; nil before the first batch
+	number int64                     // of the last batch
+	lost   bool                      // the caller got an error that names no Pod
 }
 
 func (w *watch) run(ctx context.Context) error {
@@ -104,7 +95,7 @@ func (w *watch) run(ctx context.Context) error {
 
 func (w *watch) wants(name string) bool { return w.names == nil || w.names[name] }
 
-// list yields what there is: at first all of it, later what differs.
+// list yields all Pods, or, later on, the differences.
 func (w *watch) list(ctx context.Context) error {
 	for again := false; ; again = true {
 		l, err := w.listing(ctx)
@@ -122,15 +113,15 @@ func (w *watch) list(ctx context.Context) error {
 	}
 }
 
-// errOlder says that the Pods are those of an older backup.
+// errOlder: the Pods are those of an older backup.
 var errOlder = errors.New("older")
 
-// listing is what there is to list.
+// listing is a list of Pods.
 type listing struct {
 	at        view
 	all       []string                  // the names
-	revisions map[string]store.Revision // of all records, where all are watched
-	names     []string                  // those that may differ from what was yielded
+	revisions map[string]store.Revision // of all records, if all Pods are watched
+	names     []string                  // those that may differ from what the caller has
 	lost      error
 }
 
@@ -159,7 +150,7 @@ func (w *watch) listing(ctx context.Context) (*listing, error) {
 	return l, nil
 }
 
-// older reports whether the list is of an older backup than what was yielded.
+// older reports whether the list is older than what the caller has.
 func (l *listing) older(w *watch) bool {
 	older := l.at.rev < w.number
 	for name, r := range l.revisions {
@@ -197,7 +188,7 @@ func (w *watch) whole(ctx context.Context, l *listing) error {
 	return w.yield(b)
 }
 
-// difference yields what differs from what was yielded, as one batch.
+// difference yields the differences from what the caller has, as one batch.
 func (w *watch) difference(ctx context.Context, l *listing) error {
 	names := l.names
 	if w.names == nil {
@@ -214,7 +205,7 @@ func (w *watch) difference(ctx context.Context, l *listing) error {
 	return w.yield(store.Batch{Events: []store.Event{{Err: l.lost}}, Synced: true, Number: uint64(w.number)})
 }
 
-// moment yields what is new of some Pods as they were at a revision, as one batch.
+// moment yields the changes of some Pods as they were at a revision, as one batch.
 func (w *watch) moment(ctx context.Context, rev int64, names []string) error {
 	var b store.Batch
 	err := (view{s: w.s, rev: rev}).pieces(ctx, names, w.part, func(events []store.Event) error {
@@ -252,8 +243,7 @@ func (w *watch) remember(e store.Event) {
 	}
 }
 
-// pieces reads Pods, as all does, and gives them as events: of those that are missing
-// too.
+// pieces reads Pods page by page and passes them on as events, missing Pods included.
 func (v view) pieces(ctx context.Context, names []string, opts store.ReadOptions, give func([]store.Event) error) error {
 	most := (&fetcher{view: v, opts: opts}).most()
 	for page := min(firstPage, most); len(names) > 0; {
@@ -288,13 +278,13 @@ func (v view) pieces(ctx context.Context, names []string, opts store.ReadOptions
 	return nil
 }
 
-// follow yields what changes until etcd's watch breaks. It reports whether etcd has
-// said anything. The error is one that ends the loop.
+// follow yields changes until etcd's watch breaks. It reports whether etcd has sent
+// anything. An error ends the loop.
 func (w *watch) follow(ctx context.Context) (heard bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := &news{wake: make(chan struct{}, 1), names: map[string]struct{}{}, rev: w.number}
-	go n.gather(ctx, w)
+	go n.gather(ctx, w.s, w.wants)
 	for {
 		select {
 		case <-n.wake:
@@ -314,89 +304,5 @@ func (w *watch) follow(ctx context.Context) (heard bool, err error) {
 		case err != nil:
 			return true, err
 		}
-	}
-}
-
-// news is what etcd has told and the receiver has not taken. It keeps names, so a
-// receiver that is slow costs little.
-type news struct {
-	wake chan struct{} // has an element when there is something to take
-
-	mu    sync.Mutex
-	names map[string]struct{}
-	rev   int64 // all that changed up to it was told
-	told  bool  // etcd has said so, and not only what changed
-	over  bool  // nothing more comes, or names were dropped: list again
-}
-
-func (n *news) take() (names []string, rev int64, told, over bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for name := range n.names {
-		names = append(names, name)
-	}
-	clear(n.names)
-	told, n.told = n.told, false
-	return names, n.rev, told, n.over
-}
-
-// watches numbers the watches of etcd: those with other metadata share no stream, so
-// that one which hangs is left.
-var watches atomic.Uint64
-
-// gather takes what etcd tells, and asks it how far it is when it is silent.
-func (n *news) gather(ctx context.Context, w *watch) {
-	defer func() {
-		n.mu.Lock()
-		n.over = true
-		n.mu.Unlock()
-		n.nudge()
-	}()
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "podstore-watch", strconv.FormatUint(watches.Add(1), 10)))
-	defer cancel()
-	ctx = clientv3.WithRequireLeader(ctx)
-	dir := w.s.prefix + dirPods
-	begun := time.AfterFunc(maxSilent, cancel)
-	told := w.s.client.Watch(ctx, dir, clientv3.WithRange(after(dir)), clientv3.WithRev(n.rev+1))
-	begun.Stop()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for heard := time.Now(); time.Since(heard) < maxSilent; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			asked, cancel := context.WithTimeout(ctx, tick/2)
-			_ = w.s.client.RequestProgress(asked)
-			cancel()
-		case resp, ok := <-told:
-			if !ok || resp.Err() != nil {
-				return
-			}
-			heard = time.Now()
-			n.mu.Lock()
-			if resp.IsProgressNotify() {
-				n.rev, n.told = resp.Header.Revision, true
-			}
-			for _, e := range resp.Events { // of several revisions, each of them whole
-				n.rev = e.Kv.ModRevision
-				if name := string(e.Kv.Key[len(dir):]); w.wants(name) && store.ValidateName(name) == nil {
-					n.names[name] = struct{}{}
-				}
-			}
-			dropped := len(n.names) > maxNews
-			n.mu.Unlock()
-			if dropped {
-				return
-			}
-			n.nudge()
-		}
-	}
-}
-
-func (n *news) nudge() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
 	}
 }

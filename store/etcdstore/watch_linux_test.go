@@ -11,8 +11,8 @@ import (
 	"podstore/store/storetest"
 )
 
-// A member is cut off from the others, which lose a leader where it is that: watchers
-// that know only this one are told all when it is back, the others meanwhile.
+// A member is cut off from the others, which lose their leader if it was that. Watchers
+// that know only this member get everything when it is back, the others meanwhile.
 func TestWatchMemberCutOff(t *testing.T) {
 	rounds := 1
 	if os.Getenv("PODSTORE_LONG") != "" {

@@ -19,8 +19,8 @@ import (
 	"podstore/store/storetest"
 )
 
-// Members die, freeze and lose their leader, and etcd is compacted: what each watcher
-// is told is what was done.
+// Members die, freeze and lose their leader, and etcd is compacted. Each watcher gets
+// what happened.
 func TestWatchMembersFail(t *testing.T) {
 	rounds := 1
 	if os.Getenv("PODSTORE_LONG") != "" {
@@ -103,7 +103,7 @@ func compact(t *testing.T, client *clientv3.Client) {
 	}
 }
 
-// A watcher that comes back after its place was compacted is given what differs.
+// A watcher whose place was compacted while it was away gets the differences.
 func TestWatchCompacted(t *testing.T) {
 	server := sharedServer(t)
 	client := newClient(t, nil, server.endpoints...)

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// wire stands between a client and its connection. It counts requests and makes
-// those that change something go wrong. The server is real.
+// wire stands between a client and its connection. It counts requests and makes those
+// that change something go wrong. The server is real.
 type wire struct {
 	reads, writes atomic.Int64
 

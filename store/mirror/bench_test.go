@@ -10,7 +10,8 @@ import (
 	"podstore/store/mirror"
 )
 
-// tree is a mirror of 10,000 Pods, each the child of another one, ten of each.
+// tree returns a mirror of 10,000 Pods. Each is the child of another one, which has
+// ten.
 func tree(b *testing.B) *mirror.Mirror {
 	b.Helper()
 	s := memstore.New()

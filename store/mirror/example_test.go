@@ -10,7 +10,7 @@ import (
 	"podstore/store/mirror"
 )
 
-// A Pod waits until another one is linked to it, on both sides.
+// A Pod waits until another one is linked to it on both sides.
 func Example_waitForAPeer() {
 	ctx := context.Background()
 	pods := memstore.New() // or any other store that can be watched
@@ -38,8 +38,8 @@ func Example_waitForAPeer() {
 	// Output: coder works with [planner]
 }
 
-// A table that stays current: it is drawn again when something has changed, and
-// costs nothing meanwhile.
+// A table that stays current: the program draws it again when something has changed,
+// and does nothing meanwhile.
 func Example_table() {
 	ctx := context.Background()
 	pods := memstore.New()
@@ -80,7 +80,7 @@ func Example_table() {
 	}
 	<-screen
 
-	// Who wrote can wait until the mirror has it.
+	// A writer can wait until the mirror has its change.
 	if err := m.WaitFor(ctx, applied[0].Version.Revision); err != nil {
 		log.Fatal(err)
 	}

@@ -11,13 +11,13 @@ import (
 	"podstore/store/podjson"
 )
 
-// Between two tries to watch.
+// Pauses between two tries to watch.
 const (
 	firstPause = 50 * time.Millisecond
 	maxPause   = 5 * time.Second
 )
 
-// final are the errors after which it is of no use to try again.
+// final are the errors after which another try cannot help.
 var final = []error{store.ErrClosed, store.ErrUnusable, store.ErrForbidden, store.ErrFormat, store.ErrInvalid, store.ErrInvalidName, errors.ErrUnsupported}
 
 func isFinal(err error) bool {
@@ -29,7 +29,7 @@ func isFinal(err error) bool {
 	return false
 }
 
-// run watches, again and again, until the mirror is closed or gives up.
+// run watches again and again until the mirror is closed or gives up.
 func (m *Mirror) run(ctx context.Context) {
 	defer close(m.ended)
 	defer m.cancel()
@@ -54,9 +54,9 @@ func (m *Mirror) run(ctx context.Context) {
 	}
 }
 
-// follow is one watch. It reports whether that was synced.
+// follow is one watch. It reports whether the watch was synced.
 func (m *Mirror) follow(ctx context.Context) (synced bool, err error) {
-	list := map[string]store.Event{} // nil when it is complete
+	list := map[string]store.Event{} // nil once it is complete
 	for b, err := range store.Watch(ctx, m.pods, m.opts) {
 		if err != nil {
 			return synced, err
@@ -85,7 +85,7 @@ func (m *Mirror) follow(ctx context.Context) (synced bool, err error) {
 	return synced, errors.New("the store's watch ended without an error")
 }
 
-// openedOnce lets New return.
+// openedOnce makes New return.
 func (m *Mirror) openedOnce() {
 	select {
 	case <-m.opening:
@@ -94,7 +94,8 @@ func (m *Mirror) openedOnce() {
 	}
 }
 
-// take goes to the next moment: by a list, all of what there is, or else by what changed.
+// take moves the mirror to the next moment. list has all Pods; if it is nil, b has the
+// changes.
 func (m *Mirror) take(b store.Batch, list map[string]store.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,7 +111,7 @@ func (m *Mirror) take(b store.Batch, list map[string]store.Event) {
 				changed = m.set(store.Event{Pod: name}) || changed
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(list)) { // which is quick where they are new
+		for _, name := range slices.Sorted(maps.Keys(list)) { // in order, so that new names go to the end of the sorted list
 			changed = m.set(list[name]) || changed
 		}
 	}
@@ -123,7 +124,7 @@ func (m *Mirror) take(b store.Batch, list map[string]store.Event) {
 	}
 }
 
-// set keeps a Pod as it is now, and reports whether it was otherwise.
+// set keeps a Pod as it is now and reports whether it changed.
 func (m *Mirror) set(e store.Event) bool {
 	if e.Pod == "" {
 		m.lost = e.Err
@@ -149,7 +150,7 @@ func (m *Mirror) set(e store.Event) bool {
 	return true
 }
 
-// index puts a Pod into the indices, or takes it out.
+// index adds a Pod to the indices, or removes it from them.
 func (m *Mirror) index(e store.Event, names func(map[string][]string, string, string), sessions func(map[store.SessionID][]string, store.SessionID, string)) {
 	for _, child := range childrenOf(e.Metadata) {
 		names(m.parents, child, e.Pod)

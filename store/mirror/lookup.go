@@ -8,23 +8,23 @@ import (
 	"podstore/store"
 )
 
-// Parents are the Pods that have a Pod of this name among their spawned children,
-// whether it exists or not, sorted by name.
+// Parents returns the Pods that have a Pod of this name among their spawned children,
+// sorted by name. The child need not exist.
 func (m *Mirror) Parents(name string) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.parents[name])
 }
 
-// Children are the names of a Pod's spawned children, whether those exist or not, sorted
-// and each once.
+// Children returns the names of a Pod's spawned children, sorted and each once. The
+// children need not exist.
 func (m *Mirror) Children(name string) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return childrenOf(m.have[name].Metadata)
 }
 
-// Peers are the Pods to which a Pod is linked on both sides, sorted by name.
+// Peers returns the Pods that a Pod is linked with on both sides, sorted by name.
 func (m *Mirror) Peers(name string) (linked []string) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -36,9 +36,9 @@ func (m *Mirror) Peers(name string) (linked []string) {
 	return linked
 }
 
-// OneSidedPeers are the links that have one side only, sorted by the Pod that has it and
-// then by the one that does not, or does not exist. Nothing is said of links to Pods that
-// cannot be read or are not mirrored.
+// OneSidedPeers returns the links that only one side has, sorted by the Pod that has
+// the link and then by the Pod that lacks it or does not exist. It leaves out links to
+// Pods that cannot be read or are not mirrored.
 func (m *Mirror) OneSidedPeers() (links []store.Reference) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -62,23 +62,23 @@ func (m *Mirror) OneSidedPeers() (links []store.Reference) {
 	return links
 }
 
-// BySession are the Pods whose active pointer is into a session, sorted by name.
+// BySession returns the Pods whose active pointer is into a session, sorted by name.
 func (m *Mirror) BySession(id store.SessionID) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.sessions[id])
 }
 
-// InWorkspace are the Pods that work in a directory, as their unknown field
-// workspace_root has it, sorted by name.
+// InWorkspace returns the Pods that work in a directory according to their unknown
+// field workspace_root, sorted by name.
 func (m *Mirror) InWorkspace(root string) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.places[root])
 }
 
-// ChangedBefore are the Pods that have not changed since a time, those that have not for
-// longest first. A Pod of which that is unknown is not among them.
+// ChangedBefore returns the Pods that have not changed since t, the longest unchanged
+// first. It leaves out Pods whose time of change is unknown.
 func (m *Mirror) ChangedBefore(t time.Time) (names []string) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -117,7 +117,7 @@ func peersOf(m *store.Metadata) []string {
 	return names(m.Peers, func(p store.Peer) string { return p.PodName })
 }
 
-// names are those in a list, sorted and each once.
+// names returns the names in a list, sorted and each once.
 func names[T any](list []T, name func(T) string) []string {
 	if len(list) == 0 {
 		return nil
@@ -130,7 +130,7 @@ func names[T any](list []T, name func(T) string) []string {
 	return slices.Compact(all)
 }
 
-// insert puts a name into a sorted list.
+// insert adds a name to a sorted list.
 func insert(list []string, name string) []string {
 	if i, found := slices.BinarySearch(list, name); !found {
 		return slices.Insert(list, i, name)
@@ -138,7 +138,7 @@ func insert(list []string, name string) []string {
 	return list
 }
 
-// remove takes a name out of a sorted list.
+// remove removes a name from a sorted list.
 func remove(list []string, name string) []string {
 	if i, found := slices.BinarySearch(list, name); found {
 		return slices.Delete(list, i, i+1)

@@ -1,7 +1,7 @@
-// Package mirror keeps a copy of a store's Pods in memory, for programs that look often:
-// a screen that shows the tree as it lives, a supervisor that asks whose child this is,
-// a Pod that waits for a peer. It is kept current by [store.Watch] alone, so it works on
-// every backend that can be watched, also through a socket.
+// Package mirror keeps a copy of a store's Pods in memory. It is for programs that look
+// often: a screen that shows the live tree, a supervisor that asks whose child a Pod
+// is, a Pod that waits for a peer. A mirror stays current by [store.Watch] alone, so it
+// works on every backend that can be watched, also through a socket.
 package mirror
 
 import (
@@ -15,50 +15,51 @@ import (
 	"podstore/store"
 )
 
-// Options say what a mirror keeps. Nil is the zero value.
+// Options say what a mirror keeps. Nil means the zero value.
 type Options struct {
-	// Pods are the names to mirror, whether they exist or not. Nil is all.
+	// Pods are the names to mirror, whether they exist or not. Nil means all.
 	Pods []string
-	// Manifests keeps manifests as well, which are by far the largest of what is kept of
-	// a Pod. The history is never kept.
+	// Manifests keeps manifests too. They are by far the largest part of a Pod. A
+	// mirror never keeps the history.
 	Manifests bool
 }
 
-// Mirror is a copy in memory. All methods are safe for concurrent use, each looks at one
-// moment of the store, and later calls never see an earlier moment than former ones,
-// unless older data was put back into the store. It lags behind the store by some
-// milliseconds: see [Mirror.WaitFor] to read what one wrote.
+// Mirror is a copy of a store in memory. All methods are safe for concurrent use. Each
+// looks at one moment of the store, and later calls never see an earlier moment, unless
+// someone puts older data back into the store. A mirror lags behind the store by some
+// milliseconds: to read your own writes, see [Mirror.WaitFor].
 //
-// Where the watch ends with an error, the mirror keeps what it has and begins again,
-// with pauses of up to five seconds: [Mirror.Stale] reports true meanwhile and
-// [Mirror.Err] why. It gives up, for good, where trying again cannot help: after
+// If the watch ends with an error, the mirror keeps what it has and watches again, with
+// pauses of up to five seconds. Meanwhile [Mirror.Stale] reports true and [Mirror.Err]
+// says why. If another try cannot help, the mirror gives up for good: after
 // [store.ErrClosed], [store.ErrUnusable], [store.ErrForbidden], [store.ErrFormat],
-// [store.ErrInvalid] or [errors.ErrUnsupported]. What it has can be read even then.
+// [store.ErrInvalid] or [errors.ErrUnsupported]. Even then you can read what it has.
 type Mirror struct {
 	pods    store.MetadataStore
 	opts    store.WatchOptions
 	cancel  context.CancelFunc
-	ended   chan struct{} // closed when it is no longer kept current
-	opening chan struct{} // closed when it is synced for the first time
+	ended   chan struct{} // closed when the mirror stops following the store
+	opening chan struct{} // closed at the first synced batch
 
 	mu       sync.RWMutex
 	have     map[string]store.Event
-	names    []string            // those in have, sorted
-	lost     error               // some Pods have vanished from the store
-	parents  map[string][]string // by child: the Pods that have it among their children, sorted
+	names    []string            // of the Pods in have, sorted
+	lost     error               // set if Pods have vanished from the store
+	parents  map[string][]string // by child: its parents, sorted
 	sessions map[store.SessionID][]string
 	places   map[string][]string // by workspace
 	number   uint64
-	current  bool      // no list is under way, and the watch goes on
-	heard    time.Time // when it was last known to be current
+	current  bool      // the watch goes on and no list is under way
+	heard    time.Time // of the last batch
 	err      error
 	changed  chan struct{} // closed by the next batch that has events
 	advanced chan struct{} // closed by the next batch, and at the end
 }
 
-// New begins to mirror s and returns when the mirror is complete. It then lives until
-// [Mirror.Close], not as long as ctx. The error is the context's, together with that of
-// the last try if any, or one that ends a mirror; then nothing is left behind.
+// New begins to mirror s and returns when the mirror is complete. The mirror lives
+// until [Mirror.Close], not only as long as ctx. The error is the context's, joined
+// with that of the last try, or one after which a mirror gives up. After an error
+// nothing stays behind.
 func New(ctx context.Context, s store.MetadataStore, opts *Options) (*Mirror, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -90,31 +91,31 @@ func New(ctx context.Context, s store.MetadataStore, opts *Options) (*Mirror, er
 	}
 }
 
-// Close ends the mirror, and returns when nothing of it runs any more. What it has can
-// still be read. It can be called again.
+// Close ends the mirror and returns when none of its goroutines runs any more. You can
+// still read what it has. Close can be called again.
 func (m *Mirror) Close() {
 	m.cancel()
 	<-m.ended
 }
 
-// Err is why the mirror is not kept current: the error with which the watch ended last,
-// and after Close [store.ErrClosed]. It is nil while all is well.
+// Err returns why the mirror does not follow the store: the error that ended the last
+// watch, or [store.ErrClosed] after Close. It is nil while all is well.
 func (m *Mirror) Err() error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.err
 }
 
-// Age is how long ago the mirror was last known to be what the store is: at most
-// [store.WatchQuiet] where all is well.
+// Age returns the time since the mirror last knew that it equals the store: at most
+// [store.WatchQuiet] while all is well.
 func (m *Mirror) Age() time.Duration {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return time.Since(m.heard)
 }
 
-// Stale reports whether the store may have changed for longer than a moment: the watch
-// has ended, or lists everything again, or nothing was heard for more than
+// Stale reports whether the store may have changed some time ago without the mirror:
+// the watch has ended, or lists everything again, or has been silent for more than
 // [store.WatchQuiet].
 func (m *Mirror) Stale() bool {
 	m.mu.RLock()
@@ -122,25 +123,26 @@ func (m *Mirror) Stale() bool {
 	return !m.current || time.Since(m.heard) > store.WatchQuiet
 }
 
-// Number is how far the mirror is: it has every change whose Revision.Number is not
-// higher.
+// Number returns the place of the mirror: it has every change whose Revision.Number is
+// not higher.
 func (m *Mirror) Number() uint64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.number
 }
 
-// Changed returns a channel that is closed when the mirror has changed after the call.
+// Changed returns a channel that is closed at the next change of the mirror.
 func (m *Mirror) Changed() <-chan struct{} {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.changed
 }
 
-// WaitFor waits until the mirror has the change that made a revision, such as one's own
-// write. Where only some Pods are mirrored and the change was of another, that takes up
-// to [store.WatchQuiet]. The error is the context's, or that with which the mirror ended.
-// A revision from before older data was put back into the store may never come.
+// WaitFor waits until the mirror has the change that made a revision, such as your own
+// write. If only some Pods are mirrored and the change was of another one, that takes
+// up to [store.WatchQuiet]. The error is the context's, or the one that ended the
+// mirror. If someone puts older data back into the store, a revision from before may
+// never come.
 func (m *Mirror) WaitFor(ctx context.Context, r store.Revision) error {
 	return m.wait(ctx, func() (bool, <-chan struct{}) {
 		m.mu.RLock()
@@ -149,9 +151,9 @@ func (m *Mirror) WaitFor(ctx context.Context, r store.Revision) error {
 	})
 }
 
-// Wait waits until a condition is met: it calls met at once, and again after each change
-// of the mirror, which met may read. The error is the context's, or that with which the
-// mirror ended.
+// Wait waits until a condition holds. It calls met at once, and again after each change
+// of the mirror. met may read the mirror. The error is the context's, or the one that
+// ended the mirror.
 func (m *Mirror) Wait(ctx context.Context, met func() bool) error {
 	return m.wait(ctx, func() (bool, <-chan struct{}) {
 		changed := m.Changed() // before met looks
@@ -178,10 +180,10 @@ func (m *Mirror) wait(ctx context.Context, look func() (done bool, next <-chan s
 	}
 }
 
-// Read returns one Pod. The error matches [store.ErrNotFound] where there is no such
-// Pod, or where it is not mirrored; of a Pod that the store cannot read it is the
-// store's. The metadata is the mirror's and shared by all who read it: it must not be
-// changed. What the mirror does not keep is left out of it, so that no store writes it.
+// Read returns one Pod. The error matches [store.ErrNotFound] if the Pod does not exist
+// or is not mirrored. If the store cannot read the Pod, it is the store's error. The
+// metadata belongs to the mirror and all its readers: nobody may change it. It is
+// marked as lacking what the mirror does not keep, so no store accepts it for writing.
 func (m *Mirror) Read(name string) (*store.Metadata, error) {
 	m.mu.RLock()
 	e, ok := m.have[name]
@@ -192,16 +194,16 @@ func (m *Mirror) Read(name string) (*store.Metadata, error) {
 	return e.Metadata, e.Err
 }
 
-// List returns the names of all Pods, sorted by bytes, damaged ones included.
+// List returns the names of all Pods, including damaged ones, sorted by bytes.
 func (m *Mirror) List() []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return slices.Clone(m.names)
 }
 
-// All yields every Pod, as [Mirror.Read] gives it, in the order of List and as all were
-// at the moment at which the loop began. Where Pods have vanished from a damaged store,
-// an error that says so comes last. The loop holds no lock.
+// All yields every Pod as [Mirror.Read] returns it, in the order of List, all as they
+// were when the loop began. If Pods have vanished from a damaged store, an error that
+// says so comes last. The loop holds no lock.
 func (m *Mirror) All() iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		m.mu.RLock()

@@ -69,7 +69,7 @@ var backends = map[string]func(t *testing.T) store.MetadataStore{
 	},
 }
 
-// After each of many random changes every lookup gives what a scan of the store gives.
+// After each of many random changes, every lookup equals a scan of the store.
 func TestLookupsAreWhatAScanGives(t *testing.T) {
 	for name, backend := range backends {
 		for _, opts := range []*mirror.Options{nil, {Manifests: true}, {Pods: []string{"a", "c", "none", "clock"}}} {
@@ -96,7 +96,7 @@ var workspaces = []string{"/src/a", "/src/b"}
 
 var pods = []string{"a", "b", "c", "d", "e"}
 
-// randomChange is one that always changes something, so it has a revision.
+// randomChange makes a change that always changes something, so it has a revision.
 func randomChange(r *rand.Rand) []store.Change {
 	one := func() string { return pods[r.IntN(len(pods))] }
 	changes := []store.Change{{Pod: "clock", Op: store.SetField{Field: "n", Value: fmt.Append(nil, r.Uint64())}}}
@@ -129,7 +129,7 @@ func randomChange(r *rand.Rand) []store.Change {
 	return changes
 }
 
-// compare says in what a mirror differs from the store.
+// compare describes how a mirror differs from the store.
 func compare(t *testing.T, s store.MetadataStore, m *mirror.Mirror, opts *mirror.Options) string {
 	if opts == nil {
 		opts = &mirror.Options{}
@@ -242,7 +242,7 @@ func compare(t *testing.T, s store.MetadataStore, m *mirror.Mirror, opts *mirror
 	return ""
 }
 
-// Readers beside a writer never see half of a change, nor an earlier moment than before.
+// Readers beside a writer never see half a change, nor an earlier moment than before.
 func TestEachLookIsAtOneMoment(t *testing.T) {
 	s := backends["boltstore"](t)
 	apply(t, s, store.Change{Pod: "a", Op: store.SetPeers{}}, store.Change{Pod: "b", Op: store.SetPeers{}})
@@ -346,7 +346,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// scripted is a store whose watches are given by the test, one after the other.
+// scripted is a store whose watches the test provides, one after the other.
 type scripted struct {
 	store.MetadataStore
 	watches []iter.Seq2[store.Batch, error]
@@ -390,7 +390,7 @@ func events(pods ...string) (list []store.Event) {
 	return list
 }
 
-// What a list does not name is gone when it is complete, and not before.
+// A Pod that a list does not name is gone once the list is complete, not before.
 func TestListsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{watches: []iter.Seq2[store.Batch, error]{watch(errors.New("the line was cut"),
@@ -440,7 +440,7 @@ func TestListsAgain(t *testing.T) {
 	})
 }
 
-// A mirror that hears nothing knows that it may be stale.
+// A mirror whose watch is silent knows that it may be stale.
 func TestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
@@ -479,7 +479,7 @@ func TestGivesUp(t *testing.T) {
 				t.Errorf("after %v it watched %d times, Read gives %v, %v", final, len(s.opts), err, m.Err())
 			}
 		}
-		// What may pass is tried until the caller's patience ends.
+		// After an error that may pass, New tries until the caller's context ends.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		s := &scripted{}

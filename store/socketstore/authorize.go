@@ -2,26 +2,12 @@ package socketstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"syscall"
 
 	"podstore/store"
 )
 
-// Caller is the process at the other end of a connection, as the kernel vouches for
-// it: whoever connected. A process that was handed the connection later counts as
-// that one.
-type Caller struct {
-	UID, GID uint32
-	// PID is as this process sees it; 0 where the system does not tell, or shows no
-	// such process here.
-	PID int
-}
-
-// authorize asks the hook for changes.
+// authorize asks the hook whether the caller may make changes.
 func (s *Server) authorize(ctx context.Context, c *conn, changes []store.Change) error {
 	if s.opts.Authorize == nil {
 		return nil
@@ -29,7 +15,7 @@ func (s *Server) authorize(ctx context.Context, c *conn, changes []store.Change)
 	return s.verdict(c, changes[0].Pod, s.opts.Authorize(ctx, c.peer.Caller, changes))
 }
 
-// authorizeRead asks the hook for reading Pods, or everything.
+// authorizeRead asks the hook whether the caller may read Pods, or everything.
 func (s *Server) authorizeRead(ctx context.Context, c *conn, pods ...string) error {
 	if s.opts.AuthorizeRead == nil {
 		return nil
@@ -41,11 +27,12 @@ func (s *Server) authorizeRead(ctx context.Context, c *conn, pods ...string) err
 	return s.verdict(c, pod, s.opts.AuthorizeRead(ctx, c.peer.Caller, pods))
 }
 
-// verdict is what a hook has said. The peer must have lived through that: otherwise
-// its PID may be another process's by now.
+// verdict turns the answer of a hook into the error to return. The peer must still
+// live: otherwise another process may have its PID by now, and the hook was asked about
+// that one.
 func (s *Server) verdict(c *conn, pod string, err error) error {
 	if err == nil && c.peerEnded() {
-		err = fmt.Errorf("process %d, which has connected, has ended", c.peer.PID)
+		err = fmt.Errorf("process %d, which connected, has ended", c.peer.PID)
 	}
 	if err == nil {
 		return nil
@@ -53,49 +40,4 @@ func (s *Server) verdict(c *conn, pod string, err error) error {
 	s.counters.refused.Add(1)
 	s.log.Warn("podstore: a caller was refused", "uid", c.peer.UID, "pid", c.peer.PID, "pod", pod, "cause", err)
 	return forbidden(pod, err)
-}
-
-func forbidden(pod string, err error) error {
-	if e, ok := errors.AsType[*store.Error](err); ok && errors.Is(e, store.ErrForbidden) {
-		return err
-	}
-	return &store.Error{Pod: pod, Kind: store.ErrForbidden, Err: err}
-}
-
-// peer is the process at the other end of a Unix socket.
-type peer struct {
-	Caller
-	pidfd int // of a process that may end; -1 where there is none
-}
-
-// peerOf says who is at the other end. Where holding is set, the system keeps the
-// PID from being taken for a later process's: see ended. The peer must be closed.
-func peerOf(c net.Conn, holding bool) (p peer, err error) {
-	p.pidfd = -1
-	sc, ok := c.(syscall.Conn)
-	if !ok || c.LocalAddr().Network() != "unix" {
-		return p, errors.New("this is not a Unix socket")
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return p, err
-	}
-	ctlErr := raw.Control(func(fd uintptr) {
-		if p.Caller, err = callerOf(int(fd)); err == nil && holding {
-			p.pidfd, err = holdPeer(int(fd))
-		}
-	})
-	return p, errors.Join(ctlErr, err)
-}
-
-// trusted fails unless a peer runs as one of the users who may connect: this
-// process's own, and root.
-func trusted(p peer, err error) error {
-	switch {
-	case err != nil:
-		return forbidden("", fmt.Errorf("the process at the other end is not known: %w", err))
-	case p.UID != 0 && int(p.UID) != os.Geteuid():
-		return forbidden("", fmt.Errorf("the other end runs as user %d, this one as %d; run both as the same user", p.UID, os.Geteuid()))
-	}
-	return nil
 }

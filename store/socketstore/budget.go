@@ -6,22 +6,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"podstore/store"
 )
 
-// budget is something of which all clients together may hold so much: bytes of
-// memory, or places. Where it does not suffice, who has waited longest for a client
-// is cut off, so that slow clients hold it only while nobody else wants it.
+// budget is an amount that all clients share: bytes of memory, or places. If it runs
+// out, the server cuts off the request that has waited longest for its client. So slow
+// clients hold a share only while nobody else wants it.
 type budget struct {
 	what  string
 	total int64
-	turn  chan struct{} // full while somebody waits at the head of the line
+	turn  chan struct{} // full while somebody waits; the others queue behind it
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	free  int64
 	held  map[*flow]int64
-	freed chan struct{} // closed, and another one made, when something is given back
+	freed chan struct{} // closed and replaced when a flow gives something back
 }
 
 func newBudget(what string, total int64) *budget {
@@ -29,14 +27,14 @@ func newBudget(what string, total int64) *budget {
 }
 
 const (
-	// slowAfter is how long a client may take for one chunk while others wait for what
-	// it holds.
+	// slowAfter is the time that a client may take for one chunk while others wait for
+	// what it holds.
 	slowAfter = time.Second / 2
 	lookAgain = 100 * time.Millisecond
 )
 
-// take waits for n, or for all there is where n is more. It fails with errBusy when
-// ctx ends first. A flow may take several times; give gives back all.
+// take waits for n, or for the whole budget if n is more. It fails with errBusy if ctx
+// ends first. A flow may take several times; give returns all of it.
 func (b *budget) take(ctx context.Context, f *flow, n int64) error {
 	n = min(n, b.total)
 	select {
@@ -72,7 +70,7 @@ func (b *budget) take(ctx context.Context, f *flow, n int64) error {
 
 func (b *budget) short() error { return fmt.Errorf("%w: others hold all %s", errBusy, b.what) }
 
-// try makes a flow hold n, or all there is where n is more, if that is free and nobody
+// try makes a flow hold n, or the whole budget if n is more, if that is free and nobody
 // waits.
 func (b *budget) try(f *flow, n int64) bool {
 	if b.has(f, n) {
@@ -95,14 +93,14 @@ func (b *budget) try(f *flow, n int64) bool {
 	return true
 }
 
-// has reports whether a flow holds so much, or all there is.
+// has reports whether a flow holds n, or the whole budget if n is more.
 func (b *budget) has(f *flow, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.held[f] >= min(n, b.total)
 }
 
-// give gives back what a flow holds.
+// give returns everything that a flow holds.
 func (b *budget) give(f *flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +114,8 @@ func (b *budget) give(f *flow) {
 	b.freed = make(chan struct{})
 }
 
-// slowest is who has waited longest for its client, and too long, or nil.
+// slowest returns the flow that has waited too long for its client, the longest first,
+// or nil.
 func (b *budget) slowest() (slow *flow) {
 	least := time.Now().Add(-slowAfter).UnixNano()
 	for f := range b.held {
@@ -127,25 +126,23 @@ func (b *budget) slowest() (slow *flow) {
 	return slow
 }
 
-// used is how much is held.
 func (b *budget) used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total - b.free
 }
 
-// flow is the bytes of one request or answer, which go to or come from its client a
-// chunk at a time.
+// flow is one request or answer, which moves from or to its client in chunks.
 type flow struct {
 	conn  *conn
-	waits atomic.Int64 // since when it has waited for its client, in Unix nanoseconds, or 0
-	gone  atomic.Bool  // it was cut off
+	waits atomic.Int64 // it has waited for its client since then (Unix nanoseconds), or 0
+	gone  atomic.Bool  // the server has cut it off
 }
 
-// chunkBytes is how much a client must send or take within ServerOptions.Stall.
+// A client must send or take this much within ServerOptions.Stall.
 const chunkBytes = 256 << 10
 
-// cut makes a flow that waits for its client fail.
+// cut makes a waiting flow fail.
 func (f *flow) cut() {
 	if !f.gone.Swap(true) {
 		f.conn.server.counters.cut.Add(1)
@@ -153,7 +150,7 @@ func (f *flow) cut() {
 	_ = f.conn.SetDeadline(time.Unix(1, 0))
 }
 
-// move moves p in chunks, each in time.
+// move moves p in chunks, each within its time.
 func (f *flow) move(p []byte, deadline func(time.Time) error, chunk func([]byte) error) error {
 	for len(p) > 0 {
 		n := min(len(p), chunkBytes)
@@ -176,42 +173,3 @@ func (f *flow) move(p []byte, deadline func(time.Time) error, chunk func([]byte)
 }
 
 var errCut = fmt.Errorf("%w: the client was slow, and others waited", errBusy)
-
-// sizes remembers how large the lines of Pods were, so that one that is large is
-// counted before it is read. Its memory is bounded.
-type sizes struct {
-	mu         sync.Mutex
-	young, old map[sizeKey]int64
-}
-
-// sizeKey is a Pod, or where pod is "" the list of names, in part or whole.
-type sizeKey struct {
-	pod  string
-	part store.ReadOptions
-}
-
-const maxSizes = 4096
-
-func (s *sizes) get(k sizeKey) (size int64, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if size, known = s.young[k]; !known {
-		if size, known = s.old[k]; known {
-			s.putLocked(k, size)
-		}
-	}
-	return size, known
-}
-
-func (s *sizes) put(k sizeKey, size int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.putLocked(k, size)
-}
-
-func (s *sizes) putLocked(k sizeKey, size int64) {
-	if len(s.young) >= maxSizes || s.young == nil {
-		s.old, s.young = s.young, make(map[sizeKey]int64)
-	}
-	s.young[k] = size
-}

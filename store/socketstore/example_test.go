@@ -61,8 +61,8 @@ func Example() {
 	// Output: [{tester}]
 }
 
-// Of two that would resume a Pod, one gets it: the claim is a change under the
-// condition that nobody has changed the Pod since it was read.
+// Two callers want to resume a Pod, and one gets it: the claim is a change on condition
+// that nobody has changed the Pod since the caller read it.
 func ExampleClient_Apply() {
 	dir, err := os.MkdirTemp("", "ps")
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"podstore/store"
 )
 
-// A network in memory, for tests with synctest: minutes of time limits take
-// milliseconds. Connections have buffers, deadlines and ends that close on their own,
-// as those of Unix sockets do.
+// This is a network in memory, for tests with synctest: minutes of time limits take
+// milliseconds. Its connections have buffers, deadlines and ends that close separately,
+// like those of Unix sockets.
 
 const fakeBuffer = 64 << 10
 
@@ -142,13 +142,13 @@ func (c *fakeConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// fakeNet is a place where a server may listen. What is set in it decides what
-// becomes of connections.
+// fakeNet is a place for a server to listen. Its fields decide what happens to
+// connections.
 type fakeNet struct {
 	t  *testing.T
 	mu sync.Mutex
 	l  *fakeListener
-	// between is given both ends of each connection instead of joining them.
+	// between gets both ends of each connection instead of joining them.
 	between func(client, server net.Conn)
 	dialled int
 	made    int // changes that a test has counted
@@ -184,7 +184,7 @@ func (l *fakeListener) Close() error {
 
 func (l *fakeListener) Addr() net.Addr { return &net.UnixAddr{Name: "fake", Net: "unix"} }
 
-// listen listens, and nobody answers until the listener is served.
+// listen listens. Nobody answers until a server serves the listener.
 func (n *fakeNet) listen() *fakeListener {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"podstore/store/podjson"
 )
 
-// serveOne has a server answer one request.
+// serveOne makes a server answer one request.
 func serveOne(s *Server, r *http.Request) (w *httptest.ResponseRecorder) {
 	_, end := fakePair()
 	w = httptest.NewRecorder()
@@ -46,9 +46,9 @@ func stateOf(t testing.TB, s store.MetadataStore) map[string]*store.Metadata {
 
 var fuzzMethods = []string{"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD"}
 
-// Whatever a client sends, nothing panics, nothing is changed by a request that is not
-// answered with success, or that only reads, and every other answer is an error that a
-// client understands.
+// Whatever a client sends, nothing panics. A request that only reads, or whose answer
+// is not a success, changes nothing. Every such answer is an error that a client
+// understands.
 func FuzzRequest(f *testing.F) {
 	add := func(method byte, path, body string) { f.Add(method, path, body) }
 	add(0, "/v2/", "")
@@ -109,8 +109,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// Whatever a server sends, a client does not panic, and takes nothing for a Pod that
-// is not one, or for a change that was made.
+// Whatever a server sends, a client does not panic. It does not take anything else for
+// a Pod, or for a change that was made.
 func FuzzAnswer(f *testing.F) {
 	a := podjson.AppendPod(nil, store.Applied{Pod: "a", Metadata: &store.Metadata{PodName: "a", Manifest: []byte("{}")}})
 	b := podjson.AppendPod(nil, store.Applied{Pod: "b"})

@@ -12,8 +12,8 @@ import (
 	"podstore/store/socketstore"
 )
 
-// The server is killed under load again and again: what was acknowledged is there,
-// and the clients go on without being told.
+// The server is killed under load again and again. What it acknowledged is there, and
+// the clients go on by themselves.
 func TestServerKilledUnderLoad(t *testing.T) {
 	kills, each := 4, int64(150)
 	if long() {
@@ -81,8 +81,8 @@ func TestServerKilledUnderLoad(t *testing.T) {
 	checkFile(t, s.db())
 }
 
-// Clients that are killed at any moment leave changes that are whole, and a server
-// that serves the others.
+// Clients are killed at any moment. Their changes are made whole or not at all, and the
+// server goes on serving the others.
 func TestClientKilled(t *testing.T) {
 	rounds := 6
 	if long() {

@@ -12,7 +12,7 @@ import (
 	"podstore/store/memstore"
 )
 
-// As many changes as are permitted are made, and of one more none.
+// A request may have as many changes as the limit says. With one more, none is made.
 func TestMostChanges(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -32,9 +32,9 @@ func TestMostChanges(t *testing.T) {
 	})
 }
 
-// As many answers with many Pods, and snapshots, are sent at a time as are permitted.
-// A further one waits for its turn, which a slow client gives up after half a second,
-// and for no longer than a request may wait.
+// The limits hold for answers with many Pods and for snapshots. A further one waits for
+// its turn. A slow client gives up its turn after half a second. No request waits
+// longer than Wait.
 func TestPlacesAreBounded(t *testing.T) {
 	for path, what := range map[string]string{"/v2/pods": "answers with many Pods", "/v2/snapshot": "snapshots"} {
 		t.Run(what, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestPlacesAreBounded(t *testing.T) {
 	}
 }
 
-// A client may take as long for 256 KiB as is permitted, and no longer.
+// A client may take as long for 256 KiB as Stall says, and no longer.
 func TestStall(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()

@@ -11,8 +11,8 @@ import (
 	"podstore/store/socketstore"
 )
 
-// clients are of one server. The last has so little patience that it is often told
-// that nobody knows what became of its change.
+// clients returns clients of one server. The last has so little patience that the
+// outcome of its changes is often unknown.
 func clients(t *testing.T, socket string) []store.MetadataStore {
 	return []store.MetadataStore{
 		dial(t, socket, &socketstore.Options{Patience: time.Minute}),
@@ -21,7 +21,7 @@ func clients(t *testing.T, socket string) []store.MetadataStore {
 	}
 }
 
-// What callers are told through a socket fits one order.
+// Histories through a socket are linearizable.
 func TestLinearizable(t *testing.T) {
 	dir := shortDir(t)
 	stop, err := serve(filepath.Join(dir, "pods.db"), filepath.Join(dir, "s"), nil)
@@ -36,7 +36,7 @@ func TestLinearizable(t *testing.T) {
 	linear.Check(t, linear.Backend{Stores: clients(t, filepath.Join(dir, "s")), Call: time.Millisecond, Replays: true, Short: 20})
 }
 
-// So it does where the server is killed meanwhile and another one is started.
+// They stay so if the server is killed meanwhile and another one is started.
 func TestLinearizableWhenKilled(t *testing.T) {
 	s := openServed(t, startSupervisor(t))
 	kills := 0

@@ -16,14 +16,14 @@ import (
 	"podstore/store"
 )
 
-// Listen listens on a Unix socket at path that only this user can connect to: it has
-// mode 0600 from the moment it appears. A socket left there by a process that died is
-// replaced; of several callers that find one, one succeeds. Closing the listener
+// Listen listens on a Unix socket at path. Only this user can connect: the socket has
+// mode 0600 from the moment it appears. Listen replaces a socket that a dead process
+// left there; of several callers that find one, one succeeds. Closing the listener
 // removes its own socket, and no other that stands there.
 //
-// Errors: store.ErrLocked where a process serves there, or may do so,
-// store.ErrExists where something else than a socket stands there, store.ErrInvalid
-// for a path that is too long for a socket.
+// Errors: store.ErrLocked if a process serves there, or may do so, store.ErrExists if
+// something other than a socket stands there, store.ErrInvalid if path is too long for
+// a socket.
 func Listen(path string) (net.Listener, error) {
 	l, err := listen(path)
 	if err != nil {
@@ -48,8 +48,8 @@ func listen(path string) (*listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	// Linux makes the socket's file with the mode that the socket has before it is
-	// bound; elsewhere there is a moment in which the mode goes by the umask.
+	// Linux creates the socket's file with the mode that the socket has before bind.
+	// Other systems go by the umask until the chmod below.
 	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), 0o600) })
 	}}
@@ -75,9 +75,9 @@ func listen(path string) (*listener, error) {
 	return &listener{UnixListener: ul, path: path, own: own}, nil
 }
 
-// removeStale removes a socket whose process has died, and fails where anything else
-// stands. Only a refused connection proves that nobody listens: a server that is
-// overrun, stopped or another user's gives other errors.
+// removeStale removes a socket whose process has died. It fails if anything else stands
+// there. Only a refused connection proves that nobody listens: a server that is
+// overloaded, stopped or another user's causes other errors.
 func removeStale(path string) error {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, os.ErrNotExist):
@@ -94,19 +94,19 @@ func removeStale(path string) error {
 		return &store.Error{Kind: store.ErrLocked, Err: errors.New("a process is serving on this socket; end it, or give another path")}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return os.Remove(path)
-	case errors.Is(err, os.ErrNotExist): // it has just been closed
+	case errors.Is(err, os.ErrNotExist): // its owner has just closed it
 		return nil
 	}
-	return &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("a process may be serving on this socket, which cannot be tried: %w; remove it if none does", err)}
+	return &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("a process may be serving on this socket, and connecting to it failed: %w; remove the socket if no process does", err)}
 }
 
-// lockWait is how long other processes may take to make or remove a socket in the
-// same directory.
+// lockWait is how long to wait for other processes that create or remove a socket in
+// the same directory.
 const lockWait = 5 * time.Second
 
-// lockDir locks a directory against others that make or remove sockets in it, so
-// that nobody removes as stale what another one has just made. The lock leaves
-// nothing behind.
+// lockDir locks a directory against other processes that create or remove sockets in
+// it. So nobody takes for stale, and removes, what another one has just created. The
+// lock leaves no file behind.
 func lockDir(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -127,11 +127,11 @@ func lockDir(dir string) (unlock func(), err error) {
 	}
 }
 
-// maxSocketPath is the length of a socket's path in bytes that the kernel takes.
+// maxSocketPath is the longest path, in bytes, that the kernel accepts for a socket.
 var maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
 
-// checkSocketPath refuses a path that cannot be a socket's. The kernel says
-// "invalid argument" only.
+// checkSocketPath refuses a path that cannot be a socket's. The kernel would only say
+// "invalid argument".
 func checkSocketPath(path string) error {
 	switch n := len(path); {
 	case n == 0:
@@ -154,7 +154,7 @@ type listener struct {
 }
 
 // Close removes the socket and stops listening. A second call does nothing. The
-// socket goes first: as long as it is open, no other can have its inode.
+// socket's file goes first: while the socket is open, no other file can have its inode.
 func (l *listener) Close() error {
 	l.once.Do(func() {
 		var removed error

@@ -17,7 +17,7 @@ import (
 	"podstore/store/socketstore"
 )
 
-// stale leaves a socket behind, as a process does that dies.
+// stale leaves a socket behind like a process that dies.
 func stale(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -38,7 +38,7 @@ func connects(path string) bool {
 	return err == nil
 }
 
-// Of several that find a stale socket one succeeds, and its socket works.
+// Several callers find a stale socket. One succeeds, and its socket works.
 func TestListenOnce(t *testing.T) {
 	rounds := 100
 	if long() {
@@ -142,7 +142,7 @@ func TestCloseRemovesItsOwn(t *testing.T) {
 	}
 }
 
-// A path that cannot be a socket's says so, and makes nothing.
+// A path that cannot be a socket's is an error, and nothing is created.
 func TestListenRefuses(t *testing.T) {
 	tmp := shortDir(t)
 	file := filepath.Join(tmp, "file")

@@ -39,21 +39,21 @@ func createLoadPods(ctx context.Context, s store.MetadataStore) error {
 	return nil
 }
 
-// peers is which peers a worker has added to which Pod, and not removed: by Pod.
-// A peer of which it does not know is in unsure.
+// peers has, by Pod, the peers that a worker has added and not removed. A peer whose
+// fate it does not know is in unsure.
 type peers struct {
 	Sure   map[string][]string
 	Unsure map[string][]string
 	Done   int // changes that were acknowledged
 
-	// Of changes that must not be made twice: what was appended to histories, by Pod,
-	// and how often the worker's own Pod was counted up.
+	// What must be made once only: entries of histories, by Pod, and the count in the
+	// worker's own Pod.
 	Reclaimed, MaybeReclaimed map[string][]string
 	Counted, MaybeCounted     int
 	Name                      string
 }
 
-// worker adds and removes peers that are its own, links and unlinks Pods.
+// worker adds and removes peers of its own, and links and unlinks Pods.
 type worker struct {
 	s    store.MetadataStore
 	name string
@@ -99,7 +99,7 @@ func (w *worker) step(ctx context.Context, i int) error {
 	return err
 }
 
-// stepOnce makes one change that would do harm if it were made twice.
+// stepOnce makes one change that would show if it were made twice.
 func (w *worker) stepOnce(ctx context.Context, i int) error {
 	if w.rng.IntN(2) == 0 {
 		pod, child := loadPod(w.rng.IntN(loadPods)), fmt.Sprintf("%s-%d", w.name, i)
@@ -130,7 +130,7 @@ func (w *worker) stepOnce(ctx context.Context, i int) error {
 
 func counterPod(worker string) string { return "counter-" + worker }
 
-// checkOnce compares with what must have been made once.
+// checkOnce checks what must have been made once.
 func checkOnce(ctx context.Context, s store.MetadataStore, pods map[string]*store.Metadata, all []peers) error {
 	var errs []error
 	for name, m := range pods {
@@ -181,7 +181,7 @@ func (w *worker) note(pod, peer string, err error) {
 	}
 }
 
-// load has several workers make some changes each.
+// load makes several workers make some changes each.
 func load(ctx context.Context, s store.MetadataStore, name string, goroutines, changes int) ([]peers, error) {
 	all := make([]peers, goroutines)
 	errs := make([]error, goroutines)
@@ -201,8 +201,8 @@ func load(ctx context.Context, s store.MetadataStore, name string, goroutines, c
 	return all, errors.Join(errs...)
 }
 
-// loadMain is a client process: SOCKET NAME CHANGES. It says "ready", starts with
-// its input's first line, and prints what its workers have left.
+// loadMain is a client process: SOCKET NAME CHANGES. It prints "ready", starts when it
+// reads a line, and prints what its workers have left.
 func loadMain() {
 	s, err := socketstore.Dial(background, os.Args[1], nil)
 	if err != nil {
@@ -225,8 +225,8 @@ func loadMain() {
 	}
 }
 
-// checkLoad compares the Pods with what the workers know: no update of theirs is
-// lost, and none is there that was not made.
+// checkLoad compares the Pods with what the workers know: no update is lost, and none
+// is there that nobody made.
 func checkLoad(pods map[string]*store.Metadata, all []peers) error {
 	var errs []error
 	for name, m := range pods {
@@ -252,7 +252,7 @@ func checkLoad(pods map[string]*store.Metadata, all []peers) error {
 	return errors.Join(append(errs, oneSided(pods))...)
 }
 
-// oneSided fails for links that only one of two Pods has.
+// oneSided fails the test if only one of two linked Pods has the link.
 func oneSided(pods map[string]*store.Metadata) error {
 	for name, m := range pods {
 		for _, p := range m.Peers {

@@ -16,7 +16,7 @@ import (
 	"podstore/store/memstore"
 )
 
-// fate is what becomes of one request.
+// fate decides what happens to one request.
 type fate int
 
 const (
@@ -63,7 +63,7 @@ func increment(m *store.Metadata) error {
 	return nil
 }
 
-// A change whose answer was lost is made once, by whichever server.
+// A change whose answer was lost is made once, whichever server gets it.
 func TestAnswerLost(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -104,7 +104,7 @@ func TestAnswerLost(t *testing.T) {
 				t.Errorf("%v: it is made %d times, %v", f, len(m.Reclaimed)-i, err)
 			}
 		}
-		// Others come between, and what was made is not made again over it.
+		// Others change the Pod in between, and the change is not made again over theirs.
 		fates = []fate{lost}
 		if err := store.Write(t.Context(), c, pod("w", 0)); err != nil {
 			t.Error(err)
@@ -114,7 +114,7 @@ func TestAnswerLost(t *testing.T) {
 			t.Errorf("%+v, %v", result, err)
 		}
 
-		// Where the server does not come back, nobody can tell.
+		// If the server does not come back, the outcome stays unknown.
 		fates = []fate{lost}
 		ended := make(chan struct{})
 		go func() {
@@ -140,7 +140,7 @@ func TestAnswerLost(t *testing.T) {
 	})
 }
 
-// withoutIDs is a store that keeps no ids of requests.
+// withoutIDs is a store that keeps no request IDs.
 type withoutIDs struct{ *memstore.Store }
 
 func (s withoutIDs) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
@@ -150,7 +150,7 @@ func (s withoutIDs) Apply(ctx context.Context, changes []store.Change, opts *sto
 	return s.Store.Apply(ctx, changes, opts)
 }
 
-// A store without ids is served too; there a lost answer stays unknown.
+// A store without IDs can be served too. There a lost answer stays unknown.
 func TestStoreWithoutIDs(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		n.serve(withoutIDs{memstore.New()}, nil)
@@ -175,13 +175,13 @@ func TestStoreWithoutIDs(t *testing.T) {
 	})
 }
 
-// Clients do what must not be done twice, while connections break at every moment and
-// servers are killed: everything is made once, and every call succeeds.
+// Connections break at every moment and servers are killed while clients make changes
+// that must be made once. Everything is made once, and every call succeeds.
 func TestChaos(t *testing.T) {
 	seeded(t, 15, func(t *testing.T, n *fakeNet, seed uint64) { chaos(t, n, seed) })
 }
 
-// seeded runs a test on as many networks, each under a seed of its own.
+// seeded runs a test on several networks, each with a seed of its own.
 func seeded(t *testing.T, runs int, run func(t *testing.T, n *fakeNet, seed uint64)) {
 	if os.Getenv("PODSTORE_LONG") != "" {
 		runs = 1000
@@ -266,7 +266,7 @@ func chaos(t *testing.T, n *fakeNet, seed uint64) {
 	running.Wait()
 	close(stop)
 	<-stopped
-	// What was acknowledged is one number each.
+	// Each acknowledged change has a number of its own.
 	if got := int(pods.Number()); got != n.made {
 		t.Errorf("%d changes were made, %d acknowledged", got, n.made)
 	}

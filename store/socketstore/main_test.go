@@ -23,7 +23,7 @@ import (
 // its role in the environment.
 const roleVariable = "PODSTORE_SOCKET_ROLE"
 
-// roles are what a child process can be.
+// roles are the programs that a child process can run.
 var roles = map[string]func(){"server": serverMain}
 
 func TestMain(m *testing.M) {
@@ -51,8 +51,8 @@ func childOf(exe, role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// serverMain serves databases as it is told on its input: "open DB SOCKET" and
-// "close DB". Each is answered with a line. It ends with its input.
+// serverMain serves databases. Its input says "open DB SOCKET" or "close DB", and it
+// answers each with a line. It ends with its input.
 func serverMain() {
 	open := map[string]func() error{}
 	in := bufio.NewScanner(os.Stdin)
@@ -131,7 +131,7 @@ func start(t testing.TB, cmd *exec.Cmd) *supervisor {
 	return p
 }
 
-// do gives the supervisor an order and waits until it is done.
+// do gives the supervisor an order and waits for the answer.
 func (p *supervisor) do(t testing.TB, words ...string) {
 	t.Helper()
 	p.mu.Lock()
@@ -149,7 +149,7 @@ func (p *supervisor) do(t testing.TB, words ...string) {
 
 var background = context.Background()
 
-// shortDir is a directory whose name is short enough for sockets.
+// shortDir returns a directory with a name short enough for sockets.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ps")
@@ -170,7 +170,7 @@ type served struct {
 func (s *served) db() string     { return filepath.Join(s.dir, "pods.db") }
 func (s *served) socket() string { return filepath.Join(s.dir, "s") }
 
-// openServed has a new database served.
+// openServed makes a supervisor serve a new database.
 func openServed(t testing.TB, by *supervisor) *served {
 	t.Helper()
 	s := &served{by: by, dir: shortDir(t)}
@@ -178,7 +178,7 @@ func openServed(t testing.TB, by *supervisor) *served {
 	return s
 }
 
-// open has the database served, until it is closed or the test ends.
+// open makes the supervisor serve the database until close or the end of the test.
 func (s *served) open(t testing.TB) {
 	t.Helper()
 	s.by.do(t, "open", s.db(), s.socket())
@@ -186,7 +186,7 @@ func (s *served) open(t testing.TB) {
 	t.Cleanup(func() { s.close(t) })
 }
 
-// dial gives a client, until the test ends.
+// dial returns a client that lives until the end of the test.
 func dial(t testing.TB, socket string, opts *socketstore.Options) *socketstore.Client {
 	t.Helper()
 	c, err := socketstore.Dial(background, socket, opts)
@@ -210,5 +210,5 @@ func (s *served) close(t testing.TB) {
 	s.by.do(t, "close", s.db())
 }
 
-// long reports whether the tests shall run with their full counts.
+// long reports whether the tests run with their full counts.
 func long() bool { return os.Getenv("PODSTORE_LONG") != "" }

@@ -2,7 +2,6 @@ package socketstore
 
 import "golang.org/x/sys/unix"
 
-// callerOf is the process at the other end of a Unix socket.
 func callerOf(fd int) (Caller, error) {
 	cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {
@@ -12,7 +11,7 @@ func callerOf(fd int) (Caller, error) {
 	return Caller{UID: cred.Uid, GID: cred.Groups[0], PID: pid}, err
 }
 
-// holdPeer: this system has no descriptors of processes.
+// macOS has no descriptors of processes.
 func holdPeer(int) (int, error) { return -1, nil }
 
 func (p *peer) ended() bool { return false }

@@ -6,7 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// callerOf is the process at the other end of a Unix socket.
 func callerOf(fd int) (Caller, error) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
@@ -15,9 +14,8 @@ func callerOf(fd int) (Caller, error) {
 	return Caller{UID: cred.Uid, GID: cred.Gid, PID: int(cred.Pid)}, nil
 }
 
-// holdPeer gives a descriptor of the process at the other end, or -1 where the
-// kernel is older than that (6.5). Of a process that was waited for already there is
-// none.
+// holdPeer returns a descriptor of the process at the other end, or -1 on kernels
+// before 6.5. It fails for a process that has ended and whose parent has waited for it.
 func holdPeer(fd int) (int, error) {
 	pidfd, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 	switch {

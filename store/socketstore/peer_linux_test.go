@@ -28,7 +28,7 @@ func init() { roles["knock"], roles["listen"] = knockMain, listenMain }
 
 const nobody = 65534
 
-// knockMain is a client that says what becomes of it: SOCKET.
+// knockMain is a client that prints what happens to it: SOCKET.
 func knockMain() {
 	c, err := socketstore.Dial(background, os.Args[1], nil)
 	switch {
@@ -42,7 +42,7 @@ func knockMain() {
 	}
 }
 
-// listenMain listens at each SOCKET, and says what becomes of it.
+// listenMain listens at each SOCKET and prints what happens.
 func listenMain() {
 	for _, path := range os.Args[1:] {
 		_, err := socketstore.Listen(path)
@@ -50,8 +50,8 @@ func listenMain() {
 	}
 }
 
-// A socket of another user's that cannot be tried is left alone, and so is a directory
-// in which nothing may be made.
+// Listen leaves alone another user's socket that it cannot try, and a directory in
+// which it may create nothing.
 func TestListenWithoutRights(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to run as other users")
@@ -114,8 +114,8 @@ func forAll(t *testing.T) string {
 	return copied
 }
 
-// Only the server's user and root are let in, even where the socket's permissions
-// would let in others.
+// Only the server's user and root may connect, even if the socket's permissions allow
+// others.
 func TestOnlyTheSameUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to run as other users")
@@ -141,8 +141,8 @@ func TestOnlyTheSameUser(t *testing.T) {
 		t.Errorf("the same user: %s", out)
 	}
 
-	// A server of another user: root may come in, a third user may not, and does
-	// not trust it either.
+	// A server of another user accepts root. It refuses a third user, who does not
+	// trust it either.
 	own := shortDir(t)
 	if err := os.Chown(own, nobody, nobody); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestOnlyTheSameUser(t *testing.T) {
 	}
 }
 
-// Whoever does not come through a Unix socket is refused.
+// The server refuses a caller that does not come through a Unix socket.
 func TestUnknownPeersAreRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +190,7 @@ func TestUnknownPeersAreRefused(t *testing.T) {
 	}
 }
 
-// A process that has ended is not trusted, also where another one still has its
+// The server does not trust a process that has ended, even if another one still has its
 // connection: its PID may be anybody's by now.
 func TestEndedPeerIsRefused(t *testing.T) {
 	if !kernelHolds(t) {
@@ -241,8 +241,8 @@ func kernelHolds(t *testing.T) bool {
 
 func init() { roles["leave"], roles["stay"], roles["inherit"] = leaveMain, stayMain, inheritMain }
 
-// leaveMain starts a process that connects and leaves its connection to another one,
-// and waits for that: SOCKET.
+// leaveMain starts a process that connects and hands its connection to another one, and
+// waits for that: SOCKET.
 func leaveMain() {
 	cmd := childOf(os.Args[0], "stay", os.Args[1])
 	cmd.Stdout = os.Stdout
@@ -277,7 +277,7 @@ func stayMain() {
 	}
 }
 
-// inheritMain makes another change on the connection of a process that has ended.
+// inheritMain makes another change on the connection of the ended process.
 func inheritMain() {
 	parent, _ := strconv.Atoi(os.Args[1])
 	for os.Getppid() == parent {
@@ -291,7 +291,7 @@ func inheritMain() {
 	fmt.Println("after it ended:", status)
 }
 
-// post makes a change on a connection, and gives the status.
+// post makes a change on a connection and returns the status.
 func post(c net.Conn, peer string) int {
 	body := fmt.Sprintf(`{"pod":"a","op":"add_peer","peer":%q}`, peer)
 	fmt.Fprintf(c, "POST /v2/changes HTTP/1.1\r\nHost: p\r\nContent-Length: %d\r\n\r\n%s", len(body), body)

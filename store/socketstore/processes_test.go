@@ -18,7 +18,7 @@ import (
 )
 
 // Eight processes with eight goroutines each change the same Pods through one
-// supervisor: nothing is lost, and no link is ever seen from one side.
+// supervisor. Nothing is lost, and nobody ever sees half a link.
 func TestManyProcesses(t *testing.T) {
 	changes := 40
 	if long() {
@@ -79,8 +79,7 @@ func TestManyProcesses(t *testing.T) {
 	checkFile(t, s.db())
 }
 
-// momentOf reads the load's Pods at one moment, and fails where a link has one
-// side.
+// momentOf reads the load's Pods at one moment. It fails if it sees half a link.
 func momentOf(ctx context.Context, s store.MetadataStore) (map[string]*store.Metadata, error) {
 	names := make([]string, loadPods)
 	for i := range names {
@@ -144,8 +143,8 @@ func runProcesses(t testing.TB, socket string, changes int) (all []peers, took t
 	return all, time.Since(start)
 }
 
-// BenchmarkProcesses compares eight processes of eight goroutines with the same
-// load in one process. The ratio is what to look at; a change is one operation.
+// BenchmarkProcesses compares eight processes of eight goroutines with the same load in
+// one process. Look at the ratio; a change is one operation.
 func BenchmarkProcesses(b *testing.B) {
 	const changes = 200
 	ctx := b.Context()

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"podstore/store"
 )
@@ -27,12 +29,12 @@ const (
 	fileType  = "application/octet-stream"
 )
 
-// errBusy is store.ErrUnavailable as the server says it of itself: nothing was
-// changed, and the same request may succeed later.
+// errBusy is what store.ErrUnavailable is on the server's side: nothing was changed,
+// and the same request may succeed later.
 var errBusy = errors.New("the server has too much to do")
 
-// kinds are the errors that cross the socket. Of several that match, the first
-// decides the status.
+// kinds are the errors that cross the socket. If several match, the first decides the
+// status.
 var kinds = []struct {
 	name   string
 	err    error
@@ -60,8 +62,8 @@ var kinds = []struct {
 	{"unsupported", errors.ErrUnsupported, http.StatusNotImplemented},
 }
 
-// errorDocument is an error on the wire. Kind is "" for one without a sentinel, and
-// Reason does not repeat it.
+// errorDocument is an error on the wire. Kind is "" for an error without a sentinel.
+// Reason does not repeat the kind.
 type errorDocument struct {
 	Kind   string   `json:"kind"`
 	Also   []string `json:"also,omitempty"`
@@ -78,7 +80,7 @@ type errorLine struct {
 	Error *errorDocument `json:"error"`
 }
 
-// withStatus is an error whose status its kind does not tell.
+// withStatus is an error with another status than that of its kind.
 type withStatus struct {
 	error
 	status int
@@ -86,10 +88,10 @@ type withStatus struct {
 
 func (e withStatus) Unwrap() error { return e.error }
 
-// documentOf describes an error, and gives the status that goes with it.
+// documentOf returns the document and the status for an error.
 func documentOf(err error) (*errorDocument, int) {
 	d := &errorDocument{}
-	var own, kind error // of the error itself, and the one that is sent
+	var own, kind error // of the error itself, and as sent
 	var cause error     // beside the kind
 	if e, ok := errors.AsType[*store.Error](err); ok {
 		d.Op, d.Pod, d.Path, d.Line, d.Column = e.Op, e.Pod, e.Path, e.Line, e.Column
@@ -132,7 +134,7 @@ func documentOf(err error) (*errorDocument, int) {
 	return d, status
 }
 
-// err is the error that a document describes.
+// err returns the error that a document describes.
 func (d *errorDocument) err() *store.Error {
 	e := &store.Error{Op: d.Op, Pod: d.Pod, Path: d.Path, Line: d.Line, Column: d.Column, Kind: kindNamed(d.Kind)}
 	cause := &remote{reason: d.Reason}
@@ -159,10 +161,11 @@ type remote struct {
 	also   []error
 }
 
-func (e *remote) Error() string   { return e.reason }
+func (e *remote) Error() string { return e.reason }
+
 func (e *remote) Unwrap() []error { return e.also }
 
-// kindNamed is nil for a kind that this version does not know.
+// kindNamed returns the sentinel, or nil for a kind that this version does not know.
 func kindNamed(name string) error {
 	for _, k := range kinds {
 		if k.name == name {
@@ -172,18 +175,17 @@ func kindNamed(name string) error {
 	return nil
 }
 
-// appendError appends an error's line.
 func appendError(dst []byte, d *errorDocument) []byte {
 	b := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(errorLine{d}); err != nil {
-		panic(err) // strings and numbers can be encoded
+		panic(err) // impossible: strings and numbers always encode
 	}
 	return b.Bytes()
 }
 
-// errorIn is the error on a line, or nil where the line is something else.
+// errorIn returns the error on a line, or nil if the line is something else.
 func errorIn(line []byte) error {
 	if !bytes.HasPrefix(line, []byte(`{"error":`)) {
 		return nil
@@ -193,4 +195,22 @@ func errorIn(line []byte) error {
 		return nil
 	}
 	return e.Error.err()
+}
+
+func set[T int | int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+func invalid(format string, args ...any) error {
+	return &store.Error{Op: "request", Kind: store.ErrInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+// reason returns an error's text without its kind.
+func reason(err error) string {
+	if e, ok := errors.AsType[*store.Error](err); ok {
+		return e.Reason()
+	}
+	return err.Error()
 }

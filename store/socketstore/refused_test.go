@@ -10,9 +10,10 @@ import (
 	"podstore/store/memstore"
 )
 
-// The answer to a change is lost, and the server to which it is sent again refuses it
-// for a reason that says nothing of the first time: nobody can tell. A reason that the
-// store gives where it has looked for the change says that it was not made.
+// The answer to a change is lost. The client sends the change again, and the server
+// refuses it. If the reason says nothing about the first attempt, the outcome is
+// unknown. If the store gives the reason after it has looked for the change, the change
+// was not made.
 func TestRefusedWhenSentAgain(t *testing.T) {
 	type hook = func(context.Context, Caller, []store.Change) error
 	refuse := hook(func(context.Context, Caller, []store.Change) error { return errors.New("not now") })

@@ -19,7 +19,8 @@ import (
 	"podstore/store/memstore"
 )
 
-// The hooks are asked for everything that is changed or read, and refuse it whole.
+// The server asks the hooks about everything that a request changes or reads, and
+// refuses the whole request.
 func TestHooks(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		ctx := t.Context()
@@ -104,8 +105,7 @@ func hear(t *testing.T, c net.Conn) (int, string, http.Header) {
 	return resp.StatusCode, string(b), resp.Header
 }
 
-// Every answer of 300 and more is JSON, also to what is no request, and changes
-// nothing.
+// Every answer of 300 and more is JSON, even to what is no request. It changes nothing.
 func TestErrorsAreJSON(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -156,7 +156,7 @@ func TestErrorsAreJSON(t *testing.T) {
 	})
 }
 
-// Connections are bounded: those that are quiet make room.
+// The number of connections is limited: quiet ones make room.
 func TestConnectionsAreBounded(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		s := &blocked{Store: memstore.New(), release: make(chan struct{})}
@@ -181,7 +181,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			t.Error("the first one is still open")
 		}
 
-		// Those that are at work stay.
+		// Connections at work stay.
 		made := make(chan error, 3)
 		for i := range 3 {
 			time.Sleep(time.Second)
@@ -252,7 +252,7 @@ func TestManyConnectionsOfOneProcess(t *testing.T) {
 	})
 }
 
-// A Pod of the largest body goes through, one byte more does not.
+// A body of the largest size is accepted, and one byte more is not.
 func TestLargestBody(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()

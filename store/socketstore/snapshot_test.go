@@ -84,7 +84,7 @@ func TestSnapshotOfAFile(t *testing.T) {
 	}
 }
 
-// A store that is in no file is given as lines, of one moment too.
+// A store that has no file is served as lines, also of one moment.
 func TestSnapshotOfLines(t *testing.T) {
 	ctx := t.Context()
 	s := memstore.New()
@@ -131,7 +131,7 @@ func get(t *testing.T, socket, path string) string {
 	return string(b)
 }
 
-// Whatever else answers at a socket, or does not, is an error that names the socket.
+// Whatever else answers at a socket, or if nothing does, the error names the socket.
 func TestFetchFromOthers(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()

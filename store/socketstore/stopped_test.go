@@ -14,7 +14,7 @@ import (
 	"podstore/store/socketstore"
 )
 
-// Calls of a server that is stopped end with their context, and it goes on afterwards.
+// Calls to a stopped server end with their context. It goes on afterwards.
 func TestServerIsStopped(t *testing.T) {
 	by := startSupervisor(t)
 	s := openServed(t, by)
@@ -64,7 +64,7 @@ func TestServerIsStopped(t *testing.T) {
 	}
 }
 
-// A snapshot is fetched although slow clients have all the places.
+// A snapshot arrives although slow clients have all the places.
 func TestFetchAmongSlowReaders(t *testing.T) {
 	dir := shortDir(t)
 	socket := filepath.Join(dir, "s")

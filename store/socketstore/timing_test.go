@@ -78,7 +78,7 @@ func TestWaitsForAServer(t *testing.T) {
 	})
 }
 
-// A server that is stopped (SIGSTOP) takes connections and says nothing.
+// A stopped server (SIGSTOP) accepts connections and answers nothing.
 func TestStoppedServer(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		n.listen()
@@ -160,7 +160,7 @@ func TestWithdrawn(t *testing.T) {
 	})
 }
 
-// Shutdown lets changes that have begun be answered.
+// Shutdown waits until changes that have begun are answered.
 func TestShutdownAnswers(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		s := &blocked{Store: memstore.New(), release: make(chan struct{})}
@@ -189,7 +189,8 @@ func TestShutdownAnswers(t *testing.T) {
 	})
 }
 
-// Who reads slowly is cut off, and who loops slowly still gets every Pod once.
+// The server cuts off a client that reads slowly. A client whose loop is slow still
+// gets every Pod once.
 func TestSlowLoop(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -249,7 +250,8 @@ func (n *fakeNet) say(request string) net.Conn {
 	return c
 }
 
-// A client that stops in the middle of a request is cut off, and has changed nothing.
+// The server cuts off a client that stops in the middle of a request. Nothing is
+// changed.
 func TestSlowSender(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -274,7 +276,7 @@ func TestSlowSender(t *testing.T) {
 	})
 }
 
-// Slow clients hold memory while nobody else wants it, and no longer.
+// Slow clients hold memory only while nobody else wants it.
 func TestMemoryIsShared(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()

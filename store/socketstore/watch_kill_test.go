@@ -11,8 +11,8 @@ import (
 	"podstore/store/storetest"
 )
 
-// The server is killed under load, started anew, and at last given an older file: what
-// each watcher is told is what was done.
+// The server is killed under load, restarted, and at last gets an older file. Each
+// watcher gets what happened.
 func TestWatchServerKilled(t *testing.T) {
 	rounds := 3
 	if long() {

@@ -19,7 +19,7 @@ import (
 	"podstore/store/storetest"
 )
 
-// follower is a watch, batch by batch, and what it was told.
+// follower is a watch, batch by batch, with all that it got.
 type follower struct {
 	t    *testing.T
 	next func() (store.Batch, error, bool)
@@ -77,8 +77,8 @@ func (f *follower) ends(want error) {
 	}
 }
 
-// A watch goes on through another server of the same store, and is given what differs
-// and no more; only of an older store it is given all.
+// A watch goes on through another server of the same store and gets only the
+// differences. Only from an older store does it get everything.
 func TestWatchGoesOn(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -123,7 +123,7 @@ func TestWatchGoesOn(t *testing.T) {
 	})
 }
 
-// A server that says nothing any more is left.
+// The client leaves a server that sends nothing any more.
 func TestWatchOfAStoppedServer(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -156,8 +156,8 @@ func TestWatchOfAStoppedServer(t *testing.T) {
 	})
 }
 
-// As many watches as are permitted go on at a time, and no more; each that ends makes
-// room. Other requests do not count.
+// As many watches as permitted go on at a time. One that ends makes room. Other
+// requests do not count.
 func TestWatchesAreBounded(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -199,8 +199,8 @@ func TestWatchesAreBounded(t *testing.T) {
 	})
 }
 
-// Watchers that do not read hold no more than is permitted, and nobody up. Each has the
-// last state when it reads again.
+// Watchers that do not read hold no more than permitted, and hold up nobody. When they
+// read again, they get the last state.
 func TestSlowWatchers(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		const many, most = 12, 5 << 20
@@ -248,7 +248,7 @@ func TestSlowWatchers(t *testing.T) {
 	})
 }
 
-// The hook is asked for the names, or for everything, when a watch begins.
+// When a watch begins, the server asks the hook about the names, or about everything.
 func TestWatchIsAuthorized(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()
@@ -278,7 +278,7 @@ func TestWatchIsAuthorized(t *testing.T) {
 	})
 }
 
-// More names than a request may have are watched all the same.
+// A watch may have more names than a request can carry.
 func TestWatchOfManyNames(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		pods := memstore.New()

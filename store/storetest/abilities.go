@@ -80,7 +80,7 @@ var writeBatchTests = skipping("the store writes no batches", func(s *subject) b
 	}},
 })
 
-// puts are what a batch is of.
+// puts returns a batch of Puts.
 func puts(pods ...*store.Metadata) []store.Put {
 	var puts []store.Put
 	for _, m := range pods {
@@ -89,7 +89,7 @@ func puts(pods ...*store.Metadata) []store.Put {
 	return puts
 }
 
-// writeBatch writes a batch and compares the errors; nil expects none.
+// writeBatch writes a batch and compares the errors. A nil expects none.
 func (s *subject) writeBatch(pods []*store.Metadata, want []error) {
 	s.Helper()
 	errs := s.MetadataStore.(store.BatchWriter).WriteBatch(background, puts(pods...))
@@ -149,7 +149,8 @@ var rootDirTests = skipping("the store is not kept in a directory", func(s *subj
 	}},
 })
 
-// files lists what is below dir, but not below except, and when it was changed.
+// files lists the files below dir, except below except, with their times of
+// modification.
 func (s *subject) files(dir, except string) string {
 	s.Helper()
 	var list strings.Builder
@@ -295,7 +296,7 @@ func (s *subject) snapshot() (store.MetadataStore, io.Closer, error) {
 	return sn.Snapshot(background)
 }
 
-// mustSnapshot takes a snapshot that is closed at the end of the test.
+// mustSnapshot takes a snapshot and closes it at the end of the test.
 func (s *subject) mustSnapshot() *subject {
 	s.Helper()
 	snap, closer, err := s.snapshot()

@@ -40,7 +40,7 @@ var allTests = []test{
 				s.Fatal(err)
 			}
 			if m.PodName == "c" || len(m.PodName) > 1 {
-				continue // deleted or created in this loop: given or not
+				continue // the loop deletes or creates it: All may yield it or not
 			}
 			names = append(names, m.PodName)
 			done := inBackground(func() error {
@@ -77,8 +77,8 @@ var allTests = []test{
 		s.absent("c")
 	}},
 	{"gives each Pod as it was at one moment of the iteration", func(s *subject) {
-		// Whatever the loop has done to a Pod before the iteration comes to it, it
-		// is given from before or after that, never from both.
+		// Whatever the loop does to a Pod before the iteration reaches it, All yields
+		// the Pod from before or after that, never a mix of both.
 		for _, name := range []string{"a", "b", "c"} {
 			s.put(minimal(name))
 		}

@@ -10,8 +10,8 @@ import (
 	"podstore/store"
 )
 
-// applyFor is an Apply that must succeed. It judges the result against what the
-// store holds afterwards, so it is for tests that nothing runs beside.
+// applyFor makes an Apply that must succeed. It checks the result against what the
+// store holds afterwards, so nothing else may change the store meanwhile.
 func (s *subject) applyFor(opts *store.ApplyOptions, changes ...store.Change) []store.Applied {
 	s.Helper()
 	applied, err := s.Apply(background, changes, opts)
@@ -53,14 +53,14 @@ func (s *subject) applyFor(opts *store.ApplyOptions, changes ...store.Change) []
 	return applied
 }
 
-// apply is an Apply without options that must succeed.
+// apply makes an Apply without options that must succeed.
 func (s *subject) apply(changes ...store.Change) []store.Applied {
 	s.Helper()
 	return s.applyFor(nil, changes...)
 }
 
-// refuses makes an Apply that must fail with want and change nothing, asked for
-// metadata or not.
+// refuses makes an Apply, with and without Metadata, that must fail with want and
+// change nothing.
 func (s *subject) refuses(want error, changes ...store.Change) {
 	s.Helper()
 	what := "Apply " + described(changes)
@@ -75,7 +75,7 @@ func (s *subject) refuses(want error, changes ...store.Change) {
 	})
 }
 
-// described is changes for a message.
+// described returns changes for a message.
 func described(changes []store.Change) string {
 	var all []string
 	for _, c := range changes {
@@ -102,10 +102,10 @@ func (s *subject) appliesSeveral() bool {
 	return err == nil
 }
 
-// peer is the operation that most tests make, since any name will do.
+// peer is the operation that most tests use: any name will do for it.
 func peer(name string) store.Op { return store.AddPeer{PodName: name} }
 
-// withPeers is a Pod that has nothing else.
+// withPeers returns a Pod that has only peers.
 func withPeers(pod string, names ...string) *store.Metadata {
 	m := minimal(pod)
 	m.Peers = peers(names...)
@@ -404,7 +404,7 @@ func (s *subject) errorOf(what string, err error, pod string) {
 	}
 }
 
-// badOperations break a rule that is judged before anything is read.
+// badOperations break a rule that the store checks before it reads anything.
 var badOperations = func() []badOperation {
 	list := []badOperation{
 		{store.Put{}, store.ErrInvalid},

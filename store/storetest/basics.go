@@ -77,7 +77,7 @@ var writeTests = []test{
 	}},
 }
 
-// clearings empty one field each.
+// Each of clearings empties one field.
 var clearings = map[string]func(*store.Metadata){
 	"active":                     func(m *store.Metadata) { m.Active = nil },
 	"active.segment_id":          func(m *store.Metadata) { m.Active.SegmentID = nil },

@@ -11,8 +11,8 @@ import (
 	"podstore/store"
 )
 
-// Sizes that make lost updates likely and stay quick on a store that syncs each
-// change.
+// With these sizes a lost update is likely to show, and a store that syncs each change
+// stays quick.
 const (
 	writers = 8
 	rounds  = 25
@@ -51,7 +51,7 @@ var concurrencyTests = slices.Concat(concurrentVersions, concurrentConditions, [
 		}
 	}},
 	{"no change of a Pod falls between another", func(s *subject) {
-		// Each update returns a number that no other one returns.
+		// No two updates return the same number.
 		s.put(full("counter"))
 		returned := make([][]int, writers)
 		s.inParallel(writers, func(w int) error {
@@ -129,7 +129,7 @@ var concurrencyTests = slices.Concat(concurrentVersions, concurrentConditions, [
 			if m.Diff(full(m.PodName)) != "" && m.Diff(minimal(m.PodName)) != "" {
 				return fmt.Errorf("a Pod as it never was: %s", show(m, ""))
 			}
-			scribble(m) // under the race detector, shared memory shows
+			scribble(m) // the race detector then sees shared memory
 			return nil
 		}
 		s.inParallel(writers, func(w int) error {
@@ -243,7 +243,7 @@ func increment(m *store.Metadata) error {
 
 func count(m *store.Metadata) (int, error) { return strconv.Atoi(string(m.Extra["count"])) }
 
-// concurrentTransfers moves units between Pods, which keeps their sum.
+// concurrentTransfers moves units between Pods. Their sum must stay the same.
 func concurrentTransfers(s *subject) {
 	if !s.updatesPods() {
 		s.Skip("the store cannot edit several Pods at once")
@@ -275,7 +275,7 @@ func concurrentTransfers(s *subject) {
 	}
 	s.inParallel(writers, func(w int) error {
 		for i := range rounds {
-			from, to := pods[(w+i)%4], pods[(w+i+1+i%3)%4] // in both orders, for deadlocks
+			from, to := pods[(w+i)%4], pods[(w+i+1+i%3)%4] // in both orders, to provoke deadlocks
 			_, err := store.UpdatePods(background, s.MetadataStore, []string{from, to}, func(pods []*store.Metadata) error {
 				for k, by := range []int{-i, i} {
 					n, err := count(pods[k])
@@ -305,9 +305,8 @@ func concurrentTransfers(s *subject) {
 	}
 }
 
-// concurrentLinks links and unlinks while readers look at one moment of the
-// store, through Snapshot where there is one, and through an edit that changes
-// nothing.
+// concurrentLinks links and unlinks Pods while readers look at one moment of the store:
+// through Snapshot if there is one, and through an edit that changes nothing.
 func concurrentLinks(s *subject) {
 	if !s.updatesPods() {
 		s.Skip("the store cannot edit several Pods at once")

@@ -6,16 +6,16 @@ import (
 	"podstore/store"
 )
 
-// stale is a revision at which no Pod of a fresh store ever is.
+// stale is a revision that no Pod of a fresh store ever has.
 var stale = store.Revision{Number: 1 << 60, Digest: 0x1234567890abcdef}
 
-// at is the condition that a Pod has the revision that it has now.
+// at returns the condition that a Pod still has its current revision.
 func (s *subject) at(pod string) store.Condition {
 	s.Helper()
 	return store.AtRevision(s.get(pod).Version.Revision)
 }
 
-// conditioned are operations of every kind, and none.
+// conditioned are operations of every kind, and no operation.
 func conditioned(pod string) []store.Op {
 	return []store.Op{nil, peer("new"), store.Put{Metadata: withPeers(pod, "put")}, store.Delete{}, store.SetActive{}, store.TrimReclaimed{}, store.RemovePeer{PodName: "none"}}
 }
@@ -77,7 +77,7 @@ var conditionTests = append([]test{
 		want := full("agent")
 		want.Peers = peers("x")
 		s.expect(want)
-		s.refuses(store.ErrConflict, store.Change{Pod: "agent", Op: peer("x"), If: old}) // although it is listed
+		s.refuses(store.ErrConflict, store.Change{Pod: "agent", Op: peer("x"), If: old}) // List still has it
 	}},
 	{"AtRevision is not met by a Pod that is gone", func(s *subject) {
 		s.put(full("agent"))
@@ -168,7 +168,7 @@ var conditionTests = append([]test{
 	}},
 })...)
 
-// onPod is an operation made for another Pod.
+// onPod turns an operation made for another Pod into one for pod.
 func onPod(op store.Op, pod string) store.Op { return operation{op: op}.on(pod) }
 
 // concurrentConditions proves that a condition and its change are one step.
@@ -204,8 +204,8 @@ var concurrentConditions = []test{
 	}},
 }
 
-// successes runs f for each writer at once and gives those for which it returned
-// nil. The error of the others must match want.
+// successes runs f for all writers at once and returns those for which it returned nil.
+// All other errors must match want.
 func (s *subject) successes(want error, f func(w int) error) (made []int) {
 	s.Helper()
 	results := make([]error, writers)

@@ -12,12 +12,8 @@ import (
 	"podstore/store"
 )
 
-// patience is how long the suite waits for what must happen before it calls the
-// store stuck.
-var patience = 30 * time.Second
-
-// byName is every operation that takes the name of a Pod. None of them gets as
-// far as an edit with what the tests pass in.
+// byName returns every operation that takes the name of a Pod. With what the tests pass
+// in, none of them ever calls its edit.
 func (s *subject) byName() map[string]func(ctx context.Context, name string) error {
 	untouched := func(*store.Metadata) error {
 		s.Error("edit was called")
@@ -92,7 +88,7 @@ func (s *subject) byName() map[string]func(ctx context.Context, name string) err
 	return calls
 }
 
-// wholesale is every operation on the whole store.
+// wholesale returns every operation on the whole store.
 func (s *subject) wholesale() map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"List": func(ctx context.Context) error { _, err := s.List(ctx); return err },
@@ -214,7 +210,7 @@ var contextTests = []test{
 			case err == nil: // the store lets writers race, and this one won
 				raced = raced || !strings.HasPrefix(method, "Read")
 			case errors.Is(err, context.DeadlineExceeded):
-			case raced && errors.Is(err, store.ErrNotFound): // Delete has won before
+			case raced && errors.Is(err, store.ErrNotFound): // Delete came first
 			default:
 				s.Errorf("%s whose context ended while it waited: %v", method, err)
 			}
@@ -300,56 +296,4 @@ var contextTests = []test{
 		}
 		s.expect(minimal("other"))
 	}},
-}
-
-// inBackground starts f and gives its result, or its panic as an error.
-func inBackground(f func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() {
-		err := errors.New("goroutine ended early")
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("panic: %v", p)
-			}
-			done <- err
-		}()
-		err = f()
-	}()
-	return done
-}
-
-// await waits for a result, and gives up on a store that is stuck.
-func (s *subject) await(done <-chan error, stuck string) error {
-	s.Helper()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-		s.damaged = true // a stuck store cannot be checked either
-		s.Fatal(stuck)
-		return nil
-	}
-}
-
-// inParallel runs f n times at once and waits for all.
-func (s *subject) inParallel(n int, f func(i int) error) {
-	s.Helper()
-	var running []<-chan error
-	for i := range n {
-		running = append(running, inBackground(func() error { return f(i) }))
-	}
-	for _, done := range running {
-		if err := s.await(done, "writers in parallel are stuck"); err != nil {
-			s.Error(err)
-		}
-	}
-}
-
-// recovered runs f and gives what it panicked with.
-func recovered(f func()) (p any) {
-	defer func() { p = recover() }()
-	f()
-	return nil
 }

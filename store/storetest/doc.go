@@ -1,5 +1,5 @@
-// Package storetest proves that a backend keeps the contract of package store.
-// It is public, so that any other backend can be proved in the same way:
+// Package storetest proves that a backend keeps the contract of package store. It is
+// public, so that you can prove any other backend in the same way:
 //
 //	func TestConformance(t *testing.T) {
 //		storetest.Metadata(t, storetest.Backend{
@@ -7,6 +7,6 @@
 //		})
 //	}
 //
-// Random operations print their seed; -storetest.seed=N repeats a run and
+// Random operations print their seed. -storetest.seed=N repeats a run,
 // -storetest.steps=N makes it longer. Run the suite with -race as well.
 package storetest

@@ -10,7 +10,7 @@ import (
 	"podstore/store"
 )
 
-// faultyStore is a good store but for what is set.
+// faultyStore is a good store with the faults that are set.
 type faultyStore struct {
 	ableStore
 	apply      func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error)
@@ -54,9 +54,9 @@ func (f *faultyStore) List(ctx context.Context) ([]string, error) {
 	return f.ableStore.List(ctx)
 }
 
-// Apply gives what one of the other faults is about to it: a Put to write, a
-// Delete to delete, another operation to update, and changes of several Pods to
-// updatePods, as the edits that do the same.
+// Apply passes to one of the other faults what concerns it: a Put to write, a Delete to
+// delete, another operation to update, and changes of several Pods to updatePods. Each
+// fault gets the edit that does the same.
 func (f *faultyStore) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	if f.apply != nil {
 		return f.apply(ctx, changes, opts)
@@ -94,7 +94,7 @@ func (f *faultyStore) Apply(ctx context.Context, changes []store.Change, opts *s
 	return f.ableStore.Apply(ctx, changes, opts)
 }
 
-// edit makes changes to the Pods that an edit was given.
+// edit makes changes to the Pods of an edit.
 func edit(names []string, pods []*store.Metadata, changes []store.Change) error {
 	for _, c := range changes {
 		m := &pods[slices.Index(names, c.Pod)]
@@ -115,7 +115,7 @@ func edit(names []string, pods []*store.Metadata, changes []store.Change) error 
 	return nil
 }
 
-// applied is the result of changes that a fault has made, or its error.
+// applied returns the result of changes that a fault has made, or its error.
 func (f *faultyStore) applied(ctx context.Context, changes []store.Change, opts *store.ApplyOptions, err error) ([]store.Applied, error) {
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (f *faultyStore) Snapshot(ctx context.Context) (store.MetadataStore, io.Clo
 	return f.ableStore.Snapshot(ctx)
 }
 
-// poke changes a Pod that is stored, beside every rule.
+// poke changes a stored Pod without regard to any rule.
 func (f *faultyStore) poke(pod string, change func(m *store.Metadata)) {
 	_ = f.locked(background, func() error {
 		if m := f.pods[pod]; m != nil {

@@ -9,11 +9,11 @@ import (
 	"podstore/store"
 )
 
-// generator draws what random operations are given. What it draws as an edit
-// does the same each time it is called.
+// generator draws the arguments of random operations. An edit that it draws does the
+// same each time it is called.
 type generator struct{ *rand.Rand }
 
-// pool has few names, so that operations meet.
+// pool has few names, so that operations hit the same Pods.
 var pool = []string{
 	"agent", "a", "b", "c", "日本語", "line\nbreak", "-dash", `back\slash`, "...", "trail ",
 	oddNames[len(oddNames)-1], oddNames[len(oddNames)-2], "peer-a", "worker",
@@ -28,7 +28,7 @@ func (g generator) name() string {
 	return one(g, pool)
 }
 
-// names draws n names, now and then one twice.
+// names draws n names. Now and then one comes twice.
 func (g generator) names(n int) []string {
 	var names []string
 	for _, i := range g.Perm(len(pool))[:n] {
@@ -40,7 +40,7 @@ func (g generator) names(n int) []string {
 	return names
 }
 
-// metadata draws metadata that keeps the rules, in no normal form.
+// metadata draws valid metadata that need not be in normal form.
 func (g generator) metadata(name string) *store.Metadata {
 	m := minimal(name)
 	for field := range 6 {
@@ -123,7 +123,7 @@ func (g generator) rules() []store.ScopeRule {
 	return rules
 }
 
-// json draws a JSON value, written as somebody might.
+// json draws a JSON value as a person might write it.
 func (g generator) json(depth int) json.RawMessage {
 	var b strings.Builder
 	g.value(&b, depth)
@@ -163,8 +163,8 @@ func (g generator) value(b *strings.Builder, depth int) {
 	}
 }
 
-// perhapsSpoil now and then breaks a rule, and says which. Bad names stay the
-// only fault.
+// perhapsSpoil now and then breaks a rule and returns the error to expect. It leaves
+// metadata with a bad name alone, so that there is only one fault.
 func (g generator) perhapsSpoil(m *store.Metadata) string {
 	if g.IntN(12) > 0 || store.ValidateName(m.PodName) != nil {
 		return ""
@@ -174,7 +174,7 @@ func (g generator) perhapsSpoil(m *store.Metadata) string {
 	return "where " + sp.what
 }
 
-// op draws an operation, now and then one that breaks a rule, and sometimes none.
+// op draws an operation, now and then an invalid one, and sometimes none.
 func (g generator) op() store.Op {
 	m := g.metadata(one(g, pool))
 	field := g.IntN(6)
@@ -219,7 +219,7 @@ func (g generator) op() store.Op {
 	return nil
 }
 
-// edit draws what an Update does.
+// edit draws an edit for Update.
 func (g generator) edit() (string, func(*store.Metadata) error) {
 	switch drawn := g.metadata(""); g.IntN(12) {
 	case 0:

@@ -7,7 +7,7 @@ import (
 	"podstore/store"
 )
 
-// pasts are the history from one place to another.
+// pasts returns the entries of a history from one place to another.
 func pasts(from, to int) (list []store.ReclaimedChild) {
 	for i := from; i < to; i++ {
 		c := store.ReclaimedChild{PodName: fmt.Sprintf("past-%05d", i)}
@@ -19,7 +19,7 @@ func pasts(from, to int) (list []store.ReclaimedChild) {
 	return list
 }
 
-// long is a Pod with a history of n.
+// long returns a Pod with a history of n entries.
 func long(name string, n int) *store.Metadata {
 	m := full(name)
 	m.Reclaimed = pasts(0, n)

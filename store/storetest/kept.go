@@ -79,7 +79,7 @@ var reopenTests = skipping("the backend has no Reopen", func(s *subject) bool { 
 	}},
 })
 
-// damageTests spoil Pod b and leave a and c.
+// damageTests damage Pod b and leave a and c whole.
 var damageTests = skipping("the backend has no Damage", func(s *subject) bool { return s.b.Damage != nil }, append([]test{
 	{"is ErrCorrupt for Read and leaves other Pods readable", func(s *subject) {
 		s.damage()
@@ -121,7 +121,7 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 			if len(order) == 4 && order[3] == "(whole)" {
 				order = order[:3]
 			}
-			// Where the damage is in what is left unread it is not seen.
+			// A partial read does not see damage in what it leaves out.
 			if opts != (store.ReadOptions{}) && slices.Equal(order, []string{"a", "b", "c"}) {
 				continue
 			}
@@ -190,7 +190,7 @@ var damageTests = skipping("the backend has no Damage", func(s *subject) bool { 
 				s.is("Read", readErr, store.ErrCorrupt)
 			case err != nil:
 				s.Errorf("%s gave %v, and then Read gives the Pod", o.name, err)
-			default: // the operation needed nothing of what was damaged, and replaced it
+			default: // the operation replaced the damaged part without reading it
 				want := full("b")
 				o.twin(want)
 				s.same(o.name+", then Read", m, want)

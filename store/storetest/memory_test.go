@@ -19,8 +19,9 @@ import (
 	"podstore/store/memstore"
 )
 
-// bareStore is the least a backend can be, a lock round store.Evaluate: it changes
-// one Pod at a time, keeps no numbers, times or request IDs, and has no ability.
+// bareStore is the smallest possible backend, a lock around store.Evaluate. It changes
+// one Pod at a time, keeps no numbers, times or request IDs, and has no optional
+// ability.
 type bareStore struct {
 	mu        chan struct{} // holds an element while locked, so that waiting can end with a context
 	impatient bool          // a long wait for the lock ends with errStuck, and then so does every later one
@@ -73,7 +74,6 @@ func (b *bareStore) locked(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// stored is one Pod, as it is kept.
 func (b *bareStore) stored(name string) (*store.Metadata, error) {
 	switch {
 	case store.ValidateName(name) != nil:
@@ -146,7 +146,7 @@ func withoutMetadata(applied []store.Applied) []store.Applied {
 	return applied
 }
 
-// apply makes changes that are prepared, under the lock.
+// apply makes prepared changes. The caller holds the lock.
 func (b *bareStore) apply(changes []store.Change, metadata bool) ([]store.Applied, error) {
 	after, err := store.Evaluate(changes, b.pods, b.damaged)
 	if err != nil {
@@ -191,7 +191,7 @@ func (b *bareStore) apply(changes []store.Change, metadata bool) ([]store.Applie
 	return applied, nil
 }
 
-// stamp gives a Pod that was changed its version.
+// stamp sets the version of a changed Pod.
 func (b *bareStore) stamp(m, was *store.Metadata, number uint64, changes []store.Change) {
 	m.Version = store.Version{}
 	text, err := json.Marshal(m)
@@ -261,7 +261,7 @@ func (b *bareStore) updatePods(ctx context.Context, names []string, edit func([]
 	return pods, err
 }
 
-// ableStore has numbers, times, request IDs and every optional ability as well.
+// ableStore also has numbers, times, request IDs and every optional ability.
 type ableStore struct{ *bareStore }
 
 func newAbleStore() ableStore {
@@ -371,7 +371,7 @@ func (frozenStore) Update(context.Context, string, func(*store.Metadata) error) 
 	return nil, errFrozen
 }
 
-// inMemory is the suite's view of a store that keeps nothing outside of memory.
+// inMemory is the Backend of a store that keeps everything in memory.
 func inMemory[S store.MetadataStore](open func() S, bare func(S) *bareStore) Backend {
 	return Backend{
 		Open: func(*testing.T) store.MetadataStore { return open() },

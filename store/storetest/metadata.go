@@ -1,53 +1,45 @@
 package storetest
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"reflect"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"podstore/store"
 )
 
-// Backend is how the suite gets at the metadata store that it proves. Open is
-// required; each of the others adds tests that cannot be written without it.
+// Backend gives the suite access to the metadata store under test. Open is required.
+// Each of the other fields adds tests that need it.
 type Backend struct {
-	// Open returns a store without Pods. It is called anew for each test, and
-	// registers what must be closed with t.Cleanup. Where the store is a
-	// [store.Rooted], nothing but the test may write beside its root.
+	// Open returns an empty store. The suite calls it for each test. Open registers
+	// with t.Cleanup what must be closed. If the store is a [store.Rooted], only the
+	// test may write beside its root.
 	Open func(t *testing.T) store.MetadataStore
 
 	// Reopen closes s and opens the same data again.
 	Reopen func(t *testing.T, s store.MetadataStore) store.MetadataStore
 
-	// Check fails t if what s keeps is not sound. It is called at the end of each
-	// test, before what Open registered for its end.
+	// Check fails t if what s keeps is not sound. The suite calls it at the end of each
+	// test, before the cleanups that Open registered.
 	Check func(t *testing.T, s store.MetadataStore)
 
-	// Damage spoils what is kept of one Pod, so that it can no longer be read,
-	// and returns the store open on it.
+	// Damage damages what the store keeps of one Pod, so that the Pod cannot be read
+	// any more. It returns the store opened again.
 	Damage func(t *testing.T, s store.MetadataStore, pod string) store.MetadataStore
 
-	// Written returns something that differs after any write to what s keeps,
-	// such as a transaction number.
+	// Written returns a value that changes with every write to what s keeps, such as a
+	// transaction number.
 	Written func(t *testing.T, s store.MetadataStore) string
 
-	// Dangling says that Remove may miss a reference which another change makes
-	// meanwhile without the condition that the Pod exists.
+	// Dangling: Remove may miss a reference that another change makes meanwhile without
+	// the condition that the Pod exists.
 	Dangling bool
 }
 
-// Metadata proves that a [store.MetadataStore] keeps the promises of its
-// interface, one subtest for each, and those of every optional ability that it
-// has. An ability that is absent, or that says [errors.ErrUnsupported], is
-// skipped.
+// Metadata proves that a [store.MetadataStore] keeps the promises of its interface, one
+// subtest for each, and the promises of every optional ability that it has. It skips an
+// ability that is absent or returns [errors.ErrUnsupported].
 //
-// The last subtest compares random operations with a model in memory. It prints
-// its seed; -storetest.seed repeats a run, -storetest.steps sets its length.
+// The last subtest compares random operations with a model in memory. It prints its
+// seed. -storetest.seed repeats a run, -storetest.steps sets its length.
 func Metadata(t *testing.T, b Backend) {
 	for _, group := range []struct {
 		name  string
@@ -99,306 +91,15 @@ type test struct {
 	run  func(s *subject)
 }
 
-// subject is a fresh store and the test that it is for.
-type subject struct {
-	*testing.T
-	store.MetadataStore
-	b       Backend
-	damaged bool     // some Pods cannot be read, and that is the test's doing
-	atEnd   []func() // what is done before the last check
-}
-
-var background = context.Background()
-
-// end checks what a test that went well has left. It is no t.Cleanup, because by
-// then a store that the test opened again is closed.
-func (s *subject) end() {
-	for _, f := range s.atEnd {
-		f()
-	}
-	if s.damaged || s.Failed() || s.Skipped() {
-		return
-	}
-	s.checkWhole()
-	if s.b.Check != nil {
-		s.b.Check(s.T, s.MetadataStore)
-	}
-}
-
-// checkWhole judges the store as any reader may at any time.
-func (s *subject) checkWhole() {
-	s.Helper()
-	names := s.list()
-	for i, name := range names {
-		if err := store.ValidateName(name); err != nil {
-			s.Errorf("List gives a bad name: %v", err)
-		}
-		if i > 0 && names[i-1] >= name {
-			s.Errorf("List is not sorted by bytes: %q before %q", names[i-1], name)
-		}
-		s.checkNormal(s.get(name))
-	}
-	if all := s.all(store.ReadOptions{}); !reflect.DeepEqual(all, s.state()) {
-		s.Errorf("All gives other Pods than List and Read: %q, %q", names, sortedKeys(all))
-	}
-}
-
-// checkNormal fails the test unless m is in normal form.
-func (s *subject) checkNormal(m *store.Metadata) {
-	s.Helper()
-	normal := m.Clone()
-	if err := normal.Normalize(); err != nil {
-		s.Errorf("returned metadata breaks a rule: %v", err)
-	} else if why := mismatch(m, normal); why != "" {
-		s.Errorf("returned metadata is not in normal form: %s", why)
-	}
-}
-
-// put writes Pods.
-func (s *subject) put(pods ...*store.Metadata) {
-	s.Helper()
-	for _, m := range pods {
-		if err := store.Write(background, s, m); err != nil {
-			s.Fatalf("Write %.80q: %v", m.PodName, err)
+// skipping returns tests that skip if the store is not able.
+func skipping(why string, able func(*subject) bool, tests []test) []test {
+	for i, t := range tests {
+		tests[i].run = func(s *subject) {
+			if !able(s) {
+				s.Skip(why)
+			}
+			t.run(s)
 		}
 	}
-}
-
-// do makes operations on one Pod that must succeed.
-func (s *subject) do(pod string, ops ...store.Op) {
-	s.Helper()
-	if err := store.Do(background, s.MetadataStore, pod, ops...); err != nil {
-		s.Fatalf("%s of %.80q: %v", opNames(ops), pod, err)
-	}
-}
-
-func opNames(ops []store.Op) string {
-	names := make([]string, len(ops))
-	for i, op := range ops {
-		names[i] = op.Name()
-	}
-	return strings.Join(names, ", ")
-}
-
-// get reads a Pod that exists.
-func (s *subject) get(name string) *store.Metadata {
-	s.Helper()
-	m, err := s.Read(background, name)
-	if err != nil {
-		s.Fatalf("Read %.80q: %v", name, err)
-	}
-	if m == nil {
-		s.Fatalf("Read %.80q: neither metadata nor an error", name)
-	}
-	s.checkVersion("Read", m)
-	return m
-}
-
-// checkVersion judges the Version that a store set.
-func (s *subject) checkVersion(what string, m *store.Metadata) {
-	s.Helper()
-	v := m.Version
-	if v.Revision.IsZero() {
-		s.Errorf("%s %.80q: the revision is not set", what, m.PodName)
-	}
-	for _, t := range []time.Time{v.Created, v.Changed} {
-		if t != t.UTC().Truncate(time.Millisecond) {
-			s.Errorf("%s %.80q: time %v is not in UTC, to the millisecond", what, m.PodName, t)
-		}
-	}
-	if v.Created.After(v.Changed) {
-		s.Errorf("%s %.80q: changed %v, before it was created %v", what, m.PodName, v.Changed, v.Created)
-	}
-}
-
-// list lists the names.
-func (s *subject) list() []string {
-	s.Helper()
-	names, err := s.List(background)
-	if err != nil {
-		s.Fatalf("List: %v", err)
-	}
-	return names
-}
-
-// state reads everything, by List and Read.
-func (s *subject) state() map[string]*store.Metadata {
-	s.Helper()
-	pods := map[string]*store.Metadata{}
-	for _, name := range s.list() {
-		pods[name] = s.get(name)
-	}
-	return pods
-}
-
-// all reads everything by All.
-func (s *subject) all(opts store.ReadOptions) map[string]*store.Metadata {
-	s.Helper()
-	pods := map[string]*store.Metadata{}
-	for m, err := range store.All(background, s.MetadataStore, opts) {
-		if err != nil {
-			s.Fatalf("All: %v", err)
-		}
-		if pods[m.PodName] != nil {
-			s.Errorf("All yields %.80q twice", m.PodName)
-		}
-		s.checkVersion("All", m)
-		pods[m.PodName] = m
-	}
-	return pods
-}
-
-// expect compares stored Pods with what they should be, given in any form.
-func (s *subject) expect(pods ...*store.Metadata) {
-	s.Helper()
-	for _, want := range pods {
-		s.same("Read", s.get(want.PodName), want)
-	}
-}
-
-// same compares returned metadata with what it should be, given in any form.
-func (s *subject) same(what string, got, want *store.Metadata) {
-	s.Helper()
-	want = want.Clone()
-	if err := want.Normalize(); err != nil {
-		s.Fatalf("the test expects what no store may keep: %v", err)
-	}
-	if why := mismatch(got, want); why != "" {
-		s.Errorf("%s %.80q: %s", what, want.PodName, why)
-	}
-}
-
-// expectNames compares List with the names that should exist, in any order.
-func (s *subject) expectNames(want ...string) {
-	s.Helper()
-	slices.Sort(want)
-	if got := s.list(); !slices.Equal(got, want) {
-		s.Errorf("List: got %.500q, want %.500q", got, want)
-	}
-}
-
-// absent fails the test if a Pod exists.
-func (s *subject) absent(name string) {
-	s.Helper()
-	m, err := s.Read(background, name)
-	s.is("Read", err, store.ErrNotFound)
-	if m != nil {
-		s.Errorf("Read %.80q gives metadata together with the error %v", name, err)
-	}
-	if slices.Contains(s.list(), name) {
-		s.Errorf("List has %.80q, which Read does not find", name)
-	}
-}
-
-// writesNothing runs f and fails the test if any Pod is not what it was, or the
-// backend tells of a write.
-func (s *subject) writesNothing(what string, f func()) {
-	s.Helper()
-	written := func() string {
-		if s.b.Written == nil {
-			return ""
-		}
-		return s.b.Written(s.T, s.MetadataStore)
-	}
-	s.unchanged(what, func() {
-		before := written()
-		f()
-		if after := written(); after != before {
-			s.Errorf("%s changes nothing, and wrote something: %s was %s", what, after, before)
-		}
-	})
-}
-
-// is fails the test unless err matches want.
-func (s *subject) is(what string, err, want error) {
-	s.Helper()
-	if !errors.Is(err, want) {
-		s.Errorf("%s: got error %v, want one that matches %q", what, err, want)
-	}
-}
-
-// unchanged runs f and fails the test if any Pod is not what it was.
-func (s *subject) unchanged(what string, f func()) {
-	s.Helper()
-	before := s.state()
-	f()
-	after := s.state()
-	if got, want := sortedKeys(after), sortedKeys(before); !slices.Equal(got, want) {
-		s.Errorf("%s changed the Pods that exist: %.500q were %.500q", what, got, want)
-		return
-	}
-	for name, m := range before {
-		if why := mismatch(after[name], m); why != "" {
-			s.Errorf("%s changed %.80q: %s", what, name, why)
-		} else if got := after[name].Version; got != m.Version {
-			s.Errorf("%s gave %.80q, in which nothing has changed, version %v instead of %v", what, name, got, m.Version)
-		}
-	}
-}
-
-// mismatch says where got is not, to the last nil, what it should be. Versions
-// are compared elsewhere.
-func mismatch(got, want *store.Metadata) string {
-	if got == nil || want == nil {
-		if got == want {
-			return ""
-		}
-		return fmt.Sprintf("got %v, want %v", got, want)
-	}
-	plain := *got
-	plain.Version = want.Version
-	switch {
-	case reflect.DeepEqual(&plain, want):
-		return ""
-	case got.Omitted != want.Omitted:
-		return fmt.Sprintf("omitted differs: got %+v, want %+v", got.Omitted, want.Omitted)
-	case got.Equal(want):
-		return fmt.Sprintf("not in normal form: got %.1000s, want %.1000s", fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", want))
-	}
-	field := want.Diff(got)
-	return fmt.Sprintf("%s differs: got %.600s, want %.600s", field, show(got, field), show(want, field))
-}
-
-// show is one field of metadata for a message, or with "" all of them.
-func show(m *store.Metadata, field string) string {
-	active := ""
-	if m.Active != nil {
-		active = m.Active.SessionID.String()
-		if m.Active.SegmentID != nil {
-			active += "/" + m.Active.SegmentID.String()
-		}
-	}
-	var all []string
-	for _, f := range []struct {
-		name  string
-		value any
-	}{
-		{"pod_name", m.PodName}, {"active", active}, {"spawned_children", m.Children}, {"reclaimed_children", m.Reclaimed},
-		{"peers", m.Peers}, {"resolved_manifest_snapshot", string(m.Manifest)},
-	} {
-		text := fmt.Sprintf("%s %+q", f.name, fmt.Sprint(f.value))
-		if f.name == field {
-			return text
-		}
-		all = append(all, text)
-	}
-	for _, k := range sortedKeys(m.Extra) {
-		if k == field {
-			return string(m.Extra[k])
-		}
-		all = append(all, fmt.Sprintf("%q %s", k, m.Extra[k]))
-	}
-	if field != "" {
-		return "none"
-	}
-	return strings.Join(all, ", ")
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return tests
 }

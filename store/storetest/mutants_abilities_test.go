@@ -13,7 +13,7 @@ import (
 
 type editPods = func([]*store.Metadata) error
 
-// edits is a fault in how the edit of several Pods is called.
+// edits is a fault in the way an edit of several Pods is called.
 func edits(call func(names []string, pods []*store.Metadata, edit editPods) error) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.updatePods = func(ctx context.Context, names []string, edit editPods) ([]*store.Metadata, error) {
@@ -22,7 +22,7 @@ func edits(call func(names []string, pods []*store.Metadata, edit editPods) erro
 	}
 }
 
-// oneByOne edits several Pods, but writes each for itself.
+// oneByOne edits several Pods, but writes each by itself.
 func oneByOne(f *faultyStore) {
 	f.updatePods = func(ctx context.Context, names []string, edit editPods) ([]*store.Metadata, error) {
 		var pods []*store.Metadata

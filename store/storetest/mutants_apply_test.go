@@ -10,8 +10,8 @@ import (
 	"podstore/store"
 )
 
-// asked is a fault in what the store understands: it makes other changes than it
-// was asked for.
+// asked is a fault in what the store understands: it makes other changes than the
+// caller asked for.
 func asked(change func(f *faultyStore, c *store.Change)) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.apply = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
@@ -24,7 +24,7 @@ func asked(change func(f *faultyStore, c *store.Change)) func(f *faultyStore) {
 	}
 }
 
-// answered is a fault in what the store does or says after it made changes.
+// answered is a fault in what the store does or returns after it has made changes.
 func answered(change func(f *faultyStore, changes []store.Change, opts *store.ApplyOptions, applied []store.Applied) []store.Applied) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.apply = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
@@ -40,7 +40,7 @@ func answered(change func(f *faultyStore, changes []store.Change, opts *store.Ap
 	}
 }
 
-// edited is a fault in one operation: it does what edit does.
+// edited is a fault in one operation: it does what edit does instead.
 func edited(name string, edit func(op store.Op, m *store.Metadata)) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.apply = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
@@ -56,7 +56,7 @@ func edited(name string, edit func(op store.Op, m *store.Metadata)) func(f *faul
 	}
 }
 
-// changesOneByOne makes each change for itself.
+// changesOneByOne makes each change by itself.
 func changesOneByOne(f *faultyStore) {
 	f.apply = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) (applied []store.Applied, err error) {
 		for _, c := range changes {

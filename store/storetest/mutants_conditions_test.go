@@ -8,8 +8,8 @@ import (
 	"podstore/store"
 )
 
-// inTwoSteps judges conditions of a kind first, and makes the changes without them
-// later.
+// inTwoSteps first checks conditions of one kind, and later makes the changes without
+// them.
 func inTwoSteps(kind func(c store.Condition) bool) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.apply = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {

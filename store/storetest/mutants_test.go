@@ -12,8 +12,8 @@ import (
 	"podstore/store"
 )
 
-// A suite that cannot fail proves nothing. Each mutant is the good store in
-// memory with one fault, and names a test of the suite that must catch it.
+// A suite that cannot fail proves nothing. Each mutant is the good store in memory with
+// one fault, and names the test of the suite that must catch it.
 type mutant struct {
 	fault  string
 	caught string
@@ -22,7 +22,7 @@ type mutant struct {
 
 const mutantVariable = "STORETEST_MUTANT"
 
-// TestMutant is one test of the suite on one mutant, in the process that
+// TestMutant runs one test of the suite on one mutant, in a process that
 // TestSuiteCatchesMutants starts. It must fail.
 func TestMutant(t *testing.T) {
 	fault := os.Getenv(mutantVariable)
@@ -87,7 +87,7 @@ func TestSuiteCatchesMutants(t *testing.T) {
 	}
 }
 
-// mutants lists the faults, new on each call.
+// mutants returns all faults, new on each call.
 func mutants() []mutant {
 	var list []mutant
 	for _, part := range [][]mutant{writeMutants, readMutants, updateMutants, abilityMutants, damageMutants, applyMutants, conditionMutants, versionMutants, requestMutants, removeMutants, watchMutants} {

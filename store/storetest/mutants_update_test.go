@@ -294,7 +294,7 @@ var updateMutants = []mutant{
 	}},
 }
 
-// wrapEdit is a fault in how edit is called.
+// wrapEdit is a fault in the way an edit is called.
 func wrapEdit(call func(m *store.Metadata, edit editFunc) error) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.update = func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
@@ -303,7 +303,7 @@ func wrapEdit(call func(m *store.Metadata, edit editFunc) error) func(f *faultyS
 	}
 }
 
-// racingUpdate reads, then writes, and lets others work in between.
+// racingUpdate reads, then writes, and lets others change the Pod in between.
 func racingUpdate(f *faultyStore) func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 	return func(ctx context.Context, name string, edit editFunc) (*store.Metadata, error) {
 		m, err := f.ableStore.Read(ctx, name)

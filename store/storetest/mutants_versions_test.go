@@ -12,8 +12,7 @@ import (
 	"podstore/store"
 )
 
-// shared makes changes that run at once have one number, as those of one commit
-// might.
+// shared gives one number to all changes that run at once, as one commit might do.
 func shared[T any](f *faultyStore, busy *atomic.Int32, change func() (T, error)) (T, error) {
 	busy.Add(1)
 	defer busy.Add(-1)
@@ -342,7 +341,7 @@ var requestMutants = []mutant{
 	}},
 }
 
-// removing is a fault in what Remove does.
+// removing is a fault of Remove.
 func removing(remove func(f *faultyStore, pod string)) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.apply = func(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {

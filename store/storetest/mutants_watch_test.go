@@ -9,8 +9,8 @@ import (
 	"podstore/store"
 )
 
-// told is a fault in what watchers are told: of each watch, the batches that are given
-// in the place of one.
+// told is a fault in what watchers get: for each batch of a watch it returns the
+// batches to yield instead.
 func told(begin func(opts store.WatchOptions) func(b store.Batch) []store.Batch) func(f *faultyStore) {
 	return func(f *faultyStore) {
 		f.watch = func(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
@@ -42,7 +42,7 @@ func asWatched(change func(opts *store.WatchOptions)) func(f *faultyStore) {
 	}
 }
 
-// withoutEvents leaves some events out.
+// withoutEvents leaves out some events.
 func withoutEvents(leaveOut func(e store.Event) bool) func(f *faultyStore) {
 	return told(func(store.WatchOptions) func(b store.Batch) []store.Batch {
 		return func(b store.Batch) []store.Batch {
@@ -52,7 +52,7 @@ func withoutEvents(leaveOut func(e store.Event) bool) func(f *faultyStore) {
 	})
 }
 
-// torn gives each event of a change in a batch of its own.
+// torn yields each event of a change in a batch of its own.
 func torn(store.WatchOptions) func(b store.Batch) []store.Batch {
 	listed := false
 	return func(b store.Batch) (batches []store.Batch) {
@@ -72,7 +72,7 @@ func torn(store.WatchOptions) func(b store.Batch) []store.Batch {
 	}
 }
 
-// late gives each batch when the next one comes: a lost wake-up.
+// late yields each batch when the next one comes, like a store that loses a wake-up.
 func late(store.WatchOptions) func(b store.Batch) []store.Batch {
 	var held []store.Batch
 	listed := false
@@ -90,8 +90,8 @@ func late(store.WatchOptions) func(b store.Batch) []store.Batch {
 	}
 }
 
-// early shows a change that fails, as a store does that publishes before the change
-// is durable.
+// early shows a change that fails, like a store that publishes before the change is
+// durable.
 func early(f *faultyStore) {
 	var mu sync.Mutex
 	var failed []store.Event

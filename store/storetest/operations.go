@@ -8,14 +8,14 @@ import (
 	"podstore/store"
 )
 
-// operation is one operation with an argument, and the edit that does the same.
+// operation is an operation with an argument, and an edit that does the same.
 type operation struct {
 	name string
 	op   store.Op
 	twin func(m *store.Metadata)
 }
 
-// on is the operation for one Pod.
+// on returns the operation for one Pod.
 func (o operation) on(pod string) store.Op {
 	if put, ok := o.op.(store.Put); ok {
 		m := put.Metadata.Clone()
@@ -147,7 +147,7 @@ var operations = []operation{
 		func(m *store.Metadata) { *m = *minimal(m.PodName) }},
 }
 
-// notWorkers leaves of the children of full the one that is no worker.
+// notWorkers returns the child of full that is not a worker.
 func notWorkers(children []store.SpawnedChild) []store.SpawnedChild {
 	return slices.DeleteFunc(children, func(c store.SpawnedChild) bool { return c.PodName == "worker" })
 }
@@ -167,7 +167,7 @@ func newChildren() []store.SpawnedChild {
 	}
 }
 
-// reclaimed names a child that full has twice, and one that nobody spawned.
+// reclaimed has a child that full has twice, and one that nobody spawned.
 func reclaimed() []store.ReclaimedChild {
 	return []store.ReclaimedChild{
 		{PodName: "worker", ScopeDelegated: []store.ScopeRule{{Target: "/srv/data", Permission: "write"}}},
@@ -242,9 +242,9 @@ var operationTests = append([]test{
 	}},
 }, eachOperation()...)
 
-// eachOperation proves of every operation what is said of all: it does what its
-// twin does in an Update, leaves every other field alone, creates a missing Pod,
-// and where it changes nothing it writes nothing.
+// eachOperation proves what holds for every operation: it does the same as its edit in
+// an Update, leaves every other field alone, creates a missing Pod, and writes nothing
+// if it changes nothing.
 func eachOperation() (tests []test) {
 	for _, o := range operations {
 		tests = append(tests, test{o.name, func(s *subject) {

@@ -9,7 +9,7 @@ import (
 // partsOf are the ways to leave something out.
 var partsOf = []store.ReadOptions{{}, {OmitManifest: true}, {OmitReclaimed: true}, {OmitManifest: true, OmitReclaimed: true}}
 
-// readPart is a ReadPart of a Pod that exists.
+// readPart reads a part of a Pod that exists.
 func (s *subject) readPart(name string, opts store.ReadOptions) *store.Metadata {
 	s.Helper()
 	m, err := store.ReadPart(background, s.MetadataStore, name, opts)

@@ -40,11 +40,11 @@ type random struct {
 	model *memstore.Store
 	log   []string
 
-	edits, several, removes, numbers bool // what the store is able to
+	edits, several, removes, numbers bool // the abilities of the store
 
-	old [2]store.Revision // of one Pod at an earlier moment, in store and model
+	old [2]store.Revision // an earlier revision of one Pod, in store and model
 
-	snap      *subject // nil while there is none
+	snap      *subject // the current snapshot, or nil
 	snapClose io.Closer
 	snapModel store.MetadataStore
 }
@@ -98,7 +98,7 @@ func (r *random) step() {
 	}
 }
 
-// update makes an edit that may do or break anything.
+// update makes an edit that may do anything, valid or not.
 func (r *random) update(name string) {
 	what, edit := r.edit()
 	r.say("Update %.20q: %s", name, what)
@@ -112,14 +112,14 @@ func (r *random) update(name string) {
 	r.agreeOn(got, err, want, wantErr)
 }
 
-// apply makes changes under conditions, and compares results and which Pods have
-// another revision after them.
+// apply makes changes under conditions. It compares the results, and which Pods have
+// another revision afterwards.
 func (r *random) apply() {
 	pods := r.names(1 + r.IntN(3))
 	if !r.several {
 		pods = pods[:1]
 	}
-	changes := make([][]store.Change, 2) // as the store and as the model are asked
+	changes := make([][]store.Change, 2) // for the store, and for the model
 	for range 1 + r.IntN(4) {
 		c := store.Change{Pod: one(r.generator, pods), Op: r.op()}
 		if _, ok := c.Op.(store.Remove); ok && !r.removes {
@@ -136,7 +136,7 @@ func (r *random) apply() {
 		changes[0], changes[1] = append(changes[0], c), append(changes[1], twin)
 	}
 	r.say("Apply %s", described(changes[0]))
-	var names []string // those that may have another revision afterwards
+	var names []string // Pods that may have another revision afterwards
 	for _, name := range pool {
 		if slices.Contains(pods, name) || slices.ContainsFunc(changes[0], func(c store.Change) bool { return c.Op == store.Remove{} }) {
 			names = append(names, name)
@@ -174,7 +174,7 @@ func (r *random) apply() {
 	}
 }
 
-// revisions are those of a Pod in store and model, zero where it does not exist.
+// revisions returns a Pod's revisions in store and model, zero if it does not exist.
 func (r *random) revisions(name string) (list [2]store.Revision) {
 	for i, s := range []store.MetadataStore{r.MetadataStore, r.model} {
 		if m := stored(s, name); m != nil {
@@ -184,7 +184,7 @@ func (r *random) revisions(name string) (list [2]store.Revision) {
 	return list
 }
 
-// condition draws a condition for the store, and the same for the model.
+// condition draws the same condition for store and model.
 func (r *random) condition(pod string) (c, twin store.Condition) {
 	switch r.IntN(10) {
 	case 0, 1:
@@ -202,7 +202,7 @@ func (r *random) condition(pod string) (c, twin store.Condition) {
 		}
 		return store.AtRevision(r.old[0]), store.AtRevision(r.old[1])
 	case 6:
-		// Where revisions have no numbers a Pod may be at an old one again.
+		// Without numbers, a Pod may have an old revision again.
 		if r.numbers && !r.old[1].IsZero() {
 			return store.AtRevision(r.old[0]), store.AtRevision(r.old[1])
 		}
@@ -284,8 +284,8 @@ func (r *random) writeMany() {
 	}
 }
 
-// snapshotAgain compares the snapshot that was taken some time ago with what the
-// model was then, and takes a new one.
+// snapshotAgain compares the snapshot of some time ago with the model of then, and
+// takes a new one.
 func (r *random) snapshotAgain() {
 	r.say("snapshot")
 	r.endSnapshot()
@@ -332,7 +332,6 @@ func (r *random) compare(what string, s *subject, model store.MetadataStore) {
 	}
 }
 
-// names are those of the model's Pods.
 func names(model store.MetadataStore) []string {
 	list, err := model.List(background)
 	if err != nil {
@@ -341,7 +340,7 @@ func names(model store.MetadataStore) []string {
 	return list
 }
 
-// stored is what the model has of a Pod, nil for none.
+// stored returns the Pod as the model has it, or nil.
 func stored(model store.MetadataStore, name string) *store.Metadata {
 	m, err := model.Read(background, name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrInvalidName) {

@@ -11,7 +11,8 @@ import (
 	"podstore/store"
 )
 
-// removes reports whether the store can remove a Pod with what refers to it.
+// removes reports whether the store can remove a Pod together with the references to
+// it.
 func (s *subject) removes() bool {
 	s.Helper()
 	err := store.Do(background, s, "probe", store.Remove{})
@@ -21,7 +22,7 @@ func (s *subject) removes() bool {
 	return err == nil
 }
 
-// referring is a Pod that refers to name in every way, among others.
+// referring returns a Pod that refers to name in every way, and to other Pods.
 func referring(pod, name string) *store.Metadata {
 	m := full(pod)
 	m.Peers = peers(name, "peer", name)
@@ -31,7 +32,7 @@ func referring(pod, name string) *store.Metadata {
 	return m
 }
 
-// freed is what remains of it when name is removed.
+// freed returns what remains of that Pod when name is removed.
 func freed(pod, name string) *store.Metadata {
 	m := referring(pod, name)
 	m.Peers, m.Children = peers("peer"), []store.SpawnedChild{{PodName: "worker"}}
@@ -140,13 +141,13 @@ var concurrentRemoves = test{"no link or child under a condition outlives a Pod 
 	RaceRemoves(s.T, s.MetadataStore, 500)
 }}
 
-// RaceRemoves removes Pods while others make links to them and take them as children,
-// under the condition that they exist, at least as many times as it is told, and fails
-// the test where a reference to a Pod that is gone is left, or half a link.
+// RaceRemoves removes Pods while others link to them and take them as children, on
+// condition that they exist. It does so at least the given number of times. It fails
+// the test if a reference to a missing Pod is left, or half a link.
 func RaceRemoves(t *testing.T, s store.MetadataStore, races int) {
 	t.Helper()
 	const hubs, others = 8, 4 // of each hub
-	made := map[bool]int{}    // by whether the reference was made
+	made := map[bool]int{}    // counts references made, and refused
 	for done := 0; done < races; done += hubs * others {
 		var changes []store.Change
 		for hub := range hubs {
@@ -184,7 +185,7 @@ func RaceRemoves(t *testing.T, s store.MetadataStore, races int) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasPrefix(ref.To, "round-") { // a bare add peer may dangle
+			if !strings.HasPrefix(ref.To, "round-") { // an AddPeer without a condition may dangle
 				t.Fatalf("after %d races there is left: %+v", done, ref)
 			}
 		}
@@ -201,7 +202,7 @@ func RaceRemoves(t *testing.T, s store.MetadataStore, races int) {
 	t.Logf("of %d references %d were made before the Pod was removed", made[true]+made[false], made[true])
 }
 
-// refer makes a reference to a Pod only if that exists, in one of four ways.
+// refer makes a reference, in one of four ways, on condition that the Pod exists.
 func refer(s store.MetadataStore, pod, to string, way int) error {
 	child := store.AddChild{Child: store.SpawnedChild{PodName: to}}
 	var err error

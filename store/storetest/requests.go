@@ -8,7 +8,7 @@ import (
 	"podstore/store"
 )
 
-// keepsIDs reports whether the store makes changes once under an ID.
+// keepsIDs reports whether the store makes the changes of an ID only once.
 func (s *subject) keepsIDs() bool {
 	s.Helper()
 	_, err := s.Apply(background, []store.Change{{Pod: "probe", Op: store.Delete{}}}, &store.ApplyOptions{ID: store.NewRequestID()})
@@ -18,9 +18,9 @@ func (s *subject) keepsIDs() bool {
 	return err == nil
 }
 
-// again makes a request that was made before, and fails the test unless it is
-// answered with the revisions of then and changes nothing. Of a Pod that changed
-// since, a store may know the number alone.
+// again repeats a request. It fails the test unless the answer has the revisions of
+// then and nothing changes. For a Pod that changed since, a store may know only the
+// number.
 func (s *subject) again(opts *store.ApplyOptions, was []store.Applied, changes ...store.Change) {
 	s.Helper()
 	what := "the same request again, " + described(changes)
@@ -49,8 +49,8 @@ func (s *subject) again(opts *store.ApplyOptions, was []store.Applied, changes .
 	})
 }
 
-// resent makes a request that may have been made before. It returns the error, nil
-// or one that matches ErrUnknown; then nothing may have changed.
+// resent makes a request that may have been made before. It returns nil or an error
+// that matches ErrUnknown, after which nothing may have changed.
 func (s *subject) resent(seen uint64, id store.RequestID, changes ...store.Change) (applied []store.Applied, err error) {
 	s.Helper()
 	opts := &store.ApplyOptions{ID: id, Resent: true, Seen: seen}
@@ -67,7 +67,7 @@ func (s *subject) resent(seen uint64, id store.RequestID, changes ...store.Chang
 	return applied, err
 }
 
-// once is a change that shows when it is made twice.
+// once returns a change that shows if it is made twice.
 func once(pod, mark string) store.Change {
 	return store.Change{Pod: pod, Op: store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: mark}}}}
 }
@@ -90,7 +90,7 @@ var requestTests = skipping("the store keeps no request IDs", (*subject).keepsID
 		create, remove := &store.ApplyOptions{ID: store.NewRequestID()}, &store.ApplyOptions{ID: store.NewRequestID()}
 		made := store.Change{Pod: "agent", Op: store.Put{Metadata: full("agent")}, If: store.Missing}
 		was := s.applyFor(create, made)
-		s.again(create, was, made) // although the condition is no longer met
+		s.again(create, was, made) // the condition no longer holds
 		s.do("agent", peer("x"))
 		s.again(create, was, made)
 		gone := store.Change{Pod: "agent", Op: store.Delete{}, If: store.Exists}
@@ -175,7 +175,7 @@ var requestTests = skipping("the store keeps no request IDs", (*subject).keepsID
 		s.again(id, was, changes...)
 		s.do("c", store.Delete{})
 		s.again(id, was, changes...)
-		// One that is gone and there again knows nothing of the request.
+		// A Pod that was deleted and created again does not have the request's ID.
 		s.do("new", store.Delete{})
 		s.put(full("new"))
 		s.again(id, was, changes...)

@@ -7,11 +7,11 @@ import (
 	"podstore/store"
 )
 
-// minimal is a Pod of which nothing but the name is known.
+// minimal returns a Pod with a name and nothing else.
 func minimal(name string) *store.Metadata { return &store.Metadata{PodName: name} }
 
-// full is a Pod with something in every field, in normal form. Lists are in no
-// order and have repeated names, which every store must keep as they are.
+// full returns a Pod with something in every field, in normal form. Its lists are in no
+// order and repeat names: every store must keep them so.
 func full(name string) *store.Metadata {
 	rules := []store.ScopeRule{
 		{Target: "/srv/data", Permission: "write", Recursive: true},
@@ -40,7 +40,7 @@ func full(name string) *store.Metadata {
 	}
 }
 
-// plain leaves of a name what needs no escape in JSON.
+// plain returns the characters of a name that need no escape in JSON.
 func plain(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == '"' || r == '\\' {
@@ -50,9 +50,8 @@ func plain(name string) string {
 	}, name)
 }
 
-// oddNames are valid Pod names, each a trap for some way of keeping Pods. They
-// come in no order, and byte order differs from the order by UTF-16 or by
-// letters.
+// oddNames are valid Pod names. Each is a trap for some way of keeping Pods. They are
+// in no order, and their order by bytes differs from that by UTF-16 or by letters.
 var oddNames = []string{
 	"日本語", "line\nbreak", "-dash", `back\slash`, "...", ".hidden", " ", " lead", "trail ",
 	"a", "a ", "A", "aa", "a\x01", "a.b", "ab", "Z", "z", "é", "e\u0301", "\uffee", "\U0001F600",
@@ -61,21 +60,21 @@ var oddNames = []string{
 	strings.Repeat("n", store.MaxNameLen), strings.Repeat("語", store.MaxNameLen/3), strings.Repeat("n", 200),
 }
 
-// badNames are what no Pod can be called.
+// badNames are names that no Pod can have.
 var badNames = []string{
 	"", ".", "..", "/", "a/b", "/a", "a/", "../a", "../../etc/passwd", "a/../../b", "/podstore",
 	"\x00", "a\x00b", "\xff", "a\xc3", "\xed\xa0\x80", strings.Repeat("n", store.MaxNameLen+1),
 }
 
-// nestedJSON is n containers in one another.
+// nestedJSON returns n nested containers.
 func nestedJSON(n int) json.RawMessage {
 	return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
 }
 
-// knownFields are what no unknown field can be called.
+// knownFields are names that no unknown field can have.
 var knownFields = append([]string{"pod_name", "worker_name"}, store.FieldNames()...)
 
-// spoiled are the ways in which metadata can break a rule of Normalize.
+// spoiled are metadata that break a rule of Normalize, each in its own way.
 var spoiled = func() []spoiler {
 	const bad = "\xff"
 	list := []spoiler{
@@ -129,7 +128,7 @@ func setExtra(m *store.Metadata, name, value string) {
 	m.Extra = extra
 }
 
-// canonical pairs JSON as a caller may write it with its canonical compact form.
+// canonical maps JSON as a caller may write it to its canonical compact form.
 var canonical = []struct{ in, want string }{
 	{"0", "0"}, {"-0", "-0.0"}, {"-0.0", "-0.0"}, {"1e0", "1.0"}, {"1.50", "1.5"}, {"100e-2", "1.0"},
 	{"9007199254740993", "9007199254740993"}, {"9007199254740993.0", "9007199254740992.0"},

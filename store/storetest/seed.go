@@ -13,8 +13,8 @@ var (
 	stepsFlag     = flag.Int("storetest.steps", 2000, "how many random operations store/storetest makes")
 )
 
-// newRandom returns a source of random numbers, and says how to get the same one
-// again. The message is seen when the test fails or is verbose.
+// newRandom returns a source of random numbers and logs how to get the same one again.
+// The log shows if the test fails or is verbose.
 func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := *seedFlag
@@ -25,7 +25,7 @@ func newRandom(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// histories is how many are watched.
+// histories returns the number of watched histories.
 func histories() int {
 	switch {
 	case *historiesFlag > 0:

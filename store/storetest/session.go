@@ -13,15 +13,14 @@ import (
 	"podstore/store"
 )
 
-// Sessions proves that a [store.SessionLog] keeps the promises of its
-// interface, one subtest for each. open returns a log without sessions; it is
-// called anew for each test, and registers what must be closed with t.Cleanup.
-// A log that also has a method ReadTraces, of the form of ReadAll, is held to
-// what the interface says of traces, and one that is a [store.Follower] to what
-// that says.
+// Sessions proves that a [store.SessionLog] keeps the promises of its interface, one
+// subtest for each. open returns an empty log. The suite calls it for each test; open
+// registers with t.Cleanup what must be closed. If a log also has a method ReadTraces
+// with the form of ReadAll, Sessions proves what the interface says of traces. If it is
+// a [store.Follower], Sessions proves that interface too.
 //
-// The last subtest compares random operations with a model in memory. It prints
-// its seed; -storetest.seed repeats a run, -storetest.steps sets its length.
+// The last subtest compares random operations with a model in memory. It prints its
+// seed. -storetest.seed repeats a run, -storetest.steps sets its length.
 func Sessions(t *testing.T, open func(t *testing.T) store.SessionLog) {
 	for _, group := range []struct {
 		name  string
@@ -60,20 +59,19 @@ type logTest struct {
 	run  func(s *logSubject)
 }
 
-// logSubject is the log under test, with helpers that end the test when they
-// fail.
+// logSubject is the log under test, with helpers that end the test when they fail.
 type logSubject struct {
 	*testing.T
 	store.SessionLog
 	ctx context.Context
 }
 
-// traceReader is what a log may have beyond the interface.
+// traceReader is an ability that a log may have beyond the interface.
 type traceReader interface {
 	ReadTraces(ctx context.Context, session store.SessionID, segment store.SegmentID) iter.Seq2[json.RawMessage, error]
 }
 
-// numbered are entries that can be told apart, in order.
+// numbered returns entries that can be told apart, in order.
 func numbered(from, to int) []json.RawMessage {
 	var out []json.RawMessage
 	for i := from; i < to; i++ {
@@ -82,7 +80,7 @@ func numbered(from, to int) []json.RawMessage {
 	return out
 }
 
-// segment makes a segment of a new session with n numbered entries.
+// segment creates a segment of a new session with n numbered entries.
 func (s *logSubject) segment(n int) (store.SessionID, store.SegmentID) {
 	s.Helper()
 	session, segment := store.NewSessionID(), store.NewSegmentID()
@@ -115,7 +113,7 @@ func (s *logSubject) trace(session store.SessionID, segment store.SegmentID, ent
 	}
 }
 
-// collect gathers a sequence up to its first error.
+// collect returns the items of a sequence up to its first error.
 func collect(entries iter.Seq2[json.RawMessage, error]) ([]json.RawMessage, error) {
 	var out []json.RawMessage
 	for e, err := range entries {
@@ -136,7 +134,7 @@ func (s *logSubject) read(session store.SessionID, segment store.SegmentID) []js
 	return entries
 }
 
-// holds checks a segment through every method that tells of it.
+// holds checks a segment through every method that shows it.
 func (s *logSubject) holds(session store.SessionID, segment store.SegmentID, want ...json.RawMessage) {
 	s.Helper()
 	s.sameEntries("ReadAll", s.read(session, segment), want)
@@ -153,7 +151,7 @@ func (s *logSubject) sameEntries(what string, got, want []json.RawMessage) {
 	}
 }
 
-// holdsTraces checks the traces, where the log can read them.
+// holdsTraces checks the traces, if the log can read them.
 func (s *logSubject) holdsTraces(session store.SessionID, segment store.SegmentID, want ...json.RawMessage) {
 	s.Helper()
 	r, ok := s.SessionLog.(traceReader)
@@ -174,7 +172,7 @@ func (s *logSubject) exists(session store.SessionID, segment store.SegmentID, wa
 	}
 }
 
-// missing checks that every method that needs a segment says ErrNotFound.
+// missing checks that every method that needs a segment returns ErrNotFound.
 func (s *logSubject) missing(session store.SessionID, segment store.SegmentID) {
 	s.Helper()
 	s.exists(session, segment, false)

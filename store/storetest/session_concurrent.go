@@ -10,15 +10,14 @@ import (
 	"podstore/store"
 )
 
-// With these sizes a lost or torn entry is likely to show, and a log that syncs
-// each append stays quick.
+// With these sizes a lost or torn entry is likely to show, and a log that syncs each
+// append stays quick.
 const (
 	appenders   = 8
 	appendsEach = 60
 )
 
-// together runs f(0) to f(n-1) at the same time and fails the test with their
-// errors.
+// together runs f(0) to f(n-1) at the same time and fails the test with their errors.
 func (s *logSubject) together(n int, f func(i int) error) {
 	s.Helper()
 	errs := make([]error, n)
@@ -32,13 +31,13 @@ func (s *logSubject) together(n int, f func(i int) error) {
 	}
 }
 
-// signed is the i-th entry of one writer, of a length of its own.
+// signed returns the i-th entry of a writer. Its length depends on both.
 func signed(writer, i int) json.RawMessage {
 	return raw(fmt.Sprintf(`{"writer":%d,"i":%d,"pad":"%0*d"}`, writer, i, (writer*37+i*101)%900, 0))
 }
 
-// inOrder checks that entries are whole and that each writer's are in order,
-// without gaps. It returns how many there are of each writer.
+// inOrder checks that entries are whole and that those of each writer are in order,
+// without gaps. It returns the number of entries of each writer.
 func inOrder(entries []json.RawMessage) (map[int]int, error) {
 	next := map[int]int{}
 	for n, e := range entries {
@@ -54,7 +53,7 @@ func inOrder(entries []json.RawMessage) (map[int]int, error) {
 	return next, nil
 }
 
-// allOf checks that n writers' entries are all there.
+// allOf checks that all entries of n writers are there.
 func (s *logSubject) allOf(entries []json.RawMessage, n int) {
 	s.Helper()
 	next, err := inOrder(entries)
@@ -178,8 +177,8 @@ var logConcurrencyTests = []logTest{
 		})
 	}},
 	{"no append is lost beside Truncate that keeps all", func(s *logSubject) {
-		// What Truncate is asked to keep is more than there will be, so that each
-		// entry must be there in the end.
+		// Truncate must keep more than there will ever be, so that every entry must be
+		// there in the end.
 		session, segment := store.NewSessionID(), store.NewSegmentID()
 		s.create(session, segment)
 		s.together(4, func(w int) error {
@@ -199,8 +198,8 @@ var logConcurrencyTests = []logTest{
 		s.allOf(s.read(session, segment), 3)
 	}},
 	{"what is appended after Truncate or CreateSegment stays", func(s *logSubject) {
-		// One goroutine cuts and replaces, and after each change appends one entry,
-		// which must be there although others append all the time.
+		// One goroutine cuts and replaces, and appends one entry after each change.
+		// That entry must be there although others append all the time.
 		session, segment := store.NewSessionID(), store.NewSegmentID()
 		s.create(session, segment)
 		var done atomic.Bool

@@ -8,7 +8,7 @@ import (
 	"podstore/store"
 )
 
-// compactForms are entries and what is kept of them.
+// compactForms are entries and the compact forms that a log keeps of them.
 var compactForms = []struct{ in, want string }{
 	{`{}`, `{}`},
 	{" \t\r\n{ } \n", `{}`},
@@ -20,7 +20,7 @@ var compactForms = []struct{ in, want string }{
 	{`{"x":null,"y":[true,false,{}],"":[]}`, `{"x":null,"y":[true,false,{}],"":[]}`},
 }
 
-// noObjects are refused as entries.
+// noObjects are not JSON objects: a log refuses them.
 var noObjects = []string{
 	"", " ", "null", "true", "1", `"s"`, "[]", `[{}]`,
 	"{", "}", `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`, `{'a':1}`, `{"a":01}`, `{"a":.5}`, `{"a":NaN}`, `{"a":1e400}`,
@@ -29,7 +29,7 @@ var noObjects = []string{
 	deepObject(128),
 }
 
-// deepObject is an object of n nested containers.
+// deepObject returns an object of n nested containers.
 func deepObject(n int) string {
 	return `{"d":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + "}"
 }
@@ -152,7 +152,7 @@ var logReadTests = []logTest{
 			},
 		}
 		for name, change := range changes {
-			// Large enough that it cannot all have been read at once.
+			// Too large to have been read at once.
 			const entries = 20_000
 			session, segment := s.segment(entries)
 			n := 0
@@ -213,7 +213,7 @@ var logReadTests = []logTest{
 
 var logReadFromTests = []logTest{
 	{"leaves out the first n", func(s *logSubject) {
-		// Large enough that a reader's buffer ends among those that are left out.
+		// So large that a reader's buffer ends among the entries that are left out.
 		const entries = 10_000
 		session, segment := s.segment(entries)
 		for _, n := range []int{0, 1, 7, entries / 2, entries - 1, entries, entries + 1, 1 << 30, int(^uint(0) >> 1)} {

@@ -9,21 +9,21 @@ import (
 	"podstore/store"
 )
 
-// followed is what a loop over a followed segment yields.
+// followed is an item of a loop over a followed segment.
 type followed struct {
 	entry json.RawMessage
 	err   error
 }
 
-// following is such a loop, in a goroutine of its own. It goes on when its item
-// is taken.
+// following is such a loop, in a goroutine of its own. It goes on once its item is
+// taken.
 type following struct {
 	s      *logSubject
 	cancel context.CancelFunc
 	items  chan followed // closed when the loop has ended
 }
 
-// follow skips the test where the log cannot follow.
+// follow skips the test if the log cannot follow.
 func (s *logSubject) follow(session store.SessionID, segment store.SegmentID, n int) *following {
 	s.Helper()
 	log, ok := s.SessionLog.(store.Follower)
@@ -49,7 +49,7 @@ func (s *logSubject) follow(session store.SessionID, segment store.SegmentID, n 
 // stuck is how long a test waits for what should come at once.
 var stuck = 30 * time.Second
 
-// next returns the next item, and false when the loop has ended.
+// next returns the next item, or false if the loop has ended.
 func (f *following) next() (followed, bool) {
 	f.s.Helper()
 	select {
@@ -70,7 +70,7 @@ func (f *following) yields(want ...json.RawMessage) {
 	}
 }
 
-// ends checks that what comes next is the last, an error.
+// ends checks that the next item is an error and the last one.
 func (f *following) ends(want error) {
 	f.s.Helper()
 	got, more := f.next()
@@ -157,7 +157,7 @@ var logFollowTests = []logTest{
 		among := s.follow(session, segment, 0)
 		among.yields(numbered(0, 1)...)
 		among.cancel()
-		// One that it had made ready may still come.
+		// An item that was ready before may still come.
 		if item, more := among.next(); more && item.err == nil {
 			among.ends(context.Canceled)
 		} else {

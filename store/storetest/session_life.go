@@ -42,7 +42,7 @@ var logDeleteTests = []logTest{
 		first, one := s.segment(2)
 		session, segment := s.segment(2)
 		last, two := s.segment(2)
-		// Segment IDs are meant to be unique, but nothing keeps them so.
+		// Segment IDs should be unique, but nothing enforces it.
 		s.create(last, segment, numbered(5, 6)...)
 		s.delete(session)
 		s.holds(first, one, numbered(0, 2)...)
@@ -93,9 +93,9 @@ var logDeleteTests = []logTest{
 		}
 	}},
 	{"beside appends, a session is there whole or not at all", func(s *logSubject) {
-		// Each writer counts up in a segment of its own. What is there must be an
-		// unbroken run up to what it appended last, because a deletion takes all that
-		// came before it.
+		// Each writer counts up in a segment of its own. The segment must hold an
+		// unbroken run up to its last append, because a deletion takes everything
+		// before it.
 		session := store.NewSessionID()
 		var segments []store.SegmentID
 		for range 3 {
@@ -136,7 +136,7 @@ var logDeleteTests = []logTest{
 	}},
 }
 
-// clockStep is longer than the step of any clock that a log keeps times by.
+// clockStep is longer than the step of any clock that a log uses.
 const clockStep = 20 * time.Millisecond
 
 var logModifiedTests = []logTest{

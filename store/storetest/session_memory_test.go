@@ -16,7 +16,7 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// memoryLog is the least that keeps the contract, to show that the suite asks
+// memoryLog is the smallest log that keeps the contract. It shows that the suite asks
 // for nothing more.
 type memoryLog struct {
 	mu           sync.Mutex
@@ -46,7 +46,7 @@ func (l *memoryLog) do(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// touch says that a session has changed. The caller holds mu.
+// touch notes that a session has changed. The caller holds mu.
 func (l *memoryLog) touch(session store.SessionID) {
 	l.modified[session] = time.Now()
 	close(l.changed)

@@ -13,8 +13,8 @@ import (
 	"podstore/store"
 )
 
-// logMutants are the log in memory with one fault each, and the test of the suite
-// that must catch it.
+// logMutants are the log in memory with one fault each, and the test of the suite that
+// must catch it.
 var logMutants = map[string]struct {
 	caught string
 	spoil  func(l *memoryLog) store.SessionLog
@@ -145,7 +145,7 @@ func (l shares) Follow(ctx context.Context, a store.SessionID, b store.SegmentID
 
 const logMutantVariable = "STORETEST_LOG_MUTANT"
 
-// TestLogMutant is one test of the suite on one mutant, in the process that
+// TestLogMutant runs one test of the suite on one mutant, in a process that
 // TestSessionsCatchesMutants starts. It must fail.
 func TestLogMutant(t *testing.T) {
 	m, ok := logMutants[os.Getenv(logMutantVariable)]

@@ -27,8 +27,8 @@ var logRandomTests = []logTest{{"operations agree with the model", func(s *logSu
 	r.compareAll()
 }}}
 
-// place is one segment. In this run a segment ID is used in one session alone,
-// as the interface asks for.
+// place is one segment. In this run a segment ID belongs to one session only, as the
+// interface asks.
 type place struct {
 	session store.SessionID
 	segment store.SegmentID
@@ -41,7 +41,7 @@ type randomLog struct {
 	sessionIDs   []store.SessionID
 	segmentIDs   []store.SegmentID
 	logs, traces map[place][]json.RawMessage
-	last         string // what was done last, for messages
+	last         string // the last operation, for messages
 }
 
 func (r *randomLog) step() {
@@ -95,7 +95,7 @@ func (r *randomLog) step() {
 	}
 }
 
-// agree checks an outcome against the model's and reports whether it was good.
+// agree compares an outcome with the model's and reports whether it was a success.
 func (r *randomLog) agree(err error, good bool, otherwise error) bool {
 	r.Helper()
 	if good && err != nil || !good && !errors.Is(err, otherwise) {
@@ -149,7 +149,7 @@ func (r *randomLog) compareAll() {
 	}
 }
 
-// entries are up to ten, one of them perhaps bad.
+// entries draws up to ten entries, one of them perhaps bad.
 func (r *randomLog) entries() (in, want []json.RawMessage, good bool) {
 	good = true
 	for range r.IntN(11) {
@@ -160,7 +160,7 @@ func (r *randomLog) entries() (in, want []json.RawMessage, good bool) {
 	return in, want, good
 }
 
-// entry is a random entry, its compact form, and whether it is one at all.
+// entry draws an entry. It returns it, its compact form, and whether it is valid.
 func (r *randomLog) entry() (in, want json.RawMessage, good bool) {
 	switch r.IntN(20) {
 	case 0:
@@ -169,7 +169,7 @@ func (r *randomLog) entry() (in, want json.RawMessage, good bool) {
 		form := compactForms[r.IntN(len(compactForms))]
 		return raw(form.in), raw(form.want), true
 	case 3:
-		// About as long as a reader's buffer, where mistakes live.
+		// About as long as a reader's buffer, where faults are likely.
 		size := 1<<(12+r.IntN(6)) - 12 + r.IntN(24)
 		e := raw(`{"s":"` + strings.Repeat("x", size) + `"}`)
 		return e, e, true

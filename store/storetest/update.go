@@ -11,7 +11,7 @@ import (
 
 var errEdit = errors.New("the edit's own error")
 
-// update is an Update that must succeed.
+// update makes an Update that must succeed.
 func (s *subject) update(name string, edit func(m *store.Metadata) error) *store.Metadata {
 	s.Helper()
 	m, err := s.Update(background, name, edit)

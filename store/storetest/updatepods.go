@@ -18,7 +18,7 @@ func (s *subject) updatesPods() bool {
 	return err == nil
 }
 
-// updatePods is an UpdatePods that must succeed.
+// updatePods makes an UpdatePods that must succeed.
 func (s *subject) updatePods(names []string, edit func(pods []*store.Metadata) error) []*store.Metadata {
 	s.Helper()
 	pods, err := store.UpdatePods(background, s.MetadataStore, names, edit)
@@ -218,19 +218,6 @@ func ruin(pods []*store.Metadata) {
 	pods[1].SetActive(nil, nil)
 	pods[2] = nil
 	pods[3] = minimal("new")
-}
-
-// skipping gives tests that are skipped where the store is not able.
-func skipping(why string, able func(*subject) bool, tests []test) []test {
-	for i, t := range tests {
-		tests[i].run = func(s *subject) {
-			if !able(s) {
-				s.Skip(why)
-			}
-			t.run(s)
-		}
-	}
-	return tests
 }
 
 var linkTests = skipping("the store cannot edit several Pods at once", (*subject).updatesPods, []test{

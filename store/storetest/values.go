@@ -178,8 +178,8 @@ var valueTests = []test{
 	}},
 }
 
-// memoryTests change what the store returned and what it was given, and look
-// whether it noticed.
+// memoryTests change what the store returned and what it was given, and check that the
+// store does not notice.
 var memoryTests = []test{
 	{"what Read returned is the caller's", func(s *subject) {
 		s.put(full("agent"))

@@ -1,12 +1,9 @@
 package storetest
 
 import (
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"podstore/store"
@@ -21,8 +18,8 @@ func (s *subject) keepsNumbers() bool {
 	return number != 0
 }
 
-// keepsTimes reports whether the store knows when a Pod was changed. It may not know
-// when that was created.
+// keepsTimes reports whether the store knows when a Pod was changed. It may still not
+// know when the Pod was created.
 func (s *subject) keepsTimes() bool {
 	s.Helper()
 	s.put(minimal("probe"))
@@ -31,8 +28,8 @@ func (s *subject) keepsTimes() bool {
 	return !v.Changed.IsZero()
 }
 
-// changers are the ways to change a Pod that exists, each another one. They return
-// the version that the store says it has then.
+// changers returns all ways to change an existing Pod, each with another content. They
+// return the version that the store reports.
 func (s *subject) changers() map[string]func(pod string, i int) store.Version {
 	return map[string]func(pod string, i int) store.Version{
 		"Apply": func(pod string, i int) store.Version {
@@ -330,110 +327,3 @@ var versionTests = slices.Concat([]test{
 		}
 	}},
 }))
-
-// outcome is what one of many concurrent Applies returned.
-type outcome struct {
-	pod     string
-	mark    string // what it changed
-	applied store.Applied
-}
-
-// applyAtOnce has every writer mark each Pod of pods rounds times in an Apply of
-// its own, and returns the results.
-func (s *subject) applyAtOnce(pods []string) []outcome {
-	s.Helper()
-	var mu sync.Mutex
-	var all []outcome
-	s.inParallel(writers, func(w int) error {
-		for i := range rounds {
-			pod := pods[(w+i)%len(pods)]
-			mark := fmt.Sprintf("mark-%d-%02d", w, i)
-			applied, err := s.Apply(background, []store.Change{
-				{Pod: pod, Op: store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: mark}}}},
-				{Pod: pod, Op: store.SetField{Field: mark, Value: json.RawMessage(`1`)}},
-			}, &store.ApplyOptions{Metadata: true})
-			if err != nil {
-				return err
-			}
-			if applied[0].Version != applied[1].Version || applied[1].Metadata == nil {
-				return fmt.Errorf("one Apply of one Pod returned %+v", applied)
-			}
-			mu.Lock()
-			all = append(all, outcome{pod, mark, applied[1]})
-			mu.Unlock()
-		}
-		return nil
-	})
-	return all
-}
-
-var concurrentVersions = []test{
-	{"results are the state right after their own Apply", func(s *subject) {
-		byPod := map[string][]outcome{}
-		for _, o := range s.applyAtOnce([]string{"a", "b"}) {
-			byPod[o.pod] = append(byPod[o.pod], o)
-		}
-		for pod, all := range byPod {
-			// The history of a Pod tells the order.
-			slices.SortFunc(all, func(a, b outcome) int { return len(a.applied.Metadata.Reclaimed) - len(b.applied.Metadata.Reclaimed) })
-			want := minimal(pod)
-			for i, o := range all {
-				want.Reclaimed = append(want.Reclaimed, store.ReclaimedChild{PodName: o.mark})
-				setExtra(want, o.mark, `1`)
-				if why := mismatch(o.applied.Metadata, want); why != "" {
-					s.Fatalf("the result of change %d of %q is not the state after it: %s", i, pod, why)
-				}
-				if o.applied.Version != o.applied.Metadata.Version {
-					s.Errorf("a result has version %v, its metadata %v", o.applied.Version, o.applied.Metadata.Version)
-				}
-			}
-			if got := s.get(pod); got.Version != all[len(all)-1].applied.Version {
-				s.Errorf("the last change of %q has version %v, Read gives %v", pod, all[len(all)-1].applied.Version, got.Version)
-			}
-			s.expect(want)
-		}
-	}},
-	{"no two Applies share a number, and numbers rise in the order of the changes", func(s *subject) {
-		if !s.keepsNumbers() {
-			s.Skip("the store keeps no numbers")
-		}
-		all := s.applyAtOnce([]string{"a", "b", "c", "d"})
-		slices.SortFunc(all, func(a, b outcome) int {
-			return cmp.Compare(a.applied.Version.Revision.Number, b.applied.Version.Revision.Number)
-		})
-		histories := map[string]int{}
-		for i, o := range all {
-			n := o.applied.Version.Revision.Number
-			if i > 0 && n == all[i-1].applied.Version.Revision.Number {
-				s.Errorf("two Applies, of %q and %q, have number %d", all[i-1].pod, o.pod, n)
-			}
-			if got := len(o.applied.Metadata.Reclaimed); got != histories[o.pod]+1 {
-				s.Fatalf("change %d of %q has number %d, which is out of order", got, o.pod, n)
-			}
-			histories[o.pod]++
-		}
-	}},
-	{"no two Updates share a number", func(s *subject) {
-		if !s.keepsNumbers() {
-			s.Skip("the store keeps no numbers")
-		}
-		var mu sync.Mutex
-		seen := map[uint64]string{}
-		s.inParallel(writers, func(w int) error {
-			pod := fmt.Sprint("pod-", w)
-			for range rounds {
-				m, err := s.Update(background, pod, increment)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				if other := seen[m.Version.Revision.Number]; other != "" {
-					s.Errorf("updates of %q and %q have number %d", other, pod, m.Version.Revision.Number)
-				}
-				seen[m.Version.Revision.Number] = pod
-				mu.Unlock()
-			}
-			return nil
-		})
-	}},
-}

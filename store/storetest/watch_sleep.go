@@ -10,8 +10,8 @@ import (
 	"podstore/store"
 )
 
-// SleepingWatchers logs the memory that each of n watchers takes while nothing changes:
-// half of them watch everything, half ten Pods. s must be able to watch.
+// SleepingWatchers logs the memory of each of n watchers while nothing changes. Half of
+// them watch everything, half ten Pods. s must be watchable.
 func SleepingWatchers(t *testing.T, s store.MetadataStore, n int) {
 	t.Helper()
 	used := func() uint64 {

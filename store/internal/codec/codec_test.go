@@ -69,8 +69,8 @@ func TestCodecRoundTrip(t *testing.T) {
 	}
 }
 
-// What a 5-byte header claims must not be allocated, and what nests must not be
-// followed without bound: msgpack itself would do both.
+// Decoding must not allocate what a 5-byte header claims, nor follow nested values
+// without a limit. msgpack itself would do both.
 func TestHostileValues(t *testing.T) {
 	deep := bytes.Repeat([]byte{0x91}, 1<<20)
 	for name, payload := range map[string][]byte{
@@ -101,9 +101,9 @@ func TestHostileValues(t *testing.T) {
 	}
 }
 
-// memoryFactor bounds what decoding may allocate, in multiples of the input: the
-// shortest child takes 5 bytes and 80 in memory, and a growing slice twice that
-// and more on its way.
+// memoryFactor limits the memory of decoding, in multiples of the input: the shortest
+// child takes 5 bytes, and 80 in memory, and a growing slice takes more than twice that
+// on its way.
 const memoryFactor = 100
 
 func FuzzDecodeValue(f *testing.F) {
@@ -127,7 +127,7 @@ func FuzzDecodeValue(f *testing.F) {
 		if err != nil || sub == Manifest || sub == Extra {
 			return // JSON is covered by the checksum and canonical since it was written
 		}
-		// What is accepted is written again as itself, up to the width of lengths.
+		// Encode writes again what Decode accepts, except for the width of lengths.
 		again := &store.Metadata{PodName: "x"}
 		out := bytes.Clone(NewEncoder().Encode(m, sub))
 		if err := decodeOne(again, sub, out); err != nil {

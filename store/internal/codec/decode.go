@@ -15,13 +15,13 @@ import (
 	"podstore/store"
 )
 
-// decoder reads what Encoder wrote, shape by shape, and nothing else. msgpack reads
-// heads of values and single numbers for it: asked for more it would allocate what
-// a length claims, and recurse as deep as the input says. The first thing that is
-// not as it should be makes err errShape, and everything after it reads as zero.
+// decoder reads what Encoder wrote, shape by shape, and nothing else. It uses msgpack
+// only for the heads of values and single numbers. Asked for more, msgpack would
+// allocate what a length claims, and recurse as deep as the input says. The first fault
+// sets err to errShape; everything after it reads as zero.
 type decoder struct {
 	in   input
-	text string // of a list, in.b as a string
+	text string // in.b as a string, if the field has strings
 	dec  *msgpack.Decoder
 	err  error
 }
@@ -68,11 +68,11 @@ func isUint(code byte) bool   { return code <= 0x7f || code >= 0xcc && code <= 0
 
 var errShape = errors.New("value does not have the shape of its sub-key")
 
-// Decode reads the msgpack of the fields that are not nil into m. The result
-// shares no memory with the payloads. They may be anything: the error says which is
-// not what Encoder writes, and the memory used is a small multiple of their size.
-// Unknown fields that this version has come to know are promoted to what they are,
-// unless has says that such a field is stored as itself, though it is not given here.
+// Decode reads the msgpack of the fields that are not nil into m. The result shares no
+// memory with the payloads. Payloads may hold anything: the error names the one that
+// Encoder did not write, and the memory used is a small multiple of their size. Decode
+// promotes unknown fields that this version knows, unless has reports that such a field
+// is stored as itself, even if its payload is not given here.
 func Decode(m *store.Metadata, payloads *[store.NumFields][]byte, has func(sub int) bool) error {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
@@ -124,7 +124,7 @@ func DecodeField(m *store.Metadata, sub int, payload []byte) error {
 	return nil
 }
 
-// decode reads one field. Where it has strings, text is the payload as one.
+// decode reads one field. If the field has strings, text is the payload as a string.
 func (d *decoder) decode(m *store.Metadata, sub int, payload []byte, text string) error {
 	d.reset(payload, text)
 	fields[sub].decode(d, m)
@@ -155,13 +155,13 @@ func DecodeUints(payload []byte, n int) ([]uint64, error) {
 	return out, d.end()
 }
 
-// reset begins with another payload.
+// reset starts on another payload.
 func (d *decoder) reset(payload []byte, text string) {
 	d.in, d.text, d.err = input{b: payload}, text, nil
 }
 
-// end returns the first error, or one when something is left over, and lets go of
-// the payload.
+// end returns the first error, or an error if bytes are left over. It drops the
+// payload.
 func (d *decoder) end() error {
 	err := d.err
 	if err == nil && d.in.at < len(d.in.b) {
@@ -171,8 +171,8 @@ func (d *decoder) end() error {
 	return err
 }
 
-// array reads the head of an array and returns how many elements follow, of which
-// each takes at least one byte.
+// array reads the head of an array and returns the number of elements. Each element
+// takes at least one byte.
 func (d *decoder) array() int {
 	if d.err != nil {
 		return 0
@@ -213,7 +213,7 @@ func (d *decoder) bytes() []byte {
 	return bytes.Clone(d.in.b[start:end])
 }
 
-// next is the code that comes next, or nil's at the end.
+// next returns the next code, or nil's at the end.
 func (d *decoder) next() byte {
 	if d.in.at < len(d.in.b) {
 		return d.in.b[d.in.at]
@@ -221,8 +221,8 @@ func (d *decoder) next() byte {
 	return codeNil
 }
 
-// uint reads an unsigned integer: msgpack would take nil, floats and negative
-// numbers for one, and nil for false.
+// uint reads an unsigned integer. msgpack would also accept nil, floats, negative
+// numbers and false.
 func (d *decoder) uint() (n uint64) {
 	if d.err == nil && isUint(d.next()) {
 		var err error
@@ -244,7 +244,7 @@ func (d *decoder) bool() bool {
 	return false
 }
 
-// span reads a string or binary and returns where in the payload its bytes are.
+// span reads a string or binary and returns the position of its bytes in the payload.
 func (d *decoder) span(binary bool) (start, end int) {
 	if d.err != nil {
 		return 0, 0
@@ -263,7 +263,7 @@ func (d *decoder) span(binary bool) (start, end int) {
 	return start, d.in.at
 }
 
-// uuid reads 16 bytes, or nil where that is allowed.
+// uuid reads 16 bytes, or nil if that is allowed.
 func (d *decoder) uuid(orNil bool) (id [16]byte, ok bool) {
 	if d.err != nil {
 		return id, false
@@ -306,8 +306,8 @@ func elements[T any](d *decoder, n int, element func(*decoder, *T)) []T {
 	if n == 0 || d.err != nil {
 		return nil
 	}
-	// An element in memory is larger than its shortest encoding, so let what is
-	// really there pay for the memory.
+	// An element in memory is larger than its shortest encoding. So the list grows only
+	// with the elements that are really there.
 	out := make([]T, 0, min(n, 64))
 	for i := 0; i < n && d.err == nil; i++ {
 		var none T
@@ -348,8 +348,7 @@ func (d *decoder) peers() []store.Peer {
 	return list(d, func(d *decoder, p *store.Peer) { p.PodName = d.string() })
 }
 
-// manifest reads JSON, which is never empty: without a manifest there is no
-// sub-key.
+// manifest reads JSON. It is never empty: without a manifest there is no sub-key.
 func (d *decoder) manifest() json.RawMessage {
 	b := d.bytes()
 	if d.err == nil && len(b) == 0 {

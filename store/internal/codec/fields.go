@@ -2,10 +2,10 @@ package codec
 
 import "podstore/store"
 
-// fields say how each field is stored. A new field is added here, to [store.Field]
-// and to [store.Metadata]; TestEveryFieldIsStored fails where one is forgotten.
+// fields say how each field is stored. A new field goes here, into [store.Field] and
+// into [store.Metadata]; TestEveryFieldIsStored fails if one of them lacks it.
 var fields = [store.NumFields]struct {
-	text   bool // has strings, which are cut from one
+	text   bool // the field has strings, which all share one allocation
 	encode func(e *Encoder, m *store.Metadata)
 	decode func(d *decoder, m *store.Metadata)
 }{

@@ -9,7 +9,7 @@ import (
 	"podstore/store"
 )
 
-// records are what is kept beside the fields, each with how it is read and written.
+// records are the values beside the fields, each with its reader and writer.
 var records = []struct {
 	name string
 	// again reads a payload and writes what it read.
@@ -53,8 +53,8 @@ var records = []struct {
 	}},
 }
 
-// FuzzRecords: whatever a record is made of, reading it neither panics nor takes much
-// memory, and what is accepted is written again as what means the same.
+// FuzzRecords: whatever a record holds, reading it neither panics nor takes much
+// memory. A record that is accepted is written again with the same meaning.
 func FuzzRecords(f *testing.F) {
 	e := NewEncoder()
 	ids := []MadeID{{ID: store.RequestID{1}, Changes: 2, Digest: 3, Number: 4}, {Number: 1 << 63}}

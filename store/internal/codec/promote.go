@@ -10,9 +10,9 @@ import (
 	"podstore/store/podjson"
 )
 
-// A field that an older version did not know stands among the unknown fields. A
-// version that knows it promotes it when it reads the Pod, and no longer writes it
-// there.
+// An older version keeps a field that it does not know among the unknown fields. A
+// version that knows the field promotes it: it takes the field out of the unknown ones
+// when it reads the Pod, and writes it as itself.
 
 // Promotes reports whether the msgpack of the unknown fields may have one that this
 // version knows.
@@ -33,9 +33,9 @@ var quotedNames = func() (names [][]byte) {
 	return names
 }()
 
-// promote moves the fields that this version knows out of m.Extra, and returns which
-// they are. Where the field is stored as itself, as has tells, that counts. An error
-// names the field, and leaves it where it is.
+// promote moves the fields that this version knows out of m.Extra and returns them. If
+// has reports that a field is also stored as itself, the stored one counts. An error
+// names the field and leaves it where it is.
 func promote(m *store.Metadata, has func(sub int) bool) (promoted store.FieldSet, err error) {
 	e := NewEncoder()
 	for _, name := range store.FieldNames() {
@@ -48,10 +48,10 @@ func promote(m *store.Metadata, has func(sub int) bool) (promoted store.FieldSet
 		found, err := podjson.Decode(document)
 		var bad *store.Error
 		if errors.As(err, &bad) {
-			err = errors.New(bad.Reason()) // it is none of the caller's
+			err = errors.New(bad.Reason()) // the stored field is bad, not the caller's input
 		}
 		if err != nil {
-			return 0, fmt.Errorf("an older version stored an unknown field %q, which is not what this version knows by that name: %w", name, err)
+			return 0, fmt.Errorf("an older version stored a field %q that this version cannot read: %w", name, err)
 		}
 		delete(m.Extra, name)
 		promoted |= store.Fields(store.FieldExtra)
@@ -70,8 +70,8 @@ func promote(m *store.Metadata, has func(sub int) bool) (promoted store.FieldSet
 	return promoted, nil
 }
 
-// DecodeExtra reads the msgpack of the unknown fields into m, promotes those that
-// this version knows, and returns which fields of m are set by that.
+// DecodeExtra reads the msgpack of the unknown fields into m, promotes those that this
+// version knows, and returns the fields of m that this sets.
 func DecodeExtra(m *store.Metadata, payload []byte, has func(sub int) bool) (store.FieldSet, error) {
 	if err := DecodeField(m, Extra, payload); err != nil {
 		return 0, err

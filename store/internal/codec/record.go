@@ -2,9 +2,9 @@ package codec
 
 import "podstore/store"
 
-// Record is a Pod's stamp, and one number for each field, where an engine keeps both
-// in one value. As msgpack it is an array: created, changed, floor, binary of the
-// IDs, and the numbers. Number and history of the stamp are left out.
+// Record returns the msgpack of a Pod's stamp and of one number for each field, for an
+// engine that keeps both in one value. It is an array: created, changed, floor, binary
+// of the IDs, and the numbers. Number and history of the stamp are left out.
 func (e *Encoder) Record(s *Stamp, sums *[store.NumFields]uint64) []byte {
 	e.buf.Reset()
 	e.array(4 + len(sums))

@@ -95,7 +95,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// One bad value does not spoil the decoder, which is used again.
+// A bad value does not spoil the decoder for the next one.
 func TestDecoderAfterAnError(t *testing.T) {
 	good := unhex(t, "92 a1 61 a1 62")
 	for range 100 {
@@ -109,7 +109,7 @@ func TestDecoderAfterAnError(t *testing.T) {
 	}
 }
 
-// A reader accepts any width of what a writer writes in the shortest.
+// A reader accepts every width; a writer writes the shortest.
 func TestAnyWidth(t *testing.T) {
 	for _, c := range []struct {
 		sub       int
@@ -147,7 +147,7 @@ func TestUints(t *testing.T) {
 			t.Errorf("%d came back as %d (%v)", want[1], got, err)
 		}
 	}
-	// The width says how many bytes follow, whatever the number.
+	// The width gives the number of bytes, whatever the value.
 	for _, in := range []string{"05", "cc 05", "cd 00 05", "ce 00 00 00 05", "cf 00 00 00 00 00 00 00 05"} {
 		if got, err := DecodeUints(unhex(t, in), 0); err != nil || got[0] != 5 {
 			t.Errorf("%s: %d %v", in, got, err)
@@ -214,7 +214,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// The sub-keys are in the order in which a file has them, and each is found.
+// The sub-keys are in the order of a file, and SubKeyIndex finds each.
 func TestSubKeys(t *testing.T) {
 	if !slices.IsSorted(SubKeys[:]) {
 		t.Error("not sorted by bytes")

@@ -9,44 +9,42 @@ import (
 	"podstore/store/podjson"
 )
 
-// Stamp is what an engine keeps of a Pod besides its fields, under the sub-key
-// "stamp": which state this is, and what was made under request IDs. As msgpack it
-// is an array: number, created, changed, history's count, history's sum, floor,
-// binary of the IDs.
+// Stamp is what an engine keeps of a Pod besides its fields, under the sub-key "stamp":
+// which state this is, and which request IDs made it. As msgpack it is an array:
+// number, created, changed, history's count, history's sum, floor, binary of the IDs.
 type Stamp struct {
-	Number           uint64 // of the change that made this state
-	Created, Changed int64  // Unix milliseconds, 0 where unknown
+	Number           uint64 // the change that made this state
+	Created, Changed int64  // Unix milliseconds; 0: unknown
 
-	// HistoryCount and HistorySum say what the chunks of a history that is kept apart
-	// are: how many entries, and the sum of what [ChunkSum] gives. Both are 0 where
-	// there are none.
+	// HistoryCount and HistorySum cover the chunks of a history: the number of entries,
+	// and the sum of [ChunkSum] over the chunks. Both are 0 without chunks.
 	HistoryCount, HistorySum uint64
 
-	// Floor is the highest number of a change of which the ID may have been dropped.
+	// Floor is the highest number of a change whose ID may have been dropped.
 	Floor uint64
-	// IDs are the last that changed the Pod, the oldest first.
+	// IDs are the last request IDs that changed the Pod, the oldest first.
 	IDs []MadeID
 }
 
-// MadeID is a request ID and what was made under it.
+// MadeID is a request ID and the change made under it.
 type MadeID struct {
 	ID      store.RequestID
 	Changes uint32 // checksum of the changes
-	Digest  uint32 // of the Pod after them, set by the next change: this one is part of it
+	Digest  uint32 // of the Pod after them; the next change sets it, because it covers this ID too
 	Number  uint64
 }
 
-// MaxIDs is how many request IDs a Pod keeps.
+// MaxIDs limits the request IDs that a Pod keeps.
 const MaxIDs = 16
 
 const madeIDSize = 16 + 4 + 4 + 8
 
-// Version is the stamp as a caller sees it. digest is the engine's, of the Pod.
+// Version returns the version for a caller. digest is the engine's digest of the Pod.
 func (s *Stamp) Version(digest uint64) store.Version {
 	return store.Version{Revision: store.Revision{Number: s.Number, Digest: digest}, Created: fromMillis(s.Created), Changed: fromMillis(s.Changed)}
 }
 
-// SetTimes takes over the times of v.
+// SetTimes sets the times to those of v.
 func (s *Stamp) SetTimes(v store.Version) {
 	s.Created, s.Changed = millis(v.Created), millis(v.Changed)
 }
@@ -65,9 +63,9 @@ func millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// ChangesSum tells changes apart that are sent under one ID. It is of their JSON, which
-// stays the same when a later version knows more fields: a change may be sent again
-// by it.
+// ChangesSum tells apart different changes that are sent under one ID. It covers their
+// JSON, which stays the same in a later version that knows more fields: that version
+// may send a change again.
 func ChangesSum(changes []store.Change) (sum uint32) {
 	var line []byte
 	for _, c := range changes {
@@ -77,7 +75,7 @@ func ChangesSum(changes []store.Change) (sum uint32) {
 	return sum
 }
 
-// AddID notes an ID, and drops the oldest beyond max.
+// AddID adds an ID and drops the oldest beyond max.
 func AddID(ids []MadeID, floor *uint64, id MadeID, max int) []MadeID {
 	ids = append(ids, id)
 	for len(ids) > max {
@@ -87,7 +85,7 @@ func AddID(ids []MadeID, floor *uint64, id MadeID, max int) []MadeID {
 	return ids
 }
 
-// FindID looks for an ID.
+// FindID returns an ID, or nil if it is not there.
 func FindID(ids []MadeID, id store.RequestID) *MadeID {
 	for i := range ids {
 		if ids[i].ID == id {
@@ -175,13 +173,13 @@ func (d *decoder) ids() []MadeID {
 	return ids
 }
 
-// A chunk of a history is sealed under its own key, so that one in another's place
-// is noticed.
+// A chunk of a history is sealed under its own key, so that podstore notices a chunk in
+// the place of another.
 
-// ChunkKey is the key of chunk n.
+// ChunkKey returns the key of chunk n.
 func ChunkKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// sealedChunkKey is what the checksum of a chunk takes of its key.
+// sealedChunkKey returns the part of a chunk's checksum that comes from its key.
 func sealedChunkKey(key []byte) []byte {
 	return append(append(make([]byte, 0, len(KeySums[Reclaimed])+len(key)+1), KeySums[Reclaimed]...), append(key, 0)...)
 }
@@ -196,7 +194,7 @@ func UnsealChunk(pod uint32, key, value []byte) ([]byte, bool) {
 	return UnsealKey(pod, sealedChunkKey(key), value)
 }
 
-// ChunkSum is what a chunk adds to HistorySum: its checksum and key, spread over 64
+// ChunkSum returns the chunk's part of HistorySum: its checksum and key, spread over 64
 // bits.
 func ChunkSum(key, value []byte) uint64 {
 	h := binary.BigEndian.Uint64(key)*0x9e3779b97f4a7c15 ^ uint64(binary.BigEndian.Uint32(value))

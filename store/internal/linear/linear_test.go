@@ -46,7 +46,7 @@ func TestCombined(t *testing.T) {
 	Check(t, Backend{Stores: []store.MetadataStore{s}, Call: 5 * time.Microsecond, Short: 100})
 }
 
-// wrong is a store in memory that breaks its promise now and then.
+// wrong is a store in memory that now and then breaks its promise.
 type wrong struct {
 	*memstore.Store
 	calls atomic.Int64
@@ -98,7 +98,7 @@ func (s *wrong) Apply(ctx context.Context, changes []store.Change, opts *store.A
 	return applied, nil
 }
 
-// The checker sees what it is there for.
+// The checker finds each kind of fault.
 func TestMutantsAreCaught(t *testing.T) {
 	for _, how := range []string{"a stale read", "a dropped change", "a change made twice"} {
 		t.Run(how, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"podstore/store"
 )
 
-// numPods is how many Pods a history has. They are called a, b, c and d here, and by
-// longer names in the store.
+// A history has this many Pods. Here they are called a, b, c and d; in the store they
+// have longer names.
 const numPods = 4
 
 // pod is what the model knows of one Pod. It shares no code with package store.
@@ -19,22 +19,23 @@ type pod struct {
 	there    bool
 	peers    uint8  // bit i: Pod i is a peer
 	children string // letters, in order
-	history  string // marks, in order, each with a space behind it
+	history  string // marks, in order, each followed by a space
 	active   byte   // first byte of the session's id; 0: none
-	// rev is the Pod's revision as far as somebody was told: 0 for a part is unknown.
+	// rev is the Pod's revision, as far as any result has shown it. A part that is 0 is
+	// unknown.
 	rev store.Revision
 }
 
-// same reports whether both hold the same, whatever their revisions.
+// same reports whether both have the same content, whatever their revisions.
 func (p pod) same(o pod) bool {
 	p.rev, o.rev = store.Revision{}, store.Revision{}
 	return p == o
 }
 
-// state is what the store holds at one moment. States are compared with ==.
+// state is the store at one moment. States are compared with ==.
 type state struct {
 	pods   [numPods]pod
-	number uint64 // the highest number of a revision that is known
+	number uint64 // the highest known revision number
 	made   string // requests that were made: "\x01ID=NUMBER "
 }
 
@@ -59,21 +60,21 @@ type call struct {
 	asked   bool           // apply asks for metadata
 }
 
-// result is what the caller was told.
+// result is what the caller got.
 type result struct {
 	unknown bool  // nothing certain
 	err     error // a sentinel: ErrNotFound, ErrExists, ErrConflict
 	names   uint8 // of list: bit i is Pod i
-	pods    []pod // of each Pod asked for; of apply what there[i] says was given
+	pods    []pod // the Pods asked for; after apply only those with there[i]
 	there   []bool
 	revs    []store.Revision // of apply
 }
 
-// rules are what differs between backends.
+// rules are the differences between backends.
 type rules struct {
 	numbers bool // revisions have numbers
-	// replays says that a call may be made again on the way, so that what is answered
-	// may be what was made before: see [store.ApplyOptions] ID.
+	// replays: the store may make a call again by itself, so an answer may be that of
+	// an earlier attempt: see [store.ApplyOptions] ID.
 	replays bool
 }
 
@@ -91,7 +92,8 @@ func (r rules) porcupine() porcupine.Model {
 	}
 }
 
-// step makes a call, or says that its result cannot be that of a call made now.
+// step makes a call on the model, or reports that its result cannot be that of a call
+// made now.
 func (r rules) step(s state, c call, out result) (bool, state) {
 	switch c.kind {
 	case read:
@@ -121,7 +123,7 @@ func (r rules) step(s state, c call, out result) (bool, state) {
 	return r.apply(s, c, out)
 }
 
-// observe is what becomes of the state when somebody is given Pod i.
+// observe returns the state after somebody has seen Pod i.
 func (s state) observe(i int, got pod) (bool, state) {
 	if !got.there {
 		return !s.pods[i].there, s
@@ -132,7 +134,7 @@ func (s state) observe(i int, got pod) (bool, state) {
 	return s.sees(i, got.rev)
 }
 
-// sees is what becomes of the state when somebody is given the revision of Pod i.
+// sees returns the state after somebody has seen the revision of Pod i.
 func (s state) sees(i int, got store.Revision) (bool, state) {
 	p := &s.pods[i]
 	if p.rev.Number != 0 && p.rev.Number != got.Number || p.rev.Digest != 0 && got.Digest != 0 && p.rev.Digest != got.Digest {
@@ -195,7 +197,7 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 	deleted := [numPods]bool{}
 	for _, ch := range c.changes {
 		i := letter(ch.Pod)
-		if err := next.judge(s, i, ch.If); err == errSkip {
+		if err := next.check(s, i, ch.If); err == errSkip {
 			continue
 		} else if err != nil {
 			return out.unknown || out.err == err, s
@@ -205,7 +207,7 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 	if out.err != nil {
 		return false, s
 	}
-	// The number that all changes have in common, unless nobody was told.
+	// All changes have this number in common. It is 0 if no result shows it.
 	var number uint64
 	changed := [numPods]bool{}
 	for i := range next.pods {
@@ -219,7 +221,8 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 			i, got := letter(ch.Pod), out.revs[k]
 			p := &next.pods[i]
 			if !changed[i] && deleted[i] && p.there {
-				// Deleted and made again as it was: it may have its revision of before.
+				// It was deleted and created again as it was: it may have its earlier
+				// revision.
 				p.rev = s.pods[i].rev
 				if as, _ := s.sees(i, got); !as || r.numbers && got.Number > s.number {
 					changed[i], p.rev = true, store.Revision{}
@@ -241,7 +244,7 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 				number = got.Number
 			}
 			if !changed[i] && got.Digest == 0 && (c.id != 0 || r.replays) {
-				continue // of a Pod that was not changed, what is answered again is open
+				continue // a repeated answer may say anything of a Pod that did not change
 			}
 			var ok bool
 			if ok, next = next.sees(i, got); !ok {
@@ -258,13 +261,14 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 			if !changed[i] {
 				continue
 			}
-			// Where all that changed are Pods that refer to one, nobody is told the number.
+			// If only Pods that refer to a removed one changed, no result shows the
+			// number.
 			if number != 0 && number <= s.number {
 				return false, s
 			}
 			next.number = max(next.number, number)
 			if next.pods[i].there && next.pods[i].rev.IsZero() {
-				next.pods[i].rev.Number = number // changed without being named
+				next.pods[i].rev.Number = number // it changed, but the call does not name it
 			}
 		}
 	}
@@ -274,7 +278,7 @@ func (r rules) apply(s state, c call, out result) (bool, state) {
 	return true, next
 }
 
-// again is a request that was made before: rest is what follows its id in s.made.
+// again is the repetition of a request: rest is the text behind its id in s.made.
 func (r rules) again(s state, c call, out result, rest string) (bool, state) {
 	if out.unknown {
 		return true, s
@@ -282,7 +286,7 @@ func (r rules) again(s state, c call, out result, rest string) (bool, state) {
 	if out.err != nil {
 		return false, s
 	}
-	// Of a Pod that the request did not change, what is answered again is open.
+	// A repeated answer may say anything of a Pod that the request did not change.
 	var number uint64
 	fmt.Sscan(rest, &number)
 	told := false
@@ -300,8 +304,8 @@ func (r rules) again(s state, c call, out result, rest string) (bool, state) {
 
 var errSkip = errors.New("leave it out")
 
-// judge judges a condition. before is the state before the first change.
-func (s *state) judge(before state, i int, c store.Condition) error {
+// check evaluates a condition. before is the state before the first change.
+func (s *state) check(before state, i int, c store.Condition) error {
 	switch {
 	case c == store.Condition{}:
 	case c == store.Exists && !s.pods[i].there:
@@ -311,7 +315,7 @@ func (s *state) judge(before state, i int, c store.Condition) error {
 	case c == store.SkipMissing && !s.pods[i].there:
 		return errSkip
 	case c.NeedsRevision():
-		// A revision that a caller names was given to it before, so the state knows it.
+		// A result has shown the caller this revision before, so the state knows it.
 		if p := before.pods[i]; !p.there || store.AtRevision(p.rev) != c {
 			return store.ErrConflict
 		}
@@ -319,7 +323,7 @@ func (s *state) judge(before state, i int, c store.Condition) error {
 	return nil
 }
 
-// do does one operation, and reports whether it deleted the Pod.
+// do applies one operation and reports whether it deleted the Pod.
 func (s *state) do(i int, op store.Op) (deleted bool) {
 	p := &s.pods[i]
 	if op == nil {
@@ -369,7 +373,7 @@ func (s *state) do(i int, op store.Op) (deleted bool) {
 
 const letters = "abcd"
 
-// letter is the index of the Pod whose name is a letter.
+// letter returns the index of the Pod with a letter.
 func letter(name string) int {
 	if i := strings.Index(letters, name); len(name) == 1 && i >= 0 {
 		return i
@@ -377,7 +381,7 @@ func letter(name string) int {
 	panic(fmt.Sprintf("the model has no Pod %q", name))
 }
 
-// podOf is metadata as the model has it. What the model has no place for becomes a
+// podOf returns metadata as the model has it. What the model has no place for becomes a
 // history that no call can make.
 func podOf(m *store.Metadata, index func(name string) int) pod {
 	if m == nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// explain is a history for whoever has to find what is wrong: the longest order that
-// fits, and the calls that no longer fit behind it.
+// explain describes a history for the person who must find the fault: the longest order
+// that fits, and the calls that no longer fit behind it.
 func explain(r rules, done []porcupine.Operation) string {
 	_, info := porcupine.CheckOperationsVerbose(r.porcupine(), done, time.Minute)
 	var longest []int
@@ -22,7 +22,7 @@ func explain(r rules, done []porcupine.Operation) string {
 	}
 	var b strings.Builder
 	b.WriteString("the longest order that fits:\n")
-	// porcupine numbers the calls as they were given.
+	// porcupine's numbers are indexes into done.
 	for _, i := range longest {
 		describe(&b, done[i])
 	}

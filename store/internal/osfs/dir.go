@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is an open directory. Names are looked up in it, not along a path: what is
-// below it is opened one component at a time and never through a link. os.Root would
+// Dir is an open directory. The system looks up names in it, not along a path. So it
+// opens what is below one component at a time and never through a link. os.Root would
 // follow links that stay inside.
 //
-// A name is one component. The caller closes it, once. It may be used by several
-// goroutines, which a lock on it does not tell apart.
+// A name is one component. The caller closes a Dir once. Several goroutines may use it;
+// a lock on it does not tell them apart.
 type Dir struct{ fd int }
 
-// OpenRoot opens the directory at a path, which may lead through links.
+// OpenRoot opens the directory at a path. The path may lead through links.
 func OpenRoot(path string) (Dir, error) {
 	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	return Dir{fd}, err
 }
 
-// OpenDir opens the directory at a path of which the last component is no link.
-// Something else there is a [NotA].
+// OpenDir opens the directory at a path whose last component is not a link. If
+// something else stands there, the error is a [NotA].
 func OpenDir(path string) (Dir, error) { return Dir{unix.AT_FDCWD}.Sub(path) }
 
 func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
@@ -37,10 +37,10 @@ func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	return fd, err
 }
 
-// Close closes the directory. Its lock is free then.
+// Close closes the directory and frees its lock.
 func (d Dir) Close() { _ = unix.Close(d.fd) }
 
-// Sub opens a directory in d. Something else of that name is a [NotA].
+// Sub opens a directory in d. If something else has that name, the error is a [NotA].
 func (d Dir) Sub(name string) (Dir, error) {
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err == unix.ENOTDIR || err == unix.ELOOP {
@@ -51,8 +51,8 @@ func (d Dir) Sub(name string) (Dir, error) {
 	return Dir{fd}, err
 }
 
-// List opens the directory once more, to list it from its beginning. path is only
-// used where the system does not tell the types of entries while listing.
+// List opens the directory again, to list it from its beginning. It uses path only if
+// the system does not report the types of entries while listing.
 func (d Dir) List(path string) (*os.File, error) {
 	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -61,7 +61,7 @@ func (d Dir) List(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// Entries lists the directory, in no order. path is as for [Dir.List].
+// Entries lists the directory in no order. path is as for [Dir.List].
 func (d Dir) Entries(path string) ([]fs.DirEntry, error) {
 	f, err := d.List(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func (d Dir) Entries(path string) ([]fs.DirEntry, error) {
 	return f.ReadDir(-1)
 }
 
-// Names lists the directory, names alone and in no order.
+// Names lists the names in the directory, in no order.
 func (d Dir) Names() ([]string, error) {
 	f, err := d.List(".")
 	if err != nil {
@@ -81,30 +81,30 @@ func (d Dir) Names() ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// Stat describes the entry itself, not what a link points to. "." is d.
+// Stat describes the entry itself, not what a link points to. "." means d.
 func (d Dir) Stat(name string) (State, error) {
 	var st unix.Stat_t
 	err := uninterrupted(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	return stateOf(&st), err
 }
 
-// Has reports whether d has an entry name in its directory sub, in one call: a link
-// in the place of sub is followed.
+// Has reports, with one call, whether the directory sub of d has an entry name. It
+// follows a link in the place of sub.
 func (d Dir) Has(sub, name string) bool {
 	_, err := d.Stat(sub + "/" + name)
 	return !errors.Is(err, fs.ErrNotExist) && !IsNotDir(err)
 }
 
-// Open opens a file for reading. It neither follows a link nor waits for the other
-// end of a pipe; what cannot be opened so is a [NotA], and the caller looks at what
-// it got.
+// Open opens a file for reading. It neither follows a link nor waits for the other end
+// of a pipe. If a file cannot be opened that way, the error is a [NotA]. Open does not
+// check the type of what it opened: the caller does.
 func (d Dir) Open(name string) (File, error) {
 	fd, err := d.open(name, unix.O_RDONLY)
 	return File{fd}, err
 }
 
-// OpenFile opens a regular file that exists, with the flags of [os.OpenFile].
-// Anything else is a [NotA].
+// OpenFile opens an existing regular file, with the flags of [os.OpenFile]. For
+// anything else the error is a [NotA].
 func (d Dir) OpenFile(name string, flags int) (*os.File, error) {
 	fd, err := d.open(name, flags)
 	if err != nil {
@@ -133,7 +133,7 @@ func (d Dir) open(name string, flags int) (int, error) {
 }
 
 // Create creates a file that does not exist, for reading and writing, with the owner
-// and the mode of [Dir.OwnerOfNew].
+// and mode of [Dir.OwnerOfNew].
 func (d Dir) Create(name string) (*os.File, error) {
 	owner, err := d.OwnerOfNew()
 	if err != nil {
@@ -155,7 +155,7 @@ func (d Dir) createOwned(name string, owner Owner) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// CreateFile is [Dir.Create] at a path.
+// CreateFile is [Dir.Create] for a path.
 func CreateFile(path string) (*os.File, error) {
 	owner, err := Dir{unix.AT_FDCWD}.ownerOfNew(above(path))
 	if err != nil {
@@ -169,9 +169,9 @@ func (d Dir) create(name string, flags int) (fd int, err error) {
 }
 
 // WriteFile creates a file that does not exist, with this owner and these bytes, and
-// syncs it if asked to. It is modified at a time that is given, if that is not zero;
-// where the file system refuses, at the moment of the write. After an error something
-// of it may be left.
+// syncs it if asked to. A time that is not zero becomes the file's time of
+// modification; if the file system refuses that, the time is that of the write. After
+// an error a part of the file may be left.
 func (d Dir) WriteFile(name string, owner Owner, data []byte, modified time.Time, sync bool) error {
 	fd, err := d.create(name, unix.O_WRONLY)
 	if err != nil {
@@ -195,14 +195,14 @@ func (d Dir) WriteFile(name string, owner Owner, data []byte, modified time.Time
 	return errors.Join(err, unix.Close(fd))
 }
 
-// Publish makes the file name of what write puts into it: under the name temp until
-// it is whole and synced, so that whoever looks, also after a crash, finds what was
-// there before or all of the new file. What was there is replaced, or, unless
-// replace is set, makes it fail with [fs.ErrExist]. After an error nothing is left
-// of it; a crash may leave temp, which is replaced.
+// Publish puts what write writes at name. The file has the name temp until it is whole
+// and synced. So a reader, also one after a crash, finds what was there before or the
+// whole new file. Publish replaces what was there; unless replace is set, it fails with
+// [fs.ErrExist] instead. After an error nothing is left. A crash may leave temp, which
+// the next Publish replaces.
 //
-// The new name is durable after [Dir.Sync]. The file is returned open, with whatever
-// lock write took on it.
+// The new name is durable after [Dir.Sync]. Publish returns the file open, with any
+// lock that write took on it.
 func (d Dir) Publish(temp, name string, replace bool, write func(*os.File) error) (*os.File, error) {
 	if err := d.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -232,21 +232,21 @@ func (d Dir) Mkdir(name string) error {
 	return uninterrupted(func() error { return unix.Mkdirat(d.fd, name, 0o700) })
 }
 
-// Rename renames an entry, in the place of what has the new name.
+// Rename renames an entry. It replaces what has the new name.
 func (d Dir) Rename(from, to string) error {
 	return uninterrupted(func() error { return unix.Renameat(d.fd, from, d.fd, to) })
 }
 
-// RenameNew renames an entry, unless something has the new name: that is
+// RenameNew renames an entry. If something has the new name, it fails with
 // [fs.ErrExist].
 func (d Dir) RenameNew(from, to string) error { return renameNew(d.fd, from, to) }
 
-// RenameNew renames a file, unless something stands at the new path: that is
+// RenameNew renames a file. If something stands at the new path, it fails with
 // [fs.ErrExist].
 func RenameNew(from, to string) error { return renameNew(unix.AT_FDCWD, from, to) }
 
-// linkNew is renameNew on a file system without a call for it. It can only rename
-// what can have two names, which a directory cannot.
+// linkNew is renameNew for a file system without a call for it. It can only rename what
+// can have two names, which a directory cannot.
 func linkNew(dir int, from, to string) error {
 	err := uninterrupted(func() error { return unix.Linkat(dir, from, dir, to, 0) })
 	if err != nil {
@@ -255,7 +255,7 @@ func linkNew(dir int, from, to string) error {
 	return Dir{dir}.Remove(from)
 }
 
-// Remove removes an entry that is no directory.
+// Remove removes an entry that is not a directory.
 func (d Dir) Remove(name string) error {
 	return uninterrupted(func() error { return unix.Unlinkat(d.fd, name, 0) })
 }
@@ -288,7 +288,7 @@ func SyncDir(path string) error {
 	return d.Sync()
 }
 
-// above is the directory in which the system looks for a path's last component.
+// above returns the directory in which the system looks for a path's last component.
 // filepath.Dir would shorten "link/../d" to "d", which lies elsewhere.
 func above(path string) string {
 	trimmed := strings.TrimRight(path, "/")
@@ -301,8 +301,8 @@ func above(path string) string {
 	return "."
 }
 
-// SyncNames is [SyncDir] for a directory that others made: one that cannot be opened for
-// reading, or not be synced, is left to them.
+// SyncNames is [SyncDir] for a directory that others made. It ignores one that it
+// cannot open for reading, or cannot sync.
 func SyncNames(path string) error {
 	err := SyncDir(path)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) || errors.Is(err, errors.ErrUnsupported) {
@@ -311,10 +311,11 @@ func SyncNames(path string) error {
 	return err
 }
 
-// MkdirAll creates a directory and what leads to it, each with mode 0700, and where root
-// creates it, the owner of what is above. With durable set, each is on the disk before
-// anything is created in it, also one that is there already: whoever created it may have
-// been killed before that. What is there is otherwise left alone, whatever it is.
+// MkdirAll creates a directory and its missing parents, each with mode 0700 and, if
+// root creates it, with the owner of its parent. With durable set, each directory is on
+// disk before anything is created in it. That includes those that exist: their creator
+// may have died before its sync. MkdirAll changes nothing else about what exists,
+// whatever it is.
 func MkdirAll(path string, durable bool) error {
 	parent := above(path)
 	_, err := os.Stat(path)

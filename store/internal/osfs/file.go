@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is a file open for reading. Where many small files are read it costs less
-// than an [os.File]. The caller closes it, once.
+// File is a file open for reading. For many small files it costs less than an
+// [os.File]. The caller closes it once.
 type File struct{ fd int }
 
 // Close closes the file.
@@ -24,7 +24,8 @@ func (f File) Stat() (State, error) {
 	return stateOf(&st), err
 }
 
-// ReadAt fills buf, or as much of it as the file has, with [io.EOF].
+// ReadAt fills buf. If the file is shorter, it reads the rest of the file and returns
+// [io.EOF].
 func (f File) ReadAt(buf []byte, offset int64) (int, error) {
 	n := 0
 	for n < len(buf) {
@@ -52,9 +53,9 @@ func Datasync(f *os.File) error {
 	return uninterrupted(func() error { return fdatasync(int(f.Fd())) })
 }
 
-// OpenFile opens a regular file at a path of which the last component is no link,
-// with the flags of [os.OpenFile]. It does not wait for the other end of a pipe.
-// Anything else there is a [NotA].
+// OpenFile opens a regular file at a path whose last component is not a link, with the
+// flags of [os.OpenFile]. It does not wait for the other end of a pipe. For anything
+// else the error is a [NotA].
 func OpenFile(path string, flags int) (*os.File, error) {
 	return Dir{unix.AT_FDCWD}.OpenFile(path, flags)
 }

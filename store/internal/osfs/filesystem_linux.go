@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharedFS are file systems that several machines share: there a lock may hang or not
-// hold, and what one writes another may see late.
+// sharedFS are file systems that several machines share. A lock may hang or not hold
+// there, and one machine may see late what another writes.
 var sharedFS = map[uint32]string{
 	unix.NFS_SUPER_MAGIC: "NFS", unix.SMB_SUPER_MAGIC: "SMB", unix.CIFS_SUPER_MAGIC: "CIFS", unix.SMB2_SUPER_MAGIC: "SMB2",
 	unix.V9FS_MAGIC: "9p", unix.CEPH_SUPER_MAGIC: "CephFS", unix.AFS_SUPER_MAGIC: "AFS", unix.AFS_FS_MAGIC: "AFS", unix.CODA_SUPER_MAGIC: "Coda",
@@ -31,16 +31,16 @@ var localFS = []uint32{
 	0x482b /* HFS+ */, 0x4244 /* HFS */, 0x00011954 /* UFS */, 0x61756673 /* aufs */, 0x52345362, /* Reiser4 */
 }
 
-// localFUSE are the types of FUSE, as /proc/self/mountinfo has them, that are known to
-// keep files on this machine.
+// localFUSE are types of FUSE, as /proc/self/mountinfo names them, that keep their
+// files on this machine.
 var localFUSE = []string{
 	"fuseblk", "fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse.ntfs", "fuse.exfat", "fuse.ext2", "fuse.ext4", "fuse.fuse2fs", "fuse.fuse-ext2",
 	"fuse.zfs", "fuse.gocryptfs", "fuse.encfs", "fuse.cryfs", "fuse.securefs",
 }
 
-// FileSystem says on what kind of file system a file or directory is. shared is its name
-// if several machines may have it, and unknown says what it is if nobody knows whether
-// they do. Both are "" for a file system of this machine.
+// FileSystem returns the kind of file system that a file or directory is on. shared is
+// its name if several machines may share it. unknown is its name if that is not known.
+// Both are "" for a file system of this machine.
 func FileSystem(f *os.File) (shared, unknown string) {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(f.Fd()), &st) != nil {
@@ -62,7 +62,7 @@ func FileSystem(f *os.File) (shared, unknown string) {
 	return "", fmt.Sprintf("type %#x", magic)
 }
 
-// mountType is the type of the file system that a file is on, as it was mounted, or "".
+// mountType returns the type with which the file system of a file is mounted, or "".
 func mountType(f *os.File) string {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil {
@@ -76,8 +76,8 @@ func mountType(f *os.File) string {
 	return findMount(mounts, fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
 }
 
-// findMount looks for a device in text such as
-// "36 35 98:0 / /mnt rw,noatime shared:1 - fuse.sshfs host:/dir rw".
+// findMount returns the type of a device's mount from text such as "36 35 98:0 / /mnt
+// rw,noatime shared:1 - fuse.sshfs host:/dir rw".
 func findMount(mounts io.Reader, device string) string {
 	for lines := bufio.NewScanner(mounts); lines.Scan(); {
 		left, right, ok := strings.Cut(lines.Text(), " - ")

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Holder says who has the lock on a file, as far as the kernel tells: a process
-// of another container is seen as none.
+// Holder names the process that has the lock on a file, as far as the kernel tells. It
+// does not see a process of another container.
 func Holder(f *os.File) string {
 	const unknown = "another process"
 	var st unix.Stat_t

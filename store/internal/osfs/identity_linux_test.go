@@ -13,7 +13,7 @@ var looks = map[string]func(string, fs.FileInfo) (int64, bool, error){
 	"SizeAt": SizeAt, "lsizeAt": lsizeAt,
 }
 
-// Both ways to look at the file say the same of whatever is at the path.
+// Both ways to look at the file agree, whatever stands at the path.
 func TestSizeAt(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pods.db")
@@ -67,7 +67,7 @@ func TestSizeAt(t *testing.T) {
 	}
 }
 
-// BenchmarkSizeAt is what the look at the file costs the two syncs after it.
+// BenchmarkSizeAt measures what the look at the file costs the two syncs after it.
 func BenchmarkSizeAt(b *testing.B) {
 	for name, look := range looks {
 		b.Run(name, func(b *testing.B) {

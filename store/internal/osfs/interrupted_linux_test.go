@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A signal that interrupts a call, be it each second one, is nobody's concern.
+// Signals that interrupt calls, even every second one, have no effect.
 func TestInterruptedCallsAreMadeAgain(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lock is advisory (flock). It belongs to the open file, not to the process: the
-// same file opened twice excludes itself. It ends with Unlock, with the last close,
+// A lock is advisory (flock). It belongs to the open file, not to the process: a file
+// that is opened twice excludes itself. The lock ends with Unlock, with the last close,
 // or with the process.
 
 // TryLock locks a file, exclusively or shared, if that is possible at once.
@@ -21,8 +21,8 @@ func TryLock(f *os.File, exclusive bool) (bool, error) {
 	return flock(int(f.Fd()), how)
 }
 
-// Lock locks a file, exclusively or shared, unless ctx ends before: then the error
-// is the context's.
+// Lock locks a file, exclusively or shared. If ctx ends first, it returns the context's
+// error.
 func Lock(ctx context.Context, f *os.File, exclusive bool) error {
 	return wait(ctx, func() (bool, error) { return TryLock(f, exclusive) })
 }
@@ -36,8 +36,8 @@ func Unlock(f *os.File) error {
 // TryLock locks a directory exclusively, if that is possible at once.
 func (d Dir) TryLock() (bool, error) { return flock(d.fd, unix.LOCK_EX) }
 
-// Lock locks a directory exclusively, unless ctx ends before: then the error is the
-// context's.
+// Lock locks a directory exclusively. If ctx ends first, it returns the context's
+// error.
 func (d Dir) Lock(ctx context.Context) error { return wait(ctx, d.TryLock) }
 
 // Unlock frees the lock of a directory.
@@ -54,15 +54,15 @@ func flock(fd, how int) (bool, error) {
 	return err == nil, err
 }
 
-// Most hold a lock for one small change, so it is tried again soon; some for
+// Most callers hold a lock for one small change, so try again soon. Some hold it for
 // longer.
 const (
 	firstRetry = time.Millisecond
 	lastRetry  = 16 * time.Millisecond
 )
 
-// wait calls try until it has taken a lock. There is no system call that waits for
-// a lock and for a context, so it polls.
+// wait calls try until it has the lock. No system call waits for both a lock and a
+// context, so wait polls.
 func wait(ctx context.Context, try func() (bool, error)) error {
 	var timer *time.Timer
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {

@@ -1,11 +1,10 @@
-// Package osfs is what this module asks of the operating system about files, in
-// one place: to open without following links and without waiting for the other end
-// of a pipe, to make names durable, to put a whole file in the place of another,
-// and to lock.
+// Package osfs has everything that this module asks of the operating system about
+// files: opening without following links and without waiting for the other end of a
+// pipe, making names durable, replacing one whole file by another, and locking.
 //
-// A call that a signal interrupts is made again. Errors are the system's own
-// numbers, without a path, but for [NotA]: the caller knows which Pod or segment it
-// was about, and says so.
+// It repeats a call that a signal interrupts. Except for [NotA], errors are the
+// system's own numbers without a path: the caller knows the Pod or segment and names
+// it.
 package osfs
 
 import (
@@ -19,7 +18,7 @@ import (
 	"podstore/store"
 )
 
-// uninterrupted makes a call until no signal interrupts it.
+// uninterrupted repeats a call until no signal interrupts it.
 func uninterrupted(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
@@ -28,8 +27,8 @@ func uninterrupted(call func() error) error {
 	}
 }
 
-// NotA says that an entry is of another type than is needed. It was not followed
-// and nothing waited for it. It matches [store.ErrInvalid].
+// NotA reports that an entry has another type than the caller needs. Nobody followed it
+// or waited for it. It matches [store.ErrInvalid].
 type NotA struct {
 	Want  string      // "a regular file" or "a directory"
 	Found fs.FileMode // type bits
@@ -52,11 +51,10 @@ func (e *NotA) Error() string {
 	return "is " + is + "; expected " + e.Want
 }
 
-// Is makes it match [store.ErrInvalid].
 func (e *NotA) Is(target error) bool { return target == store.ErrInvalid }
 
-// Kind is the sentinel for an error of this package, or nil where the caller knows
-// better: what is not there may be a Pod, a session or a database.
+// Kind returns the sentinel for an error of this package. It returns nil if the caller
+// knows better: what is missing may be a Pod, a session or a database.
 func Kind(err error) error {
 	switch {
 	case errors.Is(err, store.ErrInvalid):
@@ -72,27 +70,27 @@ func Kind(err error) error {
 // IsNoSpace reports whether a disk or a quota is full.
 func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
-// IsNotDir reports whether something on the way to a file is no directory.
+// IsNotDir reports whether something on the way to a file is not a directory.
 func IsNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
 
-// IsNotEmpty reports whether a directory could not be removed or replaced because
-// something is in it.
+// IsNotEmpty reports whether a directory could not be removed or replaced because it is
+// not empty.
 func IsNotEmpty(err error) bool {
 	return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST)
 }
 
-// IsWhole tells a failure of the file system, or of the process, from one that
-// concerns a single file: others will fail in the same way.
+// IsWhole reports whether a failure concerns the whole file system or process, so that
+// other files will fail in the same way.
 func IsWhole(err error) bool {
 	return IsNoSpace(err) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EIO) ||
 		errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// ID tells two files of one machine apart. The number of a file that is gone may be
-// given to another one, unless it is still open.
+// ID identifies a file on one machine. Unless the file is open, another file may get
+// its ID after it is removed.
 type ID struct{ Dev, Ino uint64 }
 
-// State is what tells one state of a file from another.
+// State tells one state of a file from another.
 type State struct {
 	ID
 	Owner
@@ -101,7 +99,7 @@ type State struct {
 	Modified, Changed time.Time
 }
 
-// Same reports whether nobody wrote the file between the two.
+// Same reports whether nobody wrote the file between the two states.
 func (s State) Same(o State) bool {
 	return s.ID == o.ID && s.Size == o.Size && s.Modified.Equal(o.Modified) && s.Changed.Equal(o.Changed)
 }
@@ -137,7 +135,7 @@ func Lstat(path string) (State, error) {
 	return stateOf(&st), err
 }
 
-// IsAt reports whether the file is what stands at path.
+// IsAt reports whether path names the file.
 func IsAt(path string, file ID) (bool, error) {
 	now, err := Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || IsNotDir(err) {
@@ -146,7 +144,7 @@ func IsAt(path string, file ID) (bool, error) {
 	return err == nil && now.ID == file, err
 }
 
-// lsizeAt is SizeAt by the means of all systems.
+// lsizeAt is SizeAt with calls that all systems have.
 func lsizeAt(path string, identity fs.FileInfo) (size int64, same bool, err error) {
 	now, err := os.Lstat(path)
 	if err != nil {

@@ -9,14 +9,14 @@ func fdatasync(fd int) error { return unix.Fdatasync(fd) }
 func renameNew(dir int, from, to string) error {
 	err := uninterrupted(func() error { return unix.Renameat2(dir, from, dir, to, unix.RENAME_NOREPLACE) })
 	if err == unix.EINVAL || err == unix.ENOSYS {
-		return linkNew(dir, from, to) // a file system without that flag
+		return linkNew(dir, from, to) // the file system lacks that flag
 	}
 	return err
 }
 
-// CanSyncAll reports whether SyncAll is known to make everything durable and to
-// report failures: on local file systems, and from Linux 5.8 on, before which syncfs
-// returned 0 whatever happened. Elsewhere each file has to be synced.
+// CanSyncAll reports whether SyncAll makes everything durable and reports failures.
+// That holds on local file systems since Linux 5.8; before, syncfs returned 0 whatever
+// happened. Otherwise each file needs a sync of its own.
 func (d Dir) CanSyncAll() bool {
 	var st unix.Statfs_t
 	if uninterrupted(func() error { return unix.Fstatfs(d.fd, &st) }) != nil || !kernelAtLeast(5, 8) {

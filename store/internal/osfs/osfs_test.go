@@ -39,14 +39,14 @@ func lay(t testing.TB, path, content string) {
 	noError(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
-// What stands in the place of a file or a directory is neither followed nor waited
-// for, and the error says what it is.
+// Nothing follows, or waits for, what stands in the place of a file or a directory. The
+// error says what it is.
 func TestFollowsAndWaitsForNothing(t *testing.T) {
 	outside := t.TempDir()
 	lay(t, filepath.Join(outside, "file"), "secret")
 	for name, c := range map[string]struct {
 		place      func(path string) error
-		file, sub_ string // what the error says, "" where there is none
+		file, sub_ string // the text of the error, or ""
 	}{
 		"a file":                 {func(p string) error { return os.WriteFile(p, nil, 0o600) }, "", "is a file; expected a directory"},
 		"a directory":            {func(p string) error { return os.Mkdir(p, 0o700) }, "is a directory; expected a regular file", ""},
@@ -90,7 +90,7 @@ func TestFollowsAndWaitsForNothing(t *testing.T) {
 			if err == nil {
 				sub.Close()
 			}
-			// Open tells what it can of what it opened.
+			// Open itself does not check the type of what it opened.
 			if f, err := d.Open("x"); err == nil {
 				st, err := f.Stat()
 				if noError(t, err); st.Mode.IsRegular() != (c.file == "") {
@@ -118,7 +118,7 @@ func TestFollowsAndWaitsForNothing(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// The new file is there whole or not at all, and nothing else is left.
+// The new file is there as a whole or not at all, and nothing else is left.
 func TestPublish(t *testing.T) {
 	d, path := root(t)
 	files := func() string {

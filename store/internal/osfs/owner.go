@@ -9,20 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Owner is whose a file is, and what others may do with it.
+// Owner is the owner of a file and what others may do with it.
 type Owner struct {
 	Perm     uint32 // permission bits
 	UID, GID uint32
 }
 
-// asCreated leaves a file to whom the system gave it.
+// asCreated leaves a file as the system created it.
 const asCreated = ^uint32(0)
 
-// Given reports whether a new file does not have this owner by itself.
+// Given reports whether a new file needs a call to get this owner.
 func (o Owner) Given() bool { return o.UID != asCreated && (o.UID != 0 || o.GID != 0) }
 
-// OwnerOfNew is what files in d get that are new: mode 0600 whatever the umask, and
-// where root creates them, the owner of d.
+// OwnerOfNew returns the owner and mode of new files in d: mode 0600 whatever the
+// umask, and, if root creates them, the owner of d.
 func (d Dir) OwnerOfNew() (Owner, error) { return d.ownerOfNew(".") }
 
 func (d Dir) ownerOfNew(dir string) (Owner, error) {
@@ -34,9 +34,9 @@ func (d Dir) ownerOfNew(dir string) (Owner, error) {
 	return Owner{0o600, st.Uid, st.Gid}, err
 }
 
-// set gives an open file or directory its owner and mode, where it has not. Whose
-// files they are is not given away silently: where only the group cannot be set, the
-// group's rights go.
+// set gives an open file or directory its owner and mode, unless it has them. It fails
+// if it cannot set the owner. If it only cannot set the group, it takes away the
+// group's rights, so that the file is never open to the wrong group.
 func (o Owner) set(fd int) error {
 	st, err := File{fd}.Stat()
 	if err != nil {
@@ -70,8 +70,8 @@ func (d Dir) MakeDir(name string, o Owner) (Dir, error) {
 	return d.Adopt(name, o)
 }
 
-// Adopt is MakeDir for a directory that was created just now. After an error it is
-// gone.
+// Adopt is MakeDir for a directory that was just created. After an error the directory
+// is gone.
 func (d Dir) Adopt(name string, o Owner) (Dir, error) {
 	sub, err := d.Sub(name)
 	if errors.Is(err, fs.ErrPermission) && unix.Fchmodat(d.fd, name, 0o700, 0) == nil {
@@ -90,8 +90,8 @@ func (d Dir) Adopt(name string, o Owner) (Dir, error) {
 	return sub, nil
 }
 
-// adopt is [Dir.Adopt] for a path. What is above it is found from within: behind a
-// link, a path with ".." in it means another place than it says.
+// adopt is [Dir.Adopt] for a path. It finds the parent from within the directory:
+// behind a link, a path with ".." names another place than it seems to.
 func adopt(path string) error {
 	d, err := OpenRoot(path)
 	if errors.Is(err, fs.ErrPermission) && os.Chmod(path, 0o700) == nil {

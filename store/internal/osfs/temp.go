@@ -6,16 +6,16 @@ import (
 	"os"
 )
 
-// TempFile is a file that goes with the process, as far as the system allows: where an
-// open file can be named, it has no name of its own.
+// TempFile is a file that goes with the process, as far as the system allows. If the
+// system can reopen an open file without a name, the file has no name of its own.
 type TempFile struct {
 	*os.File
-	Path  string // by which this process can open it again
+	Path  string // this process can reopen the file by it
 	named bool   // Path is its name
 }
 
-// NewTempFile creates one in dir, with mode 0600; dir is "" for the system's directory of
-// temporary files. pattern is that of [os.CreateTemp].
+// NewTempFile creates a file in dir with mode 0600. An empty dir means the system's
+// directory for temporary files. pattern is that of [os.CreateTemp].
 func NewTempFile(dir, pattern string) (*TempFile, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -31,7 +31,7 @@ func NewTempFile(dir, pattern string) (*TempFile, error) {
 		return nil, err
 	}
 	t := &TempFile{f, f.Name(), true}
-	if err := f.Chmod(0o600); err != nil { // the umask may have taken of it
+	if err := f.Chmod(0o600); err != nil { // the umask may have cleared bits
 		return nil, errors.Join(err, t.Close())
 	}
 	if path := descriptorPath(f); path != "" && os.Remove(f.Name()) == nil {
@@ -40,7 +40,6 @@ func NewTempFile(dir, pattern string) (*TempFile, error) {
 	return t, nil
 }
 
-// Close closes and removes it.
 func (t *TempFile) Close() error {
 	err := t.File.Close()
 	if t.named {
@@ -49,8 +48,8 @@ func (t *TempFile) Close() error {
 	return err
 }
 
-// Reopen opens the file at a path, which may be the Path of a [TempFile]; otherwise it is
-// [OpenFile].
+// Reopen opens the file at a path, which may be the Path of a [TempFile]. Otherwise it
+// is [OpenFile].
 func Reopen(path string, flags int) (*os.File, error) {
 	if isDescriptor(path) {
 		return os.OpenFile(path, flags, 0)
@@ -58,7 +57,7 @@ func Reopen(path string, flags int) (*os.File, error) {
 	return OpenFile(path, flags)
 }
 
-// LookAt describes what stands at a path that [Reopen] opens.
+// LookAt describes what [Reopen] would open.
 func LookAt(path string) (fs.FileInfo, error) {
 	if isDescriptor(path) {
 		return os.Stat(path)

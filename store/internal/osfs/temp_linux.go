@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptorPath is a path by which this process can open a file again that it has
-// open, though it may have no name.
+// descriptorPath returns a path by which this process can reopen an open file, even one
+// without a name.
 func descriptorPath(f *os.File) string {
 	path := descriptors + strconv.Itoa(int(f.Fd()))
 	if info, err := os.Stat(path); err == nil {
@@ -21,8 +21,9 @@ func descriptorPath(f *os.File) string {
 	return ""
 }
 
-// createUnnamed creates a file in dir that never has a name, so that a process which is
-// killed leaves none; nil where the file system has no such files. name is for messages.
+// createUnnamed creates a file in dir that never has a name, so that a killed process
+// leaves nothing. It returns nil if the file system has no such files. name is for
+// messages.
 func createUnnamed(dir, name string) *os.File {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -33,5 +34,5 @@ func createUnnamed(dir, name string) *os.File {
 
 const descriptors = "/proc/self/fd/"
 
-// isDescriptor reports whether a path is one of those.
+// isDescriptor reports whether a path comes from descriptorPath.
 func isDescriptor(path string) bool { return strings.HasPrefix(path, descriptors) }

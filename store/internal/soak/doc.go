@@ -1,3 +1,3 @@
-// Package soak runs the programs and the backends of this module together, for long,
-// under a random load and beside everything that goes wrong: see TestSoak.
+// Package soak runs the programs and backends of this module together for a long time,
+// under a random load and with everything that can go wrong: see TestSoak.
 package soak

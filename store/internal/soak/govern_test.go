@@ -19,8 +19,8 @@ import (
 	"podstore/store/socketstore"
 )
 
-// govern starts one server after the other, and ends each in its own way, until the
-// context ends. One more answers the workers, which finish what they began.
+// govern starts one server after the other and ends each in its own way, until the
+// context ends. A last server then answers the workers, which finish what they began.
 func (p *place) govern(ctx context.Context, done <-chan struct{}) {
 	r := p.random()
 	for ctx.Err() == nil {
@@ -40,7 +40,7 @@ func (p *place) govern(ctx context.Context, done <-chan struct{}) {
 }
 
 // start starts one of the two programs that serve, and waits until it does. The
-// supervisor makes changes of its own and lets nobody else make any: who is refused has
+// supervisor makes changes of its own and refuses those of others: a refused caller has
 // changed nothing.
 func (p *place) start(r *rand.Rand) *exec.Cmd {
 	cmd := p.program("podstore-migrate", "serve", p.db, p.socket)
@@ -81,7 +81,7 @@ func (p *place) trouble(ctx context.Context, r *rand.Rand, server *exec.Cmd) {
 	p.watchMemory(server)
 	how := r.IntN(10)
 	switch how {
-	case 0, 1: // its disk is full for a while: the file may not grow, or no page be written there
+	case 0, 1: // its disk is full for a while: the file cannot grow, or no page can be written
 		info, err := os.Stat(p.db)
 		if err != nil {
 			p.wrong("%v", err)
@@ -108,7 +108,7 @@ func (p *place) trouble(ctx context.Context, r *rand.Rand, server *exec.Cmd) {
 	}
 }
 
-// limit sets how large a file the server may write.
+// limit sets the largest size of a file that the server may write.
 func (p *place) limit(server *exec.Cmd, size uint64) {
 	limit := unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}
 	if err := unix.Prlimit(server.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
@@ -132,7 +132,7 @@ func (p *place) end(server *exec.Cmd, signal syscall.Signal) {
 	}
 }
 
-// between is what an operator does with the file while nobody has it open.
+// between does what an operator does with the file while nobody has it open.
 func (p *place) between(r *rand.Rand) {
 	switch r.IntN(4) {
 	case 0:
@@ -142,7 +142,7 @@ func (p *place) between(r *rand.Rand) {
 	}
 }
 
-// compact compacts the file and puts the copy in its place, unless it is killed.
+// compact compacts the file and replaces it by the copy, unless the command is killed.
 func (p *place) compact(r *rand.Rand) {
 	small := filepath.Join(filepath.Dir(p.db), "small.db")
 	cmd := p.program("podstore-migrate", "compact", p.db, small)
@@ -161,7 +161,7 @@ func (p *place) compact(r *rand.Rand) {
 	err := cmd.Wait()
 	if killed {
 		p.count.killedCompactions.Add(1)
-		// A copy that is there is whole; one that is not was never there.
+		// Either there is a whole copy, or there is none.
 		left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.db), ".small.db.new-*"))
 		for _, path := range left {
 			os.Remove(path)
@@ -179,7 +179,7 @@ func (p *place) compact(r *rand.Rand) {
 	p.checkFile()
 }
 
-// watchMemory remembers how much memory of its own a server had.
+// watchMemory keeps the most memory of its own that a server had.
 func (p *place) watchMemory(server *exec.Cmd) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", server.Process.Pid))
 	if err != nil {

@@ -30,13 +30,13 @@ import (
 	"podstore/store/socketstore"
 )
 
-// TestSoak runs for as long as SOAK says, such as 10m. One database is served by
-// podstore-migrate serve and by the example supervisor in turn, each of which is killed,
-// stopped, terminated, or finds its disk full; when none of them runs the file is
-// checked, and compacted. Meanwhile workers change Pods of their own, each beside a
-// model of them; histories are checked for linearizability, here and on every other
-// backend; commands read through the socket, and are killed; clients ask for everything
-// and do not read. At the end the file is sound and holds what the models hold.
+// TestSoak runs for as long as SOAK says, such as 10m. podstore-migrate serve and the
+// example supervisor serve one database in turn. Each is killed, stopped or terminated,
+// or its disk becomes full. While none runs, the test checks and compacts the file.
+// Meanwhile workers change Pods of their own and compare them with a model. Histories
+// are checked for linearizability, here and on every other backend. Commands read
+// through the socket, and some are killed. Clients ask for everything and do not read.
+// At the end the file is sound and equals the models.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("SOAK"))
 	if err != nil {
@@ -71,7 +71,7 @@ func TestSoak(t *testing.T) {
 	wg.Wait()
 	close(done)
 	<-governed
-	p.judge(workers)
+	p.compareAll(workers)
 	t.Log(&p.count)
 }
 
@@ -133,7 +133,7 @@ func newPlace(t *testing.T, cancel context.CancelFunc, seed uint64) *place {
 	return p
 }
 
-// wrong fails the soak, which then ends.
+// wrong fails the soak and ends it.
 func (p *place) wrong(format string, args ...any) {
 	p.Errorf("%s: %s", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 	p.cancel()
@@ -152,12 +152,12 @@ func (p *place) program(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// dial gives a client that waits for the next server.
+// dial returns a client that waits for the next server.
 func (p *place) dial(ctx context.Context) (*socketstore.Client, error) {
 	return socketstore.Dial(ctx, p.socket, &socketstore.Options{Patience: 2 * time.Minute})
 }
 
-// checkFile checks the file, which nobody has open.
+// checkFile checks the file while nobody has it open.
 func (p *place) checkFile() {
 	_, err := boltstore.Check(context.Background(), p.db, nil, func(f boltstore.Finding) { p.wrong("check finds %s: %s", f.Pod, f.Reason) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNotFound) {
@@ -165,8 +165,8 @@ func (p *place) checkFile() {
 	}
 }
 
-// judge compares what is left with the models.
-func (p *place) judge(workers []*worker) {
+// compareAll compares the database with the models.
+func (p *place) compareAll(workers []*worker) {
 	p.checkFile()
 	s, err := boltstore.Open(p.db, &boltstore.Options{MustExist: true, FullCheck: true})
 	if err != nil {
@@ -291,8 +291,8 @@ func (p *place) commands(ctx context.Context) {
 			p.count.killedCommands.Add(1)
 		}
 		_ = cmd.Wait()
-		// 1: the server was killed, or is stopped or unusable; 4: verify beside changes, and
-		// 10: there is no such Pod, or no tree yet, or nobody listens. Damage is never found.
+		// 1: the server was killed, or is stopped or unusable. 4: verify ran beside changes.
+		// 10: there is no such Pod, or no tree yet, or nobody listens. Nothing ever finds damage.
 		switch code := cmd.ProcessState.ExitCode(); {
 		case slices.Contains([]int{0, 1, 4, 10}, code), killed && code == -1:
 		case code == 3 && args[0] == "export": // another one was killed: its lock, or a Pod gone meanwhile
@@ -304,7 +304,7 @@ func (p *place) commands(ctx context.Context) {
 	}
 }
 
-// slowClients ask for everything and do not read.
+// slowClients ask for everything and read nothing.
 func (p *place) slowClients(ctx context.Context) {
 	r := p.random()
 	for ctx.Err() == nil {

@@ -47,7 +47,8 @@ func (w *worker) work(ctx context.Context) {
 	w.compareAll(c)
 }
 
-// change makes one set of changes, by Apply or by an edit, and follows it in the model.
+// change makes one set of changes, by Apply or by an edit, and makes it on the model
+// too.
 func (w *worker) change() {
 	var changes []store.Change
 	for range 1 + w.r.IntN(3) {
@@ -84,7 +85,7 @@ func (w *worker) change() {
 	}
 }
 
-// model makes changes on the model. The error is the sentinel of one that is refused.
+// model makes changes on the model. Its error is the sentinel of a refused change.
 func (w *worker) model(changes []store.Change) (map[string]*store.Metadata, error) {
 	after := maps.Clone(w.pods)
 	prepared, err := store.Prepare(changes)
@@ -153,7 +154,7 @@ func (w *worker) op() store.Op {
 	return store.Reclaim{Reclaimed: list}
 }
 
-// size is most often small.
+// size returns a number that is most often small.
 func (w *worker) size(most int) int {
 	if w.r.IntN(8) == 0 {
 		return w.r.IntN(most)
@@ -161,7 +162,7 @@ func (w *worker) size(most int) int {
 	return w.r.IntN(1 + most/20)
 }
 
-// read reads a Pod as soon as there is a server that can vouch for it.
+// read reads a Pod as soon as a server can answer for it.
 func (w *worker) read(s store.MetadataStore, name string) (*store.Metadata, bool) {
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		m, err := s.Read(context.Background(), name)
@@ -180,8 +181,8 @@ func (w *worker) read(s store.MetadataStore, name string) (*store.Metadata, bool
 	}
 }
 
-// settle finds out what became of changes of which nobody could tell. They are there
-// whole, or not at all.
+// settle finds out the outcome of changes whose outcome is unknown. Each was made as a
+// whole or not at all.
 func (w *worker) settle(changes []store.Change, after map[string]*store.Metadata, possible bool) {
 	asBefore, asAfter := true, possible
 	for _, c := range changes {

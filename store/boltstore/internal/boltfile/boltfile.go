@@ -1,14 +1,13 @@
-// Package boltfile reads the page structure of a bbolt file without mapping
-// it and without bbolt, so that a damaged file can be judged, and whatever is
-// still readable can be taken out of it, before bbolt sees it.
+// Package boltfile reads the page structure of a bbolt file without mapping it and
+// without bbolt. It checks a damaged file, and takes out what is still readable, before
+// bbolt sees the file.
 //
-// bbolt trusts its file: damage makes it panic, fault, or follow a cycle of
-// pages until memory is gone. Here everything read from the file is a claim to
-// be checked. Whatever the file holds, no call panics; each page is read at
-// most twice as the start of a node and twice as a continuation, so the work
-// is proportional to the size of the file; recursion is bounded; and memory
-// stays within the pages of one top-level bucket, plus a few bits for each
-// page reached.
+// bbolt trusts its file: damage makes it panic, fault, or follow a cycle of pages until
+// memory is gone. This package checks everything that it reads. Whatever the file holds,
+// no call panics. It reads each page at most twice as the start of a node and twice as a
+// continuation, so the work is proportional to the size of the file. Recursion is
+// bounded. Memory stays within the pages of one top-level bucket, plus a few bits for
+// each page reached.
 //
 // # Format
 //
@@ -37,18 +36,18 @@ import (
 	"io"
 )
 
-// NoFreelist is Meta.Freelist in a file that was written without a freelist
-// (bbolt's Options.NoFreelistSync). Every page that is not reached is free.
+// NoFreelist is Meta.Freelist in a file that was written without a freelist (bbolt's
+// Options.NoFreelistSync). Every page that is not reached is free.
 const NoFreelist = ^uint64(0)
 
-// Page sizes that are accepted. All are powers of two.
+// These limit the page sizes of a file. All are powers of two.
 const (
 	minPageSize = 512
 	maxPageSize = 64 << 10
 )
 
-// minHighWater is the high water of a file that bbolt has just created: two
-// metas, a freelist and an empty leaf. It never sinks below that.
+// minHighWater is the high water of a file that bbolt has just created: two metas, a
+// freelist and an empty leaf. It never becomes lower.
 const minHighWater = 4
 
 // Meta is one of the two records from which a file is read.
@@ -64,33 +63,30 @@ type Meta struct {
 	TxID         uint64 // transaction that wrote it
 }
 
-// File is a bbolt file as one of its metas describes it. It holds no more
-// than the set of free pages and may be used by several goroutines at once,
-// as far as its reader may.
+// File is a bbolt file as one of its metas describes it. It holds only the set of free
+// pages. Several goroutines may use it at once, if they may use its reader.
 type File struct {
 	r      io.ReaderAt
 	size   int64
 	meta   Meta
 	newest bool
 	pages  uint64  // pages that may be used: below high water and inside the file
-	free   pageSet // what the freelist calls free
+	free   pageSet // the pages in the freelist
 
-	// knowsFree is false where there is no freelist or it could not be read.
+	// knowsFree is false if there is no freelist or it could not be read.
 	knowsFree     bool
 	freelistPages uint64 // pages of the freelist itself, from meta.Freelist
 }
 
-// Open checks what can be checked by reading a few pages: that both metas are
-// valid, each on the page that its transaction selects and exactly one
-// transaction apart (otherwise the last commit may have been lost without a
-// trace), that the newest stays in bounds and the file is not shorter than it
-// says, and that root page and freelist are what they should be. It reads the
-// metas, the start of the root page, and the freelist.
+// Open checks what a few pages can show. Both metas must be valid, each on the page
+// that its transaction selects and exactly one transaction apart; otherwise the last
+// commit may have been lost without a trace. The newest must stay in bounds, the file
+// must not be shorter than it says, and root page and freelist must be sound. Open
+// reads the metas, the start of the root page, and the freelist.
 //
-// size is the size of the file in bytes. r must not change while the File is
-// used. The error is a *Problem that names the rule that failed; it matches
-// ErrNotBolt when neither meta looks like bbolt's, and wraps the read error
-// when the file could not be read.
+// size is the size of the file in bytes. r must not change while the File is used. The
+// error is a *Problem that names the broken rule. It matches ErrNotBolt if neither meta
+// looks like bbolt's, and wraps the read error if the file could not be read.
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	f, problems, err := inspect(r, size, false)
 	if err != nil {
@@ -102,20 +98,19 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// OpenDamaged opens whatever Open would refuse as long as one meta is valid,
-// and says what is wrong. It takes the newest valid meta; or, with older, the
-// one before it, which describes the state before the last commit. It fails
-// with a *Problem when there is no such meta.
+// OpenDamaged opens a file that Open would refuse, as long as one meta is valid, and
+// returns its problems. It takes the newest valid meta, or, with older, the one before
+// it, which describes the state before the last commit. It fails with a *Problem if
+// there is no such meta.
 func OpenDamaged(r io.ReaderAt, size int64, older bool) (*File, []Problem, error) {
 	return inspect(r, size, older)
 }
 
-// Meta returns the meta from which the file is read.
+// Meta returns the meta that describes the file.
 func (f *File) Meta() Meta { return f.meta }
 
-// Newest tells whether what is read is known to be the state after the last
-// commit: both metas are there, of two transactions in a row, and this is the
-// later one.
+// Newest reports whether this is certainly the state after the last commit: both metas
+// are there, from two successive transactions, and this is the later one.
 func (f *File) Newest() bool { return f.newest }
 
 // inspect applies all rules of Open. Its error means that the file cannot be
@@ -138,8 +133,8 @@ func inspect(r io.ReaderAt, size int64, older bool) (*File, []Problem, error) {
 	return f, problems, nil
 }
 
-// checkBounds compares the meta's own fields and the size of the file, and
-// sets how many pages may be used.
+// checkBounds compares the meta's own fields and the size of the file, and sets the
+// number of usable pages.
 func (f *File) checkBounds() []Problem {
 	var ps []Problem
 	m := f.meta
@@ -156,7 +151,7 @@ func (f *File) checkBounds() []Problem {
 	f.pages = m.HighWater
 	if whole < m.HighWater {
 		ps = append(ps, problem(NoPage, nil, "the file is %d bytes, shorter than the %d pages of %d bytes that its meta says are in use", f.size, m.HighWater, m.PageSize))
-		// The last page may be there in part.
+		// The file may end within the last page.
 		f.pages = min(f.pages, (uint64(f.size)+uint64(m.PageSize)-1)/uint64(m.PageSize))
 	}
 	return ps

@@ -8,8 +8,8 @@ import (
 // longFreelist in a freelist's count means that the first entry is the count.
 const longFreelist = 0xFFFF
 
-// readFreelist reads the set of free pages. After a problem the set is left
-// empty, since nothing can be concluded from it.
+// readFreelist reads the set of free pages. After a problem the set is empty, because
+// nothing can be concluded from it.
 func (f *File) readFreelist() []Problem {
 	id := f.meta.Freelist
 	if id < 2 || id >= f.pages { // NoFreelist, or already reported
@@ -24,8 +24,8 @@ func (f *File) readFreelist() []Problem {
 	return nil
 }
 
-// parseFreelist also returns how many pages the freelist takes, 0 if that is
-// not known.
+// parseFreelist also returns the number of pages of the freelist, or 0 if that is not
+// known.
 func (f *File) parseFreelist(id uint64) (free pageSet, span uint64, _ *Problem) {
 	fail := func(format string, args ...any) (pageSet, uint64, *Problem) {
 		p := problem(id, nil, format, args...)
@@ -58,8 +58,8 @@ func (f *File) parseFreelist(id uint64) (free pageSet, span uint64, _ *Problem) 
 		return fail("the freelist counts %d pages, more than fit its %d pages or the file", count, span)
 	}
 	used := start + 8*count
-	// bbolt allocates for the list as it was before its own pages came out
-	// of it. More than that is not the freelist's.
+	// bbolt allocates pages for the list as it was before those pages came out of it.
+	// More pages than that are not the freelist's.
 	if most := (used+8+8*span)/ps + 1; span > most {
 		listed := (used + ps - 1) / ps
 		_, _, p := fail("the freelist has %d pages, expected no more than %d for %d ids", span, most, count)

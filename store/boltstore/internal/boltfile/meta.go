@@ -16,8 +16,8 @@ const (
 	metaPageSize = pageHeaderSize + metaSize
 )
 
-// readMetas reads both metas. A meta that is not valid is nil and has a
-// problem; the error is for a file without any valid meta.
+// readMetas reads both metas. For an invalid meta it returns nil and a problem. The
+// error is for a file without any valid meta.
 func readMetas(r io.ReaderAt, size int64) (metas [2]*Meta, problems []Problem, _ error) {
 	if size == 0 {
 		p := problem(NoPage, nil, "the file is empty, expected two meta pages")
@@ -39,7 +39,7 @@ func readMetas(r io.ReaderAt, size int64) (metas [2]*Meta, problems []Problem, _
 	}
 	if metas[0] == nil && metas[1] == nil {
 		if p0.Err == ErrNotBolt && p1.Err != ErrNotBolt {
-			return metas, nil, p1 // something of bbolt's is there
+			return metas, nil, p1 // some of it is bbolt's
 		}
 		return metas, nil, p0
 	}
@@ -55,8 +55,8 @@ func readMetas(r io.ReaderAt, size int64) (metas [2]*Meta, problems []Problem, _
 	return metas, append(problems, checkPlacement(metas)...), nil
 }
 
-// findMeta1 looks for meta 1 where meta 0 does not tell the page size: it
-// must be valid where its own page size says that it is.
+// findMeta1 looks for meta 1 if meta 0 does not show the page size: meta 1 must be
+// valid at the place that its own page size gives it.
 func findMeta1(r io.ReaderAt, size int64) (m *Meta, p *Problem) {
 	for ps := minPageSize; ps <= maxPageSize && int64(ps)+metaPageSize <= size; ps *= 2 {
 		found, q := readMeta(r, size, 1, ps)
@@ -70,9 +70,9 @@ func findMeta1(r io.ReaderAt, size int64) (m *Meta, p *Problem) {
 	return nil, p
 }
 
-// readMeta reads meta page id, which is 0 or 1, in a file with this page size.
-// pageSize 0 means that it is not known yet. A meta that can be used in spite
-// of the problem is returned with it.
+// readMeta reads meta page id, 0 or 1, in a file with this page size. With pageSize 0
+// the size is not known yet. readMeta also returns a meta that is usable in spite of
+// its problem.
 func readMeta(r io.ReaderAt, size int64, id uint64, pageSize int) (*Meta, *Problem) {
 	fail := func(format string, args ...any) (*Meta, *Problem) {
 		p := problem(id, nil, format, args...)
@@ -131,8 +131,8 @@ func readMeta(r io.ReaderAt, size int64, id uint64, pageSize int) (*Meta, *Probl
 	return m, nil
 }
 
-// checkPlacement applies the rules that notice a lost commit: transaction n
-// writes the meta at n mod 2, so two good metas are one transaction apart.
+// checkPlacement applies the rules that reveal a lost commit: transaction n writes the
+// meta at n mod 2, so two good metas are one transaction apart.
 func checkPlacement(metas [2]*Meta) []Problem {
 	var ps []Problem
 	a, b := metas[0], metas[1]
@@ -152,8 +152,8 @@ func checkPlacement(metas [2]*Meta) []Problem {
 
 func inARow(a, b uint64) bool { return max(a, b)-min(a, b) == 1 }
 
-// choose picks the newest valid meta, or the other one. Where both claim the
-// same transaction, the one in its right place is the newest.
+// choose picks the newest valid meta, or the other one. If both claim the same
+// transaction, the one in its right place is the newest.
 func choose(metas [2]*Meta, older bool) (Meta, error) {
 	newest, other := metas[0], metas[1]
 	switch {

@@ -2,8 +2,8 @@ package boltfile
 
 import "bytes"
 
-// node reads page id as part of a tree whose keys must be in [lo, hi). from is
-// the page that points to it.
+// node reads page id as part of a tree whose keys must be in [lo, hi). The page from
+// points to it.
 func (w *walker) node(id, from uint64, lo, hi []byte) (node, bool) {
 	if !w.enter(id, from) {
 		return node{}, false
@@ -21,8 +21,8 @@ func (w *walker) node(id, from uint64, lo, hi []byte) (node, bool) {
 	}
 	ordered, within := inOrder(n.elements), isWithin(n.elements, lo, hi)
 	if h.id != id && !(n.packed && ordered && within) {
-		// A page that is sound but for its id is taken. Otherwise it is more
-		// likely that it belongs elsewhere.
+		// Take a page that is sound except for its id. Any other one more likely
+		// belongs elsewhere.
 		w.add(id, "is not used, since neither its id nor its contents belong here")
 		return node{}, false
 	}
@@ -36,9 +36,9 @@ func (w *walker) node(id, from uint64, lo, hi []byte) (node, bool) {
 	return n, true
 }
 
-// enter bounds the work: it refuses a page that cannot be a node, and one that
-// was read before. A second bucket may read the pages of another one, which
-// may have got to them only by damage of its own.
+// enter bounds the work. It refuses a page that cannot be a node, and one that was read
+// before. A second bucket may read the pages of a first one: only damage may have led
+// the first one there.
 func (w *walker) enter(id, from uint64) bool {
 	if id < 2 || id >= w.f.pages {
 		w.add(from, "points to page %d, expected one from 2 and below %d", id, w.f.pages)
@@ -89,7 +89,7 @@ func (w *walker) firstPage(id uint64) (*pageBytes, header, bool) {
 	return p, h, true
 }
 
-// readOn extends p to n bytes, n not more than p.avail, or as far as it can.
+// readOn reads the node up to n bytes, n not more than p.avail, or as far as possible.
 func (w *walker) readOn(id uint64, p *pageBytes, n int64) {
 	ps, have := int64(w.f.meta.PageSize), int64(len(p.buf))
 	for next := (have + ps - 1) / ps; next*ps < n; next++ {
@@ -113,7 +113,7 @@ func (w *walker) readOn(id uint64, p *pageBytes, n int64) {
 	}
 }
 
-// take makes the node's pages part of what is in use, and counts it.
+// take marks the node's pages as used and counts them.
 func (w *walker) take(id uint64, h header, n node) {
 	ps := int64(w.f.meta.PageSize)
 	used := max(n.used, pageHeaderSize)
@@ -148,8 +148,8 @@ func (w *walker) take(id uint64, h header, n node) {
 	}
 }
 
-// inline reads the leaf page that an inline bucket keeps in its value. It
-// reports whether there is one.
+// inline reads the leaf page in the value of an inline bucket. It reports whether there
+// is one.
 func (w *walker) inline(page uint64, value []byte, depth int, leaf onLeaf) bool {
 	if len(value) < pageHeaderSize {
 		w.add(page, "inline bucket has %d bytes, expected at least %d", len(value), pageHeaderSize)
@@ -187,12 +187,12 @@ func inOrder(es []element) bool {
 	return true
 }
 
-// isWithin tells whether the first key is lo and the last one below hi, where nil
-// is no bound. A branch has the first key of each page below it: where bbolt finds
-// another one it leaves the old pointer in place when it writes that page anew.
+// isWithin reports whether the first key is lo and the last one below hi; nil means no
+// bound. A branch has the first key of each page below it. If that page begins with
+// another key, bbolt leaves the old pointer in place when it writes the page again.
 func isWithin(es []element, lo, hi []byte) bool {
 	if len(es) == 0 {
-		return lo == nil // bbolt removes a page that becomes empty, but for a root
+		return lo == nil // bbolt removes an empty page unless it is a root
 	}
 	first, last := es[0].key, es[len(es)-1].key
 	return (lo == nil || first == nil || bytes.Equal(first, lo)) &&

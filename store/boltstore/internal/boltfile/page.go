@@ -29,12 +29,12 @@ func parseHeader(b []byte) header {
 // element is one entry of a node. key and value alias the node's bytes.
 type element struct {
 	flags uint32 // leaf
-	key   []byte // nil in a branch where it cannot be read
+	key   []byte // nil in a branch if it cannot be read
 	value []byte // leaf
 	child uint64 // branch
 }
 
-// node is what could be read of a branch or leaf page.
+// node is the readable part of a branch or leaf page.
 type node struct {
 	leaf     bool
 	elements []element
@@ -42,13 +42,13 @@ type node struct {
 	packed   bool  // all elements lie end to end, so counts and lengths are right
 }
 
-// pageBytes are the bytes of one node: a page and its overflow pages, or the
-// value that holds an inline bucket's page. They are read as far as they are
-// needed, so that a wrong overflow count costs nothing.
+// pageBytes are the bytes of one node: a page and its overflow pages, or the value that
+// holds an inline bucket's page. They are read only as far as needed, so a wrong
+// overflow count costs nothing.
 type pageBytes struct {
 	buf   []byte
-	limit int64 // length that the header gives
-	avail int64 // how much of it the file has
+	limit int64 // length according to the header
+	avail int64 // the part of it that the file has
 	// grow makes buf n bytes long, or as long as possible; nil if buf is all.
 	grow func(n int64)
 }
@@ -64,8 +64,8 @@ func (p *pageBytes) atLeast(n int64) bool {
 	return n <= int64(len(p.buf))
 }
 
-// span returns where element i of a node keeps its data, counted from the
-// start of the page. Sums of three 32-bit numbers cannot overflow.
+// span returns the place of the data of element i, counted from the start of the page.
+// Sums of three 32-bit numbers cannot overflow.
 func span(table []byte, leaf bool, i int) (start, ksize, vsize int64) {
 	off := pageHeaderSize + i*elementSize
 	le := binary.LittleEndian
@@ -75,9 +75,8 @@ func span(table []byte, leaf bool, i int) (start, ksize, vsize int64) {
 	return int64(off) + int64(le.Uint32(table[off:])), int64(le.Uint32(table[off+4:])), 0
 }
 
-// packedEnd returns where the last value ends if the page, read as this kind
-// of node with this many elements, is laid out as bbolt does it: end to end,
-// without gaps, no key empty.
+// packedEnd returns the end of the last value, if the page, read as this kind of node
+// with this many elements, has bbolt's layout: end to end, without gaps, no key empty.
 func (p *pageBytes) packedEnd(leaf bool, count int) (end int64, ok bool) {
 	end = tableEnd(count)
 	if !p.atLeast(end) {
@@ -95,12 +94,12 @@ func (p *pageBytes) packedEnd(leaf bool, count int) (end int64, ok bool) {
 
 func tableEnd(count int) int64 { return pageHeaderSize + int64(count)*elementSize }
 
-// parse reads the node. complain is called once for each thing that is wrong.
-// ok is false if the page is neither a branch nor a leaf by any reading.
+// parse reads the node and calls complain once for each fault. ok is false if the page
+// is neither a branch nor a leaf by any reading.
 //
-// One damaged field leaves enough to tell what the page was: which reading of
-// it is laid out end to end. So the kind and the count are taken from there
-// when the header's do not fit.
+// With one damaged field, the rest still shows what the page was: one reading of it
+// lies end to end. So parse takes kind and count from that reading if those of the
+// header do not fit.
 func (p *pageBytes) parse(complain func(format string, args ...any)) (n node, ok bool) {
 	h := parseHeader(p.buf)
 	leaf, known := h.flags == leafPage, h.flags == leafPage || h.flags == branchPage
@@ -131,8 +130,8 @@ func (p *pageBytes) parse(complain func(format string, args ...any)) (n node, ok
 	return p.elements(leaf, count, -1, complain), true
 }
 
-// countFromData returns how many elements fit before the data of the first
-// one, or 0 if that is not a number of elements.
+// countFromData returns the number of elements that fit before the data of the first
+// one, or 0 if that is not a whole number.
 func (p *pageBytes) countFromData(leaf bool) int {
 	if !p.atLeast(tableEnd(1)) {
 		return 0
@@ -145,8 +144,8 @@ func (p *pageBytes) countFromData(leaf bool) int {
 	return int(n)
 }
 
-// elements takes out the elements. packedEnd is -1 if they are not laid out
-// end to end; then each one that lies inside the page is taken.
+// elements returns the elements. If packedEnd is -1, they are not end to end; elements
+// then takes each one that lies inside the page.
 func (p *pageBytes) elements(leaf bool, count int, packedEnd int64, complain func(string, ...any)) node {
 	n := node{leaf: leaf, used: packedEnd, packed: packedEnd >= 0}
 	said := count
@@ -156,7 +155,7 @@ func (p *pageBytes) elements(leaf bool, count int, packedEnd int64, complain fun
 			count = (len(p.buf) - pageHeaderSize) / elementSize
 		}
 	}
-	// All that is needed is read at once: elements alias the buffer.
+	// Read everything at once: elements alias the buffer.
 	need := packedEnd
 	for i := range count {
 		start, ksize, vsize := span(p.buf, leaf, i)
@@ -166,8 +165,8 @@ func (p *pageBytes) elements(leaf bool, count int, packedEnd int64, complain fun
 	}
 	p.atLeast(min(need, p.avail))
 
-	// Elements of a damaged page may overlap. The sum of their lengths is
-	// bounded, so that they make no more work than a few such pages.
+	// Elements of a damaged page may overlap. A limit on the sum of their lengths keeps
+	// the work to that of a few such pages.
 	budget := 4 * p.avail
 	lost := 0
 	n.elements = make([]element, 0, count)

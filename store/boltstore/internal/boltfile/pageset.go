@@ -5,14 +5,13 @@ const (
 	chunkPages = chunkWords * 64
 )
 
-// pageSet is a set of page ids, one bit each. Memory is taken only near ids
-// that are in it, so that a file which claims a vast number of pages costs
-// nothing.
+// pageSet is a set of page ids, one bit each. It takes memory only near ids in the set,
+// so a file that claims a vast number of pages costs nothing.
 type pageSet struct {
 	chunks map[uint64]*[chunkWords]uint64
 	n      uint64
 
-	// The chunk that was added to last: ids mostly come in ascending runs.
+	// The chunk of the last add: ids mostly come in ascending runs.
 	last   *[chunkWords]uint64
 	lastID uint64
 }

@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// ErrNotBolt is matched by the error of Open and OpenDamaged when neither meta
-// page starts with bbolt's magic number.
+// Errors of Open and OpenDamaged match ErrNotBolt if neither meta page starts with
+// bbolt's magic number.
 var ErrNotBolt = errors.New("not a bbolt file")
 
-// NoPage is Problem.Page where no page is at fault.
+// NoPage is Problem.Page if no page is at fault.
 const NoPage = ^uint64(0)
 
-// Problem is one finding: one rule that the file breaks.
+// Problem is one finding: a rule that the file breaks.
 type Problem struct {
-	Page   uint64 // page where it was found, or NoPage
-	Bucket []byte // name of the top-level bucket it is in, nil where none or not known
-	Msg    string // what was found and what was expected
-	Err    error  // the read error, where that is the cause; or ErrNotBolt
+	Page   uint64 // page with the fault, or NoPage
+	Bucket []byte // top-level bucket with the fault, nil if none or not known
+	Msg    string // what is there and what should be
+	Err    error  // the read error, if that is the cause; or ErrNotBolt
 }
 
-// Error names page and bucket and says what was found and what was expected.
+// Error names page and bucket and says what is there and what should be.
 func (p *Problem) Error() string {
 	s := p.Msg
 	if p.Bucket != nil {
@@ -46,7 +46,8 @@ func unreadable(page uint64, err error) Problem {
 	return Problem{Page: page, Msg: "cannot be read", Err: err}
 }
 
-// bucketError is Bucket.Err: the first problem found inside and how many more.
+// bucketError is Bucket.Err: the first problem inside the bucket, and the number of
+// further ones.
 type bucketError struct {
 	first Problem
 	more  int

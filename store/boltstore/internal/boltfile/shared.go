@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Shared finds the top-level buckets that do not have their pages for themselves,
-// or point to what is no page of a bucket, and calls visit with the contents of
-// each. free says that a page of it is in the freelist. A writer has to know: bbolt
-// overwrites pages that are free, frees what a bucket points to, whosesoever it is,
-// and makes new pages where there were none.
+// Shared finds the top-level buckets that share pages, or point to what is not a page
+// of a bucket. It calls visit with the contents of each. free says that the freelist
+// has a page of the bucket. A writer must know this: bbolt overwrites free pages, frees
+// whatever a bucket points to, even pages of others, and creates pages where there were
+// none.
 //
-// Only the first bytes of pages are read. What Walk would say of the tree of
-// buckets is not said here. The error is that pages are claimed over and over,
-// which no sound file comes near.
+// Shared reads only the first bytes of pages. It does not report what Walk reports
+// about the tree of buckets. Its error means that pages are claimed again and again,
+// far more often than in any sound file.
 func (f *File) Shared(visit func(b *Bucket, free bool)) error {
 	s := &sharing{f: f, owner: make([]uint32, f.pages), others: make(map[uint64]bool)}
 	w := &walker{f: f, inBucket: make(map[uint64]struct{})}
@@ -52,7 +52,6 @@ func (f *File) ofFreelist(id uint64) bool {
 	return f.freelistPages > 0 && id >= f.meta.Freelist && id-f.meta.Freelist < f.freelistPages
 }
 
-// Owners of pages.
 const (
 	ofNone = iota
 	ofAll  // metas, freelist, tree of buckets
@@ -63,9 +62,9 @@ type sharer struct {
 	element
 	page   uint64 // where its header is
 	depth  int
-	shared bool // a page is also another's
+	shared bool // a page also belongs to another bucket
 	free   bool // a page is free
-	astray bool // a pointer leads to no page of a bucket
+	astray bool // a pointer does not lead to a page of a bucket
 }
 
 type sharing struct {
@@ -73,12 +72,12 @@ type sharing struct {
 	owner   []uint32 // by page
 	buckets []sharer
 	me      uint32
-	others  map[uint64]bool // pages of other buckets that this one has come to
+	others  map[uint64]bool // pages of other buckets that this one has reached
 	claims  uint64
 }
 
-// few is how many elements are read together with the header of a page. A Pod has no
-// more; a page of its history may have.
+// few is the number of elements that are read together with the header of a page. A Pod
+// has no more; a page of its history may have.
 const few = 64
 
 // node claims a page, with those that follow it, and what is below it.
@@ -103,7 +102,7 @@ func (s *sharing) node(id uint64, depth int) {
 	}
 }
 
-// inner goes into the buckets that stand in a leaf.
+// inner visits the buckets inside a leaf.
 func (s *sharing) inner(id uint64, buf []byte, count, depth int) {
 	for i := range count {
 		if binary.LittleEndian.Uint32(buf[pageHeaderSize+i*elementSize:])&bucketElement == 0 {
@@ -119,7 +118,7 @@ func (s *sharing) inner(id uint64, buf []byte, count, depth int) {
 	}
 }
 
-// enter reads the table of elements of a page, if it is one of a bucket.
+// enter reads the table of elements of a page, if it is a page of a bucket.
 func (s *sharing) enter(id uint64) (buf []byte, h header, ok bool) {
 	f := s.f
 	if id < 2 || id >= f.pages {
@@ -146,9 +145,9 @@ func (s *sharing) enter(id uint64) (buf []byte, h header, ok bool) {
 	return buf, h, (start+ksize+vsize+ps-1)/ps == int64(h.overflow)+1
 }
 
-// claim notes who has pages. It reports false where it leads nowhere to go on: for
-// pages that this bucket has come to already, as on a cycle, and for those of the
-// tree of buckets, below which are all others.
+// claim records the owner of pages. It reports false if the caller must not go on below
+// them: this bucket has reached them before, as on a cycle, or they belong to the tree
+// of buckets, which leads to all other pages.
 func (s *sharing) claim(id, n uint64) bool {
 	me := &s.buckets[s.me-firstBucket]
 	switch owner := s.owner[id]; {

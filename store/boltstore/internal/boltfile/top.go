@@ -2,13 +2,12 @@ package boltfile
 
 import "encoding/binary"
 
-// WalkTop reads only the tree of top-level buckets, by the rules of Walk, and
-// calls visit with each name in it, in order. damage, if not nil, says why what
-// stands there is not a bucket that can be entered: no bucket at all, a header
-// that is none, or contents in place that are damaged. It concerns that bucket
-// alone and is not in the Report. The buckets' own pages are not read, so WalkTop
-// costs a small part of Walk where buckets are large. name may be kept, but not
-// changed.
+// WalkTop reads only the tree of top-level buckets, by the rules of Walk, and calls
+// visit with each name in it, in order. If damage is not nil, it says why bbolt must
+// not enter what stands there: it is not a bucket, its header is wrong, or its contents
+// in place are damaged. Such damage concerns only that bucket and is not in the Report.
+// WalkTop does not read the buckets' own pages, so it costs a small part of Walk if
+// buckets are large. visit may keep name, but not change it.
 func (f *File) WalkTop(visit func(name []byte, damage error)) Report {
 	w := &walker{f: f, inBucket: make(map[uint64]struct{})}
 	for id := range min(2, f.pages) {
@@ -25,8 +24,7 @@ func (f *File) WalkTop(visit func(name []byte, damage error)) Report {
 	return w.report
 }
 
-// header checks an element of the tree of top-level buckets, and what it holds
-// in place.
+// header checks an element of the tree of top-level buckets, and the contents in place.
 func (f *File) header(page uint64, e element, depth int) error {
 	fail := func(format string, args ...any) error {
 		p := problem(page, e.key, format, args...)

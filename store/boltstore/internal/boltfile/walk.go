@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 )
 
-// maxDepth bounds recursion: levels of branches and of nested buckets
-// together. bbolt's trees fan out by two at least, so no file reaches it.
+// maxDepth limits recursion, branches and nested buckets together. bbolt's trees fan
+// out by at least two, so no real file reaches it.
 const maxDepth = 128
 
-// maxProblems is how many problems a Report lists.
+// maxProblems limits the problems that a Report lists.
 const maxProblems = 1000
 
 // KeyValue is one pair of a bucket.
@@ -17,22 +17,21 @@ type KeyValue struct {
 	Key, Value []byte
 }
 
-// Bucket is what could be read of one top-level bucket. It may be kept, but
-// not changed: its slices share memory with each other and with other buckets.
+// Bucket is the readable part of one top-level bucket. A caller may keep it, but not
+// change it: its slices share memory with each other and with other buckets.
 type Bucket struct {
 	Name     []byte
 	Sequence uint64
 	Values   []KeyValue // sorted by key, unless Err says otherwise
 	Inner    []*Bucket  // buckets directly inside, with Name and Values
-	Nested   int        // buckets inside those; they are checked, not delivered
+	Nested   int        // buckets inside those; checked, but not listed
 
-	// Free says that the bucket's header stands on a page that is free: it may be
-	// as it was at any time before.
+	// Free: the bucket's header stands on a free page, so the bucket may be an old
+	// state.
 	Free bool
 
-	// Err is nil if nothing is wrong inside the bucket. Otherwise Values has
-	// what could be read: pairs may be missing, double, out of order or
-	// wrong. It wraps the first *Problem.
+	// Err is nil if the bucket is sound. Otherwise Values has what could be read: pairs
+	// may be missing, double, out of order or wrong. Err wraps the first *Problem.
 	Err error
 }
 
@@ -43,8 +42,7 @@ type Report struct {
 	Stats    Stats
 }
 
-// Stats counts what a Walk reached. In a damaged file it is what could be
-// read.
+// Stats counts what a Walk reached. In a damaged file it counts what could be read.
 type Stats struct {
 	PageSize      int    // bytes
 	FileSize      int64  // bytes
@@ -63,16 +61,14 @@ type Stats struct {
 	Unreachable   uint64 // pages that are neither in the tree nor free
 }
 
-// Walk reads the whole tree and calls visit for each top-level bucket, in the
-// order of their names. It goes on past damage: a page that cannot be used
-// costs only what lies below it. An error of visit ends the walk and is
-// returned; nothing else is.
+// Walk reads the whole tree and calls visit for each top-level bucket, in the order of
+// their names. It goes on past damage: an unusable page costs only what lies below it.
+// If visit returns an error, the walk ends and returns it. Walk returns no other error.
 //
-// Each page must say that it is itself, be a branch or a leaf, stay below the
-// high water, have its elements end to end and its keys ascending and within
-// what its parent allows, be reached once, and not be free; every page must be
-// reached or free. What breaks a rule is in the Report; what OpenDamaged said
-// already is not said again.
+// Each page must have its own id, be a branch or a leaf, lie below the high water, have
+// its elements end to end and its keys ascending and within its parent's bounds, be
+// reached once, and not be free. Every page must be reached or free. The Report has
+// everything that breaks a rule, except what OpenDamaged already reported.
 func (f *File) Walk(visit func(*Bucket) error) (Report, error) {
 	w := &walker{f: f, visit: visit, inBucket: make(map[uint64]struct{})}
 	s := &w.report.Stats
@@ -128,7 +124,7 @@ func (w *walker) addProblem(p Problem) {
 	}
 }
 
-// own makes a page part of what is in use, and reports whether it was not.
+// own marks a page as used and reports whether it was not used before.
 func (w *walker) own(id uint64) bool {
 	if !w.owned.add(id) {
 		return false
@@ -236,7 +232,7 @@ func (w *walker) pairs(page uint64, elements []element, depth int) {
 	}
 }
 
-// inside checks a leaf of a bucket that nobody asks for.
+// inside checks a leaf of a bucket that visit does not get.
 func (w *walker) inside(page uint64, elements []element, depth int) {
 	for _, e := range elements {
 		if !w.nested(page, e, depth, w.inside) {
@@ -245,8 +241,8 @@ func (w *walker) inside(page uint64, elements []element, depth int) {
 	}
 }
 
-// nested reads an element that is a bucket inside a bucket, and reports whether it
-// is one: the flag alone may be the damage.
+// nested reads an element that is a bucket inside a bucket. It reports whether it is
+// one: the flag alone may be the damage.
 func (w *walker) nested(page uint64, e element, depth int, leaf onLeaf) bool {
 	if e.flags&^bucketElement != 0 {
 		w.add(page, "element has flags %#x, expected 0 or a bucket (1)", e.flags)
@@ -265,8 +261,8 @@ func (w *walker) nested(page uint64, e element, depth int, leaf onLeaf) bool {
 	return true
 }
 
-// contents reads the bucket whose header is value and reports whether it has
-// the shape of one.
+// contents reads the bucket whose header is value. It reports whether value is a
+// header.
 func (w *walker) contents(page uint64, value []byte, depth int, leaf onLeaf) bool {
 	if len(value) < bucketHeaderSize {
 		w.add(page, "bucket's header is %d bytes, expected %d", len(value), bucketHeaderSize)

@@ -16,11 +16,12 @@ import (
 	"podstore/store/podjson"
 )
 
-// A watch is lines without an end. The line of a Pod, of one that is gone, or of an
-// error in a Pod's place says how it is now; "synced" ends a batch, or the list that
-// comes first; "resync" begins the list anew; "ended" comes last.
+// The answer to a watch is lines without an end. A line with a Pod, with the name of
+// one that is gone, or with an error in a Pod's place says how that Pod is now.
+// "synced" ends a batch, or the list at the beginning. "resync" starts the list again.
+// "ended" is the last line.
 
-// watchLine is a line that is neither a Pod's nor an error.
+// watchLine is a line that is neither a Pod nor an error.
 type watchLine struct {
 	Gone   *string        `json:"gone,omitempty"`
 	Synced *uint64        `json:"synced,omitempty"`
@@ -29,19 +30,19 @@ type watchLine struct {
 }
 
 const (
-	// maxNames is how many names a watch may have. They are kept as long as it goes on,
-	// with nameBytes each.
+	// maxNames limits the names of a watch. The server keeps them as long as the watch
+	// lasts and counts nameBytes for each.
 	maxNames  = 1024
 	nameBytes = 512
 
-	// cacheBytes is up to which size lines are kept for other watches.
+	// encoded keeps up to twice this many bytes of lines for other watches.
 	cacheBytes = 1 << 20
 )
 
 // GET /v2/watch, or POST with names
 //
-// While it sends, or waits for room, it asks nothing of the store, so a slow client
-// holds up nobody: it misses what a quick one sees, or lists again.
+// While it sends, or waits for room, it takes nothing from the store. So a slow client
+// holds up nobody: it misses states that a quick one sees, or lists again.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 	opts, err := s.watchOptions(w, r, c)
 	if err != nil {
@@ -62,7 +63,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.alive, cancel)()
-	_ = c.SetReadDeadline(time.Time{}) // it has nothing more to say
+	_ = c.SetReadDeadline(time.Time{}) // the client sends nothing more
 	f := &flow{conn: c}
 	defer s.memory.give(f)
 	flush := http.NewResponseController(w).Flush
@@ -72,8 +73,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 		}
 		return flush()
 	}}
-	t := &told{stream: st, opts: opts, header: w.Header()}
-	err = t.tell(ctx)
+	t := &watchAnswer{stream: st, opts: opts, header: w.Header()}
+	err = t.run(ctx)
 	switch {
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // the client has gone
@@ -93,7 +94,6 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 	return nil
 }
 
-// watchOptions reads what is to be watched.
 func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (opts store.WatchOptions, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	for key, values := range query {
@@ -128,7 +128,7 @@ func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (
 			sc := jsonvalue.NewScanner(line)
 			name := sc.ReadString()
 			if err := sc.End(); err != nil {
-				return opts, invalid("line %d of the body is no name as a JSON string: %v", n, reason(err))
+				return opts, invalid("line %d of the body is not a name as a JSON string: %v", n, reason(err))
 			}
 			if opts.Pods = append(opts.Pods, name); n > maxNames {
 				return opts, tooManyNames()
@@ -145,28 +145,29 @@ func tooManyNames() error {
 	return &store.Error{Op: "watch", Kind: store.ErrTooLarge, Err: fmt.Errorf("a watch has at most %d names, of %d bytes together; watch all Pods", maxNames, smallBytes)}
 }
 
-// told is one watch as the server sends it.
-type told struct {
+// watchAnswer is the answer to one watch.
+type watchAnswer struct {
 	*stream
 	opts   store.WatchOptions
 	header http.Header
 	begun  bool
 }
 
-// listWeight is what a piece of a list with manifests counts before it is read, where
-// none was heavier, and at most a listShare of all there is: names of watches are held
-// for long, and a list must not wait for these.
+// Before the server reads a list with manifests, it reserves listWeight for a piece of
+// it, or the weight of the heaviest batch so far, and at most a listShare of all memory:
+// watches hold their names for long, and a list must not wait for those.
 const (
 	listWeight = 16 << 20
 	listShare  = 4
 )
 
-// tell sends what the store tells, until that ends. What is large is counted before it
-// is sent, and a list before it is read: hundreds that begin at once would each hold a
-// piece before any of it is counted. Where there is no room, what was read is dropped,
-// and all listed again when there is, so that a watch that waits holds nothing. A list
-// keeps what it takes to its end, so that it does not begin anew for ever.
-func (t *told) tell(ctx context.Context) error {
+// run sends the store's batches until the store's watch ends. It reserves memory for a
+// large batch before it sends it, and for a list before it reads it: hundreds of watches
+// that begin at once would each hold a piece before the server counts any. If there is
+// no room, run drops what it has read and lists everything again once there is room, so
+// a waiting client holds nothing. It keeps what a list takes until the list ends, so
+// that the list does not start again for ever.
+func (t *watchAnswer) run(ctx context.Context) error {
 	s, want := t.server, int64(0)
 	if !t.opts.OmitManifest {
 		want = min(max(listWeight, s.heaviest.Load()), s.memory.total/listShare)
@@ -205,8 +206,7 @@ func (t *told) tell(ctx context.Context) error {
 	}
 }
 
-// batch sends a batch.
-func (t *told) batch(b store.Batch, again, listing bool) {
+func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
 	if !t.begun {
 		t.header.Set("Content-Type", linesType)
 		t.begun = true
@@ -222,7 +222,7 @@ func (t *told) batch(b store.Batch, again, listing bool) {
 			t.add(appendError(nil, d), nil)
 		case e.Metadata == nil:
 			t.add(append(jsonvalue.AppendString([]byte(`{"gone":`), e.Pod), "}\n"...), nil)
-		case listing: // which others hardly do at the same time
+		case listing: // other watches hardly list at the same time, so the line is not kept
 			t.add(eventLine(e), nil)
 		default:
 			t.add(t.server.encoded.line(e, t.opts.OmitManifest), nil)
@@ -238,7 +238,7 @@ func eventLine(e store.Event) []byte {
 	return append(podjson.AppendPod(nil, store.Applied{Pod: e.Pod, Version: e.Metadata.Version, Metadata: e.Metadata}), '\n')
 }
 
-// weightOf is about how many bytes a batch holds.
+// weightOf estimates the memory of a batch in bytes.
 func weightOf(b store.Batch) (n int64) {
 	rules := func(list []store.ScopeRule) {
 		for _, r := range list {
@@ -266,12 +266,12 @@ func weightOf(b store.Batch) (n int64) {
 	return n
 }
 
-// encoded keeps the lines that were encoded last, so that each change is encoded once
-// for all watches. It holds at most twice cacheBytes.
+// encoded keeps the last encoded lines, so that the server encodes each change once for
+// all watches. It holds at most twice cacheBytes.
 type encoded struct {
 	mu         sync.Mutex
 	young, old map[lineKey][]byte
-	size       int // of young
+	size       int // bytes in young
 }
 
 type lineKey struct {

@@ -16,14 +16,14 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// Watch yields every Pod, then what changes: see [store.Watcher]. Where the connection
-// breaks, the server is started anew, or it has lost the place, the client lists again
-// and yields what differs, as one batch. It begins with Resync only where the server
-// has an older file. A list is in memory before any of it is yielded; the client keeps
-// the name and revision of each Pod that is watched.
+// Watch yields every Pod, then what changes: see [store.Watcher]. If the connection
+// breaks, the server restarts or has lost the client's place, the client lists again
+// and yields the differences as one batch. Only if the server has an older file does
+// that batch begin with Resync. The client collects a whole list in memory before it
+// yields any of it. It keeps the name and revision of each watched Pod.
 //
-// Like any operation it ends with [store.ErrUnavailable] when nobody has answered for
-// as long as Options.Patience. [Client.Close] ends it with [store.ErrClosed].
+// Like any operation, Watch ends with [store.ErrUnavailable] if nobody has answered for
+// Options.Patience. [Client.Close] ends it with [store.ErrClosed].
 func (c *Client) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		w := &watch{client: c, part: store.ReadOptions{OmitManifest: opts.OmitManifest, OmitReclaimed: true}, yield: func(b store.Batch) bool { return yield(b, nil) }}
@@ -37,13 +37,13 @@ func (c *Client) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[s
 type watch struct {
 	client *Client
 	part   store.ReadOptions
-	names  map[string]bool // those that are watched where the server is asked for all; nil: all
+	names  map[string]bool // the wanted names if the client asks the server for all; nil: all
 	yield  func(store.Batch) bool
-	left   bool // yield has returned false
+	left   bool // the caller has left the loop
 
-	given  map[string]store.Revision // of each Pod that was yielded; nil before the first
-	number uint64                    // how far that is
-	lost   bool                      // an error was yielded that is of no Pod
+	given  map[string]store.Revision // by yielded Pod; nil before the first batch
+	number uint64                    // of the last batch
+	lost   bool                      // the caller got an error that names no Pod
 }
 
 func (w *watch) run(ctx context.Context, opts store.WatchOptions) error {
@@ -83,7 +83,7 @@ func (w *watch) run(ctx context.Context, opts store.WatchOptions) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case c.alive.Err() != nil:
-			continue // begin says it
+			continue // begin returns ErrClosed
 		case final(err):
 			return c.named(r, err)
 		}
@@ -91,13 +91,13 @@ func (w *watch) run(ctx context.Context, opts store.WatchOptions) error {
 			p = c.pauses()
 		}
 		if !p.wait(alive) && alive.Err() == nil {
-			return c.given(ctx, r, err)
+			return c.givenUp(ctx, r, err)
 		}
 	}
 }
 
-// stream yields what one answer tells until it breaks, which is the error. It reports
-// whether it was synced.
+// stream yields the batches of one answer until that breaks, which is the error. It
+// reports whether the answer was synced.
 func (w *watch) stream(ctx context.Context, r *request) (synced bool, err error) {
 	in, err := w.client.pool.open(ctx, r, max(w.client.opts.AnswerTimeout, 2*store.WatchQuiet))
 	if err != nil {
@@ -146,7 +146,7 @@ func (w *watch) stream(ctx context.Context, r *request) (synced bool, err error)
 	}
 }
 
-// line reads a line: an event, or something else.
+// line decodes a line: an event, or something else.
 func (w *watch) line(line []byte) (e store.Event, other *watchLine, err error) {
 	if err := errorIn(line); err != nil {
 		if bad, ok := errors.AsType[*store.Error](err); ok {
@@ -175,8 +175,8 @@ func (w *watch) line(line []byte) (e store.Event, other *watchLine, err error) {
 	return e, other, nil
 }
 
-// list makes a batch of a list: what differs from what was yielded, or all of it where
-// that is not older.
+// list makes a batch of a list. The batch has the differences from what was yielded
+// before, or, if the list is older than that, everything.
 func (w *watch) list(b *store.Batch, list map[string]store.Event) {
 	maps.DeleteFunc(list, func(_ string, e store.Event) bool { return e.Metadata == nil && e.Err == nil })
 	older := b.Number < w.number || w.lost
@@ -199,7 +199,7 @@ func (w *watch) list(b *store.Batch, list map[string]store.Event) {
 	}
 }
 
-// remember keeps what is yielded.
+// remember keeps names and revisions of a batch.
 func (w *watch) remember(b store.Batch) {
 	w.number = b.Number
 	for _, e := range b.Events {

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// gate lets connections in and bounds them.
+// gate accepts connections and limits their number.
 type gate struct {
 	net.Listener
 	server *Server
 }
 
-// Accept gives the next connection. One that is refused is given too, and answered
-// with the reason.
+// Accept returns the next connection. It also returns one that it refuses, and the
+// server answers that with the reason.
 func (g *gate) Accept() (net.Conn, error) {
 	nc, err := g.Listener.Accept()
 	if err != nil {
@@ -36,10 +36,10 @@ func (g *gate) Accept() (net.Conn, error) {
 		crowd := s.crowd(c.pid)
 		switch old := s.quietest(crowd); {
 		case old != nil:
-			old.quiet.Store(0) // so that it is chosen once
-			go old.Close()     // it takes the lock
+			old.quiet.Store(0) // so that nobody chooses it again
+			go old.Close()     // Close takes the lock
 			s.counters.cut.Add(1)
-		case len(s.conns) >= 2*s.opts.MaxConns: // not even the reading of a request can be afforded
+		case len(s.conns) >= 2*s.opts.MaxConns: // too many even to read a request and refuse it
 			nc.Close()
 		case crowd == c.pid:
 			c.refused = fmt.Errorf("%w: %d connections are open", errBusy, len(s.conns))
@@ -50,9 +50,9 @@ func (g *gate) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// crowd is the process that has most of the connections, the new one among them. It
-// pays for there being too many: others would lose theirs to one that connects again and
-// again.
+// crowd returns the process with the most connections, counting the new one. That
+// process pays for there being too many. Otherwise a client that connects again and
+// again would take the places of others.
 func (s *Server) crowd(newcomer int) int {
 	pid, most := newcomer, s.of[newcomer]+1
 	for p, n := range s.of {
@@ -63,8 +63,8 @@ func (s *Server) crowd(newcomer int) int {
 	return pid
 }
 
-// quietest is the connection of a process that has waited longest for a request, or nil
-// where all have one. Clients connect again by themselves.
+// quietest returns that connection of a process which has waited longest for a request,
+// or nil if all have one. Its client reconnects by itself.
 func (s *Server) quietest(pid int) (old *conn) {
 	least := int64(0)
 	for c := range s.conns {
@@ -83,15 +83,15 @@ type conn struct {
 	net.Conn
 	server  *Server
 	pid     int          // of the process that connected
-	refused error        // why it is not let in, or nil
-	quiet   atomic.Int64 // since when it has had no request, in Unix nanoseconds, or 0
+	refused error        // why the server refuses it, or nil
+	quiet   atomic.Int64 // it has had no request since then (Unix nanoseconds), or 0
 
 	mu     sync.Mutex
-	peer   peer // the descriptor in it is guarded by mu
+	peer   peer // mu guards its descriptor
 	closed bool
 }
 
-// Close frees the connection's place.
+// Close closes the connection and frees its place.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	if !c.closed {
@@ -116,11 +116,11 @@ func (c *conn) peerEnded() bool {
 	return c.closed || c.peer.ended()
 }
 
-// ends makes the connection the first to be cut when there are too many: it is only
-// there until its client has read the answer.
+// ends makes the connection the first to be closed if there are too many: it stays only
+// until its client has read the answer.
 func (c *conn) ends() { c.quiet.Store(1) }
 
-// state is what net/http tells of a connection.
+// state keeps quiet up to date.
 func (s *Server) state(nc net.Conn, state http.ConnState) {
 	c := nc.(*conn)
 	switch state {
@@ -131,10 +131,11 @@ func (s *Server) state(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// plain is how an answer ends that net/http gives itself, to what is no request.
+// plain is the end of the head of an answer that net/http itself gives to what is no
+// request.
 var plain = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
-// Write writes to the client. What net/http says itself becomes JSON as well.
+// Write writes to the client. It turns the answers of net/http itself into JSON.
 func (c *conn) Write(p []byte) (int, error) {
 	if bytes.HasPrefix(p, []byte("HTTP/1.1 4")) || bytes.HasPrefix(p, []byte("HTTP/1.1 5")) {
 		if head, text, ok := bytes.Cut(p, plain); ok {

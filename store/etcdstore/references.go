@@ -16,8 +16,8 @@ type references struct {
 	names []string
 }
 
-// referrers looks through all Pods for those that refer to one of some. Damaged ones
-// are passed over, since nobody can say.
+// referrers looks through all Pods for those that refer to a Pod in to. It skips
+// damaged ones, because nobody can tell.
 func (s *Store) referrers(ctx context.Context, to []string) (*references, error) {
 	m, _, err := s.now().txn(ctx, opApply, "", nil)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Store) referrers(ctx context.Context, to []string) (*references, error)
 	return refs, nil
 }
 
-// with returns names, and after them the others that refer.
+// with returns names and, behind them, the other referring Pods.
 func (r *references) with(names []string) []string {
 	all := slices.Clone(names)
 	for _, name := range r.names {
@@ -50,8 +50,9 @@ func (r *references) with(names []string) []string {
 	return all
 }
 
-// older reports whether others may have come to refer to a Pod of removes since: by a
-// link, which changes the Pod, or because it exists, which is noted with it.
+// older reports whether others may have come to refer to a removed Pod since the
+// search: by a link, which changes the removed Pod, or because it exists, which its key
+// held shows.
 func (r *references) older(read *moment, removes []string) bool {
 	return slices.ContainsFunc(read.pods, func(p *pod) bool {
 		return slices.Contains(removes, p.name) && max(p.rev, p.held) > r.rev

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -18,7 +16,7 @@ import (
 
 // GET /v2/snapshot
 //
-// The copy is made first, into a temporary file, and sent after that, so a slow
+// The server first copies the store to a temporary file and then sends that, so a slow
 // client holds nothing of the store.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error {
 	ctx := r.Context()
@@ -76,7 +74,7 @@ func snapshotFailed(err error) error {
 	return &store.Error{Op: "snapshot", Err: err}
 }
 
-// spool makes a temporary file that nobody has to remove.
+// spool creates a temporary file that vanishes by itself.
 func (s *Server) spool() (*os.File, error) {
 	dir := s.opts.TempDir
 	if in, ok := s.store.(interface{ Path() string }); ok && dir == "" {
@@ -92,13 +90,13 @@ func (s *Server) spool() (*os.File, error) {
 	return f, nil
 }
 
-// copyFile writes the store's file as it is at one moment.
+// copyFile copies the store's file as it is at one moment.
 func (s *Server) copyFile(_ context.Context, w io.Writer) error {
 	_, err := s.store.(io.WriterTo).WriteTo(w)
 	return err
 }
 
-// copyLines writes the Pods of one moment, a line each.
+// copyLines writes the Pods of one moment, one on each line.
 func (s *Server) copyLines(ctx context.Context, w io.Writer) error {
 	frozen, ok := s.store.(store.Snapshotter)
 	if !ok {
@@ -121,51 +119,4 @@ func (s *Server) copyLines(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return errors.Join(ctx.Err(), closer.Close())
-}
-
-// FetchSnapshot writes the database file that the server at a Unix socket has open
-// to w, as it is at one moment. It does not wait for a server that is not there, and
-// waits for up to 40 seconds for its turn while the server sends to others. What was
-// written is whole only where the error is nil.
-//
-// Errors: store.ErrNotFound when nothing listens there, errors.ErrUnsupported when
-// what answers serves no snapshots of a file.
-func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
-	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
-	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
-		nc, err := dialServer(ctx, socketPath)
-		if nobody(err) {
-			err = &store.Error{Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
-		}
-		return nc, err
-	})
-	err := checkSocketPath(socketPath)
-	for p := c.pauses(); err == nil; {
-		if err = c.fetch(ctx, r, w); err == nil {
-			return nil
-		}
-		if !errors.Is(err, errBusy) || !p.wait(ctx) {
-			break
-		}
-		err = nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return c.named(r, err)
-}
-
-const snapshotPatience = 40 * time.Second
-
-func (c *Client) fetch(ctx context.Context, r *request, w io.Writer) error {
-	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if !in.file {
-		return fmt.Errorf("%w: the store that is served there is not kept in a file", errors.ErrUnsupported)
-	}
-	_, err = io.Copy(w, in)
-	return err
 }

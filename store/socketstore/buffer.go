@@ -1,0 +1,32 @@
+package socketstore
+
+import "sync"
+
+// The server does not count requests and answers up to this size: each connection holds
+// at most that much.
+const smallBytes = 64 << 10
+
+// buffer is reusable memory for one request or answer.
+type buffer struct{ bytes []byte }
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+// borrow returns an empty buffer.
+func borrow() *buffer { return buffers.Get().(*buffer) }
+
+// grow makes the buffer n bytes long and keeps its content.
+func (b *buffer) grow(n int) {
+	if n > cap(b.bytes) {
+		b.bytes = append(make([]byte, 0, n), b.bytes...)
+	}
+	b.bytes = b.bytes[:n]
+}
+
+// release returns the buffer. The caller must not use its bytes afterwards. A large
+// buffer is not kept for reuse.
+func (b *buffer) release() {
+	if cap(b.bytes) <= smallBytes {
+		b.bytes = b.bytes[:0]
+		buffers.Put(b)
+	}
+}

@@ -1,0 +1,129 @@
+package socketstore
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"podstore/store"
+)
+
+// pauses are the times between attempts. Each is longer than the one before, up to a
+// limit, and partly random, so that clients do not keep step.
+type pauses struct {
+	next time.Duration
+	end  time.Time // no pause goes beyond it
+}
+
+const (
+	firstPause = 2 * time.Millisecond
+	maxPause   = 250 * time.Millisecond
+)
+
+func (c *Client) pauses() *pauses {
+	return &pauses{next: firstPause, end: time.Now().Add(c.opts.Patience)}
+}
+
+// wait pauses. It returns false if ctx has ended or the time is over.
+func (p *pauses) wait(ctx context.Context) bool {
+	d := p.next/2 + rand.N(p.next/2)
+	p.next = min(2*p.next, maxPause)
+	if ctx.Err() != nil || time.Until(p.end) < d {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// ask sends a request that only reads, again and again until the server answers.
+func (c *Client) ask(ctx context.Context, r *request) (*answer, error) {
+	for p := c.pauses(); ; {
+		a, _, err := c.send(ctx, r)
+		switch {
+		case err == nil:
+			return a, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case final(err):
+			return nil, err
+		}
+		if !p.wait(ctx) {
+			return nil, c.givenUp(ctx, r, err)
+		}
+	}
+}
+
+// givenUp is the error of a reading request, or of a change that was never sent, that
+// the client has given up.
+func (c *Client) givenUp(ctx context.Context, r *request, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrUnavailable, Err: err}
+}
+
+// send sends a request once. answered recognizes an error that the server reported.
+func (c *Client) send(ctx context.Context, r *request) (a *answer, sent bool, err error) {
+	grace := time.Duration(0)
+	if r.changes {
+		grace = c.opts.Grace
+	}
+	a, sent, err = c.pool.exchange(ctx, r, c.opts.AnswerTimeout, grace)
+	if err == nil && a.status != http.StatusOK {
+		err = a.err()
+		a.release()
+		a = nil
+	}
+	return a, sent, err
+}
+
+// answered reports whether the server itself reported the error. It then has not done
+// what the client asked.
+func answered(err error) bool {
+	_, ok := errors.AsType[*store.Error](err)
+	return ok
+}
+
+// final reports whether another attempt cannot help.
+func final(err error) bool {
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, store.ErrUnusable) {
+		return true
+	}
+	for _, passing := range []error{errBusy, store.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	return answered(err)
+}
+
+// named adds operation and Pod to an error, and the socket unless the error comes from
+// the server's store.
+func (c *Client) named(r *request, err error) error {
+	e, ok := err.(*store.Error)
+	switch {
+	case errors.Is(err, context.Canceled) && !ok, errors.Is(err, context.DeadlineExceeded) && !ok:
+		return err
+	case !ok:
+		return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Err: err}
+	case e.Op != "":
+		return err
+	}
+	n := *e
+	n.Op = r.op
+	if n.Pod == "" {
+		n.Pod = r.pod
+	}
+	if n.Pod == "" && n.Path == "" {
+		n.Path = c.path
+	}
+	return &n
+}

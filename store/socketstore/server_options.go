@@ -1,0 +1,86 @@
+package socketstore
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"podstore/store"
+)
+
+// ServerOptions say who may do what, and limit what clients can make the server hold.
+// Zero fields, and a nil pointer, mean the defaults.
+type ServerOptions struct {
+	// The server calls Authorize before it makes the changes of a request, with all of
+	// them together. An error refuses them: the client's error matches
+	// store.ErrForbidden and has its text. Nil permits everything. The server calls it
+	// for several requests at the same time. It must neither change nor keep the
+	// changes.
+	//
+	// Before that, the server refuses everybody who runs neither as its own user nor as
+	// root.
+	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
+	// AuthorizeRead does the same for reading, and for a watch when it begins. pods are
+	// the named Pods; none means everything, snapshots included. Changes that consist
+	// of conditions alone count as reading too.
+	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
+	// Handlers answer requests for further paths, such as "/debug/vars". They see only
+	// callers that the server trusts, and no paths that begin with /v1/ or /v2/.
+	Handlers map[string]http.Handler
+	// Logger receives the server's messages. Nil means slog.Default.
+	Logger *slog.Logger
+	// TempDir holds snapshots until they are sent. Empty means the directory of the
+	// store's file, or the system's directory for temporary files.
+	TempDir string
+
+	// MaxConns limits the open connections (default 512). For one more, the process
+	// with the most connections pays: the server closes that of its connections which
+	// has waited longest for a request. If all of them have a request, the server
+	// answers a new one of that process 503. It accepts those of other processes up to
+	// twice the limit.
+	MaxConns int
+	// MaxWatches limits the watches under way (default 256). The server answers one
+	// more 503. A watch takes a connection for as long as it lasts, so this should be
+	// less than MaxConns.
+	MaxWatches int
+	// MaxStreams limits the answers with many Pods that are under way (default 64), and
+	// MaxSnapshots the snapshots (default 4). Further requests wait for their turn.
+	MaxStreams, MaxSnapshots int
+	// MaxBody limits the body of one request in bytes (default 96 MiB, enough for a Pod
+	// with the largest manifest).
+	MaxBody int64
+	// MaxHeld limits the bytes held for all clients together, counting requests and
+	// answers of more than 64 KiB (default 192 MiB). Further ones wait for their turn.
+	// A request that needs more than the whole limit is served alone.
+	MaxHeld int64
+	// MaxChanges limits the changes in one request (default 4096).
+	MaxChanges int
+	// Stall is the time a client may take to send or receive 256 KiB (default 10 s).
+	// The server cuts off a client that takes longer. While others wait for what it
+	// holds, it has only half a second.
+	Stall time.Duration
+	// Wait is how long a request waits for its turn (default 30 s). After that the
+	// server answers 503.
+	Wait time.Duration
+}
+
+func (o *ServerOptions) withDefaults() ServerOptions {
+	var d ServerOptions
+	if o != nil {
+		d = *o
+	}
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	set(&d.MaxConns, 512)
+	set(&d.MaxWatches, 256)
+	set(&d.MaxStreams, 64)
+	set(&d.MaxSnapshots, 4)
+	set(&d.MaxBody, 96<<20)
+	set(&d.MaxHeld, 192<<20)
+	set(&d.MaxChanges, 4096)
+	set(&d.Stall, 10*time.Second)
+	set(&d.Wait, 30*time.Second)
+	return d
+}
