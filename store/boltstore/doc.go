@@ -7,6 +7,11 @@
 // without an error is on disk.
 //
 // The file belongs to one process at a time: Open takes a lock and Close releases it.
+// Open reads format versions 1 and 2. The first change to a file of version 1 makes it
+// version 2, which older programs refuse. The file never shrinks; [Compact] writes a
+// smaller one. When the open file was moved, removed or replaced, changes fail with
+// [store.ErrUnusable].
+//
 // Damage is an error that names what is damaged, never a panic. The store still serves
 // the rest.
 //

@@ -1,0 +1,19 @@
+// Package socketstore serves a store on a Unix socket, and is the client of such a
+// server.
+//
+// [Listen] makes the socket, [NewServer] serves any [store.MetadataStore] on it, and
+// [Dial] returns a [*Client]. A Client is a store with the abilities [store.PartReader],
+// [store.Lister], [store.PodUpdater], [store.Watcher] and [store.Snapshotter].
+//
+// A change is one request, and the server makes it as its store does: all or nothing,
+// durable when the call returns. The client sends a change again under the same request
+// ID when the answer was lost, so it is made once. Where nobody can tell any more, the
+// error matches [store.ErrUnknown]. Edits run in the client and are written under the
+// condition that nobody else has changed the Pods; otherwise they run again.
+//
+// A client waits for a server that is not there yet or starts again, as long as
+// [Options] say. The server lets in its own user and root. [ServerOptions] holds further
+// rights, and the limits of everything that a client can make the server do.
+//
+// docs/socket.md describes the protocol, which is HTTP.
+package socketstore
