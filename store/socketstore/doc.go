@@ -3,7 +3,8 @@
 //
 // [Listen] makes the socket, [NewServer] serves any [store.MetadataStore] on it, and
 // [Dial] returns a [*Client]. A Client is a store with the abilities [store.PartReader],
-// [store.Lister], [store.PodUpdater], [store.Watcher] and [store.Snapshotter].
+// [store.Lister], [store.PodUpdater] and [store.Watcher]; [FetchSnapshot] copies the
+// server's database.
 //
 // A change is one request, and the server makes it as its store does: all or nothing,
 // durable when the call returns. The client sends a change again under the same request
