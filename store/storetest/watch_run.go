@@ -34,6 +34,7 @@ type WatchRun struct {
 
 	t       testing.TB
 	rand    *rand.Rand
+	began   uint64 // the number of the first moment: histories of one store differ in it
 	moments []moment
 	running sync.WaitGroup
 	ending  chan struct{}
@@ -85,7 +86,7 @@ func NewWatchRun(t testing.TB, s store.MetadataStore, r *rand.Rand) *WatchRun {
 		first.pods[m.PodName] = m
 		first.number = max(first.number, m.Version.Revision.Number)
 	}
-	return &WatchRun{t: t, rand: r, moments: []moment{first}, acked: first.number, ending: make(chan struct{})}
+	return &WatchRun{t: t, rand: r, began: first.number, moments: []moment{first}, acked: first.number, ending: make(chan struct{})}
 }
 
 // Watch begins n watches of s, each of another kind: of all Pods or of some, with or

@@ -32,7 +32,7 @@ func (wr *writer) pod() string { return fmt.Sprint("writer-", wr.id) }
 // change makes one change. It reports false if the writer cannot go on.
 func (wr *writer) change() bool {
 	wr.n++
-	mark := fmt.Sprintf(`"%d.%d"`, wr.id, wr.n)
+	mark := fmt.Sprintf(`"%d.%d.%d"`, wr.run.began, wr.id, wr.n)
 	marks := func(pod string) store.Change {
 		return store.Change{Pod: pod, Op: store.SetField{Field: "mark", Value: json.RawMessage(mark)}}
 	}
