@@ -175,7 +175,10 @@ func putLarge(dir string, short bool) error {
 }
 
 // besideAbuse lets the honest write while somebody misuses the socket.
+// The server's memory is looked at from before that begins.
 func (b *bench) besideAbuse(dir string, server *child, truth *expected, name string, round int) (err error) {
+	most := mostAnonymous(server.cmd.Process.Pid)
+	defer func() { _, err2 := most(); err = errors.Join(err, err2) }()
 	if name != quietAbuse {
 		a, err := b.start(job{Part: "abuse", Dir: dir, Candidate: name})
 		if err != nil {
@@ -187,14 +190,35 @@ func (b *bench) besideAbuse(dir string, server *child, truth *expected, name str
 			return err
 		}
 	}
-	most, stop := int64(0), make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		for tick := time.NewTicker(20 * time.Millisecond); ; {
-			anonymous, err := anonymousOf(server.cmd.Process.Pid)
-			if err == nil {
-				most = max(most, anonymous)
-			}
+	p, err := dialPodstore(dir)
+	if err != nil {
+		return err
+	}
+	s, err := truth.write(3*b.watching, 0, honestWriters, honestWriters, uint64(round), p.setPeer)
+	anonymous, merr := most()
+	if err = errors.Join(err, merr, p.close()); err != nil {
+		return err
+	}
+	r := s.result(result{Workload: besideAbuses, Candidate: name, Pods: truth.Pods, Writers: honestWriters, Anonymous: anonymous})
+	b.add(r)
+	b.progress("abuse: %s: %.0f/s, p99 %.2f ms, %d MiB", name, rate(r), r.P99/1000, anonymous>>20)
+	return nil
+}
+
+// mostAnonymous looks at a process's memory until end is called, which returns the most
+// there was.
+func mostAnonymous(pid int) (end func() (int64, error)) {
+	var most int64
+	var failed error
+	var looking sync.WaitGroup
+	stop := make(chan struct{})
+	looking.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for failed == nil {
+			var now int64
+			now, failed = anonymousOf(pid)
+			most = max(most, now)
 			select {
 			case <-tick.C:
 			case <-stop:
@@ -202,20 +226,11 @@ func (b *bench) besideAbuse(dir string, server *child, truth *expected, name str
 			}
 		}
 	})
-	p, err := dialPodstore(dir)
-	if err != nil {
-		return err
-	}
-	s, err := truth.write(3*b.watching, 0, honestWriters, honestWriters, uint64(round), p.setPeer)
-	close(stop)
-	watching.Wait()
-	if err = errors.Join(err, p.close()); err != nil {
-		return err
-	}
-	r := s.result(result{Workload: besideAbuses, Candidate: name, Pods: truth.Pods, Writers: honestWriters, Anonymous: most})
-	b.add(r)
-	b.progress("abuse: %s: %.0f/s, p99 %.2f ms, %d MiB", name, rate(r), r.P99/1000, most>>20)
-	return nil
+	return sync.OnceValues(func() (int64, error) {
+		close(stop)
+		looking.Wait()
+		return most, failed
+	})
 }
 
 // anonymousMiB is what of a process's memory is not backed by a file.

@@ -63,7 +63,7 @@ func (l *nameLog) compact() {
 		}
 		if over > 0 {
 			over--
-			l.lost = e.tx
+			l.lost = max(l.lost, e.tx)
 			delete(l.latest, e.sum)
 			continue
 		}

@@ -36,7 +36,6 @@ type Server struct {
 	alive                               context.Context // ends with Shutdown
 
 	sizes    sizes
-	heaviest atomic.Int64 // weight of the heaviest batch of any watch
 	reads    chan struct{}
 	counters counters
 	peerOf   func(net.Conn) (peer, error)

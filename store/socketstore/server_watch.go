@@ -154,8 +154,8 @@ type watchAnswer struct {
 }
 
 // Before the server reads a list with manifests, it reserves listWeight for a piece of
-// it, or the weight of the heaviest batch so far, and at most a listShare of all memory:
-// watches hold their names for long, and a list must not wait for those.
+// it, at most a listShare of all memory: watches hold their names for long, and a list
+// must not wait for those.
 const (
 	listWeight = 16 << 20
 	listShare  = 4
@@ -170,7 +170,7 @@ const (
 func (t *watchAnswer) run(ctx context.Context) error {
 	s, want := t.server, int64(0)
 	if !t.opts.OmitManifest {
-		want = min(max(listWeight, s.heaviest.Load()), s.memory.total/listShare)
+		want = min(listWeight, s.memory.total/listShare)
 	}
 	for {
 		if want > 0 {
@@ -184,11 +184,7 @@ func (t *watchAnswer) run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			need := 2 * weightOf(b)
-			if need > s.heaviest.Load() {
-				s.heaviest.Store(need)
-			}
-			if need > smallBytes && !s.memory.try(t.flow, need) {
+			if need := 2 * weightOf(b); need > smallBytes && !s.memory.try(t.flow, need) {
 				want = 2 * need
 				break
 			}
