@@ -19,7 +19,10 @@ import (
 // TestCopyKilled kills copies halfway, to each kind of destination. Each one after
 // that gets on, and the last one completes the work.
 func TestCopyKilled(t *testing.T) {
-	const n = 4000
+	n := 4000 // it is copied by thousands
+	if testing.Short() {
+		n = 2500
+	}
 	tree := filepath.Join(t.TempDir(), "tree")
 	for i := range n {
 		m := &store.Metadata{PodName: fmt.Sprintf("pod-%04d", i), Manifest: fmt.Appendf(nil, `{"n":%d}`, i)}
@@ -53,7 +56,7 @@ func TestCopyKilled(t *testing.T) {
 		}},
 		{db, func() int { return size(db) }},
 	} {
-		for range 3 {
+		for range min(3, n/1000) {
 			before := to.done()
 			cmd := exec.Command("podstore-migrate", "copy", source, to.dst)
 			if err := cmd.Start(); err != nil {

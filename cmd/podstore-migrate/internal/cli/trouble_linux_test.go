@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,18 +21,52 @@ import (
 	"podstore/store/boltstore"
 )
 
-// prelude is what the shell scripts of this file begin with. pm is the command, made
-// such that another user can run it.
+// prelude is what the shell scripts of this file begin with.
 const prelude = `
 pod() { mkdir -p "$1/$2"; printf '{\n  "pod_name": "%s"\n}' "$2" >"$1/$2/metadata.json"; }
 nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
-pod t a; pod t b; pm import p.db t 2>/dev/null || exit 99
 `
 
-// sandbox is a directory that every user can reach, with the command in it, which another
-// user can run where others is true.
+// importedPods is the database of a sandbox, made once.
+var importedPods = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "podstore-test-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	var out bytes.Buffer
+	db := filepath.Join(dir, "p.db")
+	if err := layPods(dir); err != nil {
+		return nil, err
+	}
+	if code := newConsole(&out, &out).execute(context.Background(), []string{"import", db, filepath.Join(dir, "t")}); code != exitDone {
+		return nil, fmt.Errorf("import: exit code %d\n%s", code, &out)
+	}
+	return os.ReadFile(db)
+})
+
+// layPods makes the directory t of two Pods.
+func layPods(dir string) error {
+	for _, name := range []string{"a", "b"} {
+		pod := filepath.Join(dir, "t", name)
+		if err := os.MkdirAll(pod, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(pod, "metadata.json"), fmt.Appendf(nil, "{\n  \"pod_name\": %q\n}", name), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sandbox is a directory that every user can reach, with the Pods a and b in t and in
+// p.db, and with pm, which is the command. Another user can run it where others is true.
 func sandbox(t *testing.T, others bool) string {
 	t.Helper()
+	pods, err := importedPods()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("", "podstore-test-*")
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +86,7 @@ func sandbox(t *testing.T, others bool) string {
 	} else if err == nil {
 		err = os.Symlink(self, program)
 	}
-	if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(dir+"/bin/pm", []byte("#!/bin/sh\nexec "+program+" \"$@\"\n"), 0o755)); err != nil {
+	if err := errors.Join(err, layPods(dir), os.WriteFile(dir+"/p.db", pods, 0o600), os.Chmod(dir, 0o755), os.WriteFile(dir+"/bin/pm", []byte("#!/bin/sh\nexec "+program+" \"$@\"\n"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -143,8 +179,8 @@ func TestTooFewDescriptors(t *testing.T) {
 	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
-			script := "for i in 1 2 3; do pod t p$i; done\nfor n in 4 5 6 7 8 9 10 11 12; do (ulimit -n $n; exec podstore-migrate " + command +
-				") >o 2>&1; e=$?; grep -q 'too many open files\\|open files' o && echo \"with $n: exit $e, $(ls -d n.db s.db 2>/dev/null)\" && cat o; rm -rf n.db e s.db; done"
+			script := "for i in 1 2 3; do pod t p$i; done\nfor n in 4 5 6 7 8 9 10 11 12; do o=$( (ulimit -n $n; exec podstore-migrate " + command +
+				") 2>&1); e=$?; case $o in *'open files'*) echo \"with $n: exit $e, $(ls -d n.db s.db 2>/dev/null)\"; echo \"$o\";; esac; [ -e n.db -o -e e -o -e s.db ] && rm -rf n.db e s.db; done"
 			text, _ := inShell(t, sandbox(t, false), script)
 			told := false
 			for _, part := range strings.Split(text, "with ")[1:] {
@@ -214,7 +250,7 @@ func TestSharedFileSystems(t *testing.T) {
 		t.Skip("needs strace")
 	}
 	on := func(magic, when, command string) string {
-		return fmt.Sprintf("strace -f -qq -o tr -e trace=fstatfs -e inject=fstatfs:poke_exit=@arg2=%s00000000%s %s", magic, when, command)
+		return fmt.Sprintf("strace -f --seccomp-bpf -qq -o tr -e trace=fstatfs -e inject=fstatfs:poke_exit=@arg2=%s00000000%s %s", magic, when, command)
 	}
 	const nfs = "69690000"
 	text, _ := inShell(t, sandbox(t, false), on(nfs, "", "podstore-migrate import p.db t"))
@@ -261,6 +297,28 @@ func TestSharedFileSystems(t *testing.T) {
 
 // TestNoLockWhileOutputWaits: whoever opens the database does not wait for a pager.
 func TestNoLockWhileOutputWaits(t *testing.T) {
+	full := filepath.Join(t.TempDir(), "p.db")
+	s, err := boltstore.Open(full, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i := range 3000 { // more than a pipe holds
+		names = append(names, fmt.Sprintf("pod-%s-%d", strings.Repeat("x", 100), i))
+	}
+	_, err = s.UpdatePods(t.Context(), names, func(pods []*store.Metadata) error {
+		for i := range pods {
+			pods[i] = new(store.Metadata)
+		}
+		return nil
+	})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(full)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
 		{"list"}, {"list", "--json"}, {"list", "--sort", "-name"}, {"tree"}, {"tree", "--format", "dot"}, {"verify", "DIR"}, {"import", "--dry-run", "DIR"}, {"copy", "--dry-run", "dir:NEW"},
 	} {
@@ -268,21 +326,7 @@ func TestNoLockWhileOutputWaits(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			db := filepath.Join(dir, "p.db")
-			s, err := boltstore.Open(db, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var names []string
-			for i := range 3000 { // more than a pipe holds
-				names = append(names, fmt.Sprintf("pod-%s-%d", strings.Repeat("x", 100), i))
-			}
-			_, err = s.UpdatePods(t.Context(), names, func(pods []*store.Metadata) error {
-				for i := range pods {
-					pods[i] = new(store.Metadata)
-				}
-				return nil
-			})
-			if err := errors.Join(err, s.Close(), os.Mkdir(filepath.Join(dir, "DIR"), 0o700)); err != nil {
+			if err := errors.Join(os.WriteFile(db, data, 0o600), os.Mkdir(filepath.Join(dir, "DIR"), 0o700)); err != nil {
 				t.Fatal(err)
 			}
 			if args[0] == "import" {
@@ -301,7 +345,7 @@ func TestNoLockWhileOutputWaits(t *testing.T) {
 			if _, err := pager.ReadByte(); err != nil { // it shows its first page
 				t.Error(err)
 			}
-			s, err = boltstore.Open(db, &boltstore.Options{LockTimeout: time.Minute})
+			s, err := boltstore.Open(db, &boltstore.Options{LockTimeout: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}
