@@ -21,6 +21,23 @@ func points(few, all int) int {
 	return few
 }
 
+// kills are the first and the last of the calls of the i-th kind at which a test kills:
+// only one with -short.
+func kills(i int) (first, last int) {
+	if testing.Short() {
+		return 1 + i%2, 1 + i%2
+	}
+	return 1, points(3, 1000)
+}
+
+// visitedAtLeast is how many points of kill a test that visits usual ones has with -short.
+func visitedAtLeast(usual int) int {
+	if testing.Short() {
+		return usual / 4
+	}
+	return usual
+}
+
 // changing prepares a source of Pods and targets in which some are missing, some
 // differ, one is to be pruned and one is equal already.
 func changing(t *testing.T) (src *Dir, target func() string, want map[string]string) {
@@ -50,8 +67,8 @@ func TestExportKilled(t *testing.T) {
 	src, target, want := changing(t)
 	visited := 0
 	for _, syncAll := range []bool{true, false} {
-		for _, call := range []string{"mkdirat", "write", "renameat", "fsync", "syncfs", "unlinkat", "openat"} {
-			for n, limit := 1, points(3, 1000); n <= limit; n++ {
+		for i, call := range []string{"mkdirat", "write", "renameat", "fsync", "syncfs", "unlinkat", "openat"} {
+			for n, last := kills(i); n <= last; n++ {
 				root := target()
 				old := contents(t, root)
 				_, err := results(t, command(t, childJob{Do: "export", From: src.RootDir(), To: root, SyncAll: syncAll}, strace(t, call, "signal=KILL", n)...))
@@ -74,7 +91,7 @@ func TestExportKilled(t *testing.T) {
 		}
 	}
 	t.Logf("%d points", visited)
-	if visited < 20 {
+	if visited < visitedAtLeast(20) {
 		t.Errorf("only %d points were visited", visited)
 	}
 }
@@ -86,8 +103,8 @@ func TestImportKilled(t *testing.T) {
 	want := contents(t, src.RootDir())
 	age(t, src.RootDir())
 	visited := 0
-	for _, call := range []string{"pwrite64", "fdatasync", "fsync", "ftruncate", "linkat", "renameat", "renameat2", "unlinkat", "openat"} {
-		for n, limit := 1, points(3, 1000); n <= limit; n++ {
+	for i, call := range []string{"pwrite64", "fdatasync", "fsync", "ftruncate", "linkat", "renameat", "renameat2", "unlinkat", "openat"} {
+		for n, last := kills(i); n <= last; n++ {
 			db := filepath.Join(t.TempDir(), "pods.db")
 			_, err := results(t, command(t, childJob{Do: "import", From: src.RootDir(), To: db}, strace(t, call, "signal=KILL", n)...))
 			if !killed(t, err) {
@@ -115,7 +132,7 @@ func TestImportKilled(t *testing.T) {
 		}
 	}
 	t.Logf("%d points", visited)
-	if visited < 8 {
+	if visited < visitedAtLeast(8) {
 		t.Errorf("only %d points were visited", visited)
 	}
 }

@@ -29,7 +29,7 @@ func faults(t *testing.T, script, call, fault string, check func(t *testing.T, r
 	}
 	step := 1
 	if testing.Short() {
-		step = 5
+		step = 11
 	}
 	for n := 1; ; n += step {
 		if n > 1000 {

@@ -77,6 +77,9 @@ func worker(t testing.TB, root, script, arg string, strace ...string) *exec.Cmd 
 		if err != nil {
 			t.Skip("NOT TESTED: strace is not installed")
 		}
+		if !strings.Contains(strings.Join(strace, " "), "signal=") {
+			strace = append(strace, "--seccomp-bpf") // faster, but it would ignore an injected signal
+		}
 		argv = slices.Concat([]string{path, "-f", "-qq"}, strace, argv)
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)

@@ -19,7 +19,7 @@ var randomTests = []test{{"operations agree with the model", func(s *subject) {
 			s.Logf("the last operations were:\n%s", strings.Join(r.log, "\n"))
 		}
 	}()
-	for step := 0; step < *stepsFlag && !s.Failed(); step++ {
+	for step := 0; step < steps() && !s.Failed(); step++ {
 		r.log = append(r.log, fmt.Sprintf("%d: ", step))
 		r.log = r.log[max(0, len(r.log)-30):]
 		r.step()

@@ -21,7 +21,7 @@ var logRandomTests = []logTest{{"operations agree with the model", func(s *logSu
 	for range 12 {
 		r.segmentIDs = append(r.segmentIDs, store.NewSegmentID())
 	}
-	for range *stepsFlag {
+	for range steps() {
 		r.step()
 	}
 	r.compareAll()

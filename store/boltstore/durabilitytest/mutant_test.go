@@ -39,7 +39,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		return n, len(bad)
 	}
 	failures := func(t *testing.T, p program) (int, int) {
-		n, bad := countBadFailures(t, p, workload{Seed: 32, Goroutines: 1, Ops: 6})
+		n, bad := countBadFailures(t, p, workload{Seed: 32, Goroutines: 1, Ops: 6}, 1)
 		return n, len(bad)
 	}
 	damage := func(t *testing.T, p program, kinds ...string) (int, int) {

@@ -44,9 +44,9 @@ func TestPowerLoss(t *testing.T) {
 			return powerLoss(t, workload{Seed: 5, Goroutines: 4, Ops: pick(8, 40, 300)}, pick(20, 40, 64))
 		}},
 		{"after a kill during creation", func(t *testing.T) int { return killedThenPowerLoss(t, pick(4, 16, 64)) }},
-		{"compact", func(t *testing.T) int { return copyPowerLoss(t, "compact", pick(10, 40, 400)) }},
-		{"salvage", func(t *testing.T) int { return copyPowerLoss(t, "salvage", pick(10, 40, 400)) }},
-		{"backup", func(t *testing.T) int { return copyPowerLoss(t, "backup", pick(10, 40, 400)) }},
+		{"compact", func(t *testing.T) int { return copyPowerLoss(t, "compact", pick(5, 40, 400)) }},
+		{"salvage", func(t *testing.T) int { return copyPowerLoss(t, "salvage", pick(5, 40, 400)) }},
+		{"backup", func(t *testing.T) int { return copyPowerLoss(t, "backup", pick(5, 40, 400)) }},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			n := s.run(t) // the second losses included
@@ -55,7 +55,7 @@ func TestPowerLoss(t *testing.T) {
 		})
 	}
 	t.Logf("%d images in all", total)
-	if total < pick(1500, 10_000, 10_000) {
+	if total < pick(1000, 10_000, 10_000) {
 		t.Errorf("only %d images", total)
 	}
 }
@@ -133,7 +133,7 @@ func (r *replay) runWriter(root string, job writerJob, calls []call) {
 func killedThenPowerLoss(t *testing.T, perCall int) (images int) {
 	t.Helper()
 	for _, syscall := range append([]string{"mkdirat", "openat"}, killed...) {
-		for n := 1; ; n++ {
+		for n := 1; ; n += pick(5, 1, 1) {
 			root := tempDir(t)
 			job := writerJob{Path: filepath.Join(root, "made", "pods.db"), Workload: workload{Seed: 7, Goroutines: 1}}
 			first, out := record(t, self(t), "writer", job, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", syscall, n))
