@@ -223,6 +223,9 @@ func TestSubKeys(t *testing.T) {
 		if got := SubKeyIndex([]byte(k)); got != i {
 			t.Errorf("%s has index %d, expected %d", k, got, i)
 		}
+		if got := SubKeyBytes(i); string(got) != k {
+			t.Errorf("%s for bbolt is %q", k, got)
+		}
 	}
 	for _, k := range []string{"", "activ", "actives", "PEERS", "peers\x00"} {
 		if got := SubKeyIndex([]byte(k)); got != -1 {
