@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -45,11 +46,14 @@ func withFewDescriptors(t *testing.T, n int, f func()) {
 // few, and no Pod is at fault for it. The next one with enough of them completes it.
 func TestFewDescriptors(t *testing.T) {
 	setBatch(t, 2)
-	var pods []*store.Metadata
+	var pods, old []*store.Metadata
 	want := map[string]string{}
 	for i := range 12 {
 		m := benchPod(i)
 		pods = append(pods, m)
+		before := m.Clone()
+		before.Peers = append(before.Peers, store.Peer{PodName: "old"})
+		old = append(old, before)
 		want[m.PodName+"/"+fileName] = string(podjson.Append(nil, m))
 	}
 	src := filled(t, pods...)
@@ -86,13 +90,20 @@ func TestFewDescriptors(t *testing.T) {
 			_, err := Export(ctx, held(pods), filepath.Dir(dir), ExportOptions{})
 			return err
 		},
-		"Write": func(ctx context.Context, dir string) error {
-			d, err := OpenDir(filepath.Dir(dir), nil)
-			if err == nil {
-				err = store.Write(ctx, d, pods[0])
-			}
-			if err == nil {
-				err = store.Do(ctx, d, pods[0].PodName, store.Delete{})
+		"Export of some, pruning": func(ctx context.Context, dir string) error {
+			_, err := Export(ctx, held(pods[:6]), filepath.Join(filepath.Dir(dir), "old"), ExportOptions{Prune: true})
+			return err
+		},
+		"Export of what is equal": func(ctx context.Context, dir string) error {
+			_, err := Export(ctx, held(old), filepath.Join(filepath.Dir(dir), "old"), ExportOptions{})
+			return err
+		},
+		"Apply": func(ctx context.Context, dir string) error {
+			d, err := OpenDir(filepath.Join(filepath.Dir(dir), "old"), nil)
+			for _, op := range []store.Op{store.AddPeer{PodName: "x"}, store.Delete{}, store.AddPeer{PodName: "x"}} {
+				if err == nil {
+					err = store.Do(ctx, d, pods[0].PodName, op)
+				}
 			}
 			return err
 		},
@@ -101,6 +112,9 @@ func TestFewDescriptors(t *testing.T) {
 		for n := range 12 {
 			setSyncAll(t, n%2 == 0)
 			dir := filepath.Join(t.TempDir(), "out")
+			if _, err := Export(t.Context(), held(old), filepath.Join(filepath.Dir(dir), "old"), ExportOptions{}); err != nil {
+				t.Fatal(err)
+			}
 			var err error
 			withFewDescriptors(t, n, func() { err = run(t.Context(), dir) })
 			switch {
@@ -123,6 +137,117 @@ func TestFewDescriptors(t *testing.T) {
 		if !told || !worked {
 			t.Errorf("%s: refused %v, worked %v", name, told, worked)
 		}
+	}
+}
+
+// asked is a context that has ended once it was asked left times.
+type asked struct {
+	context.Context
+	left *atomic.Int64
+}
+
+func (c asked) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestEndedAnywhere: wherever an operation learns that its context has ended, it says so,
+// and the next one completes it.
+func TestEndedAnywhere(t *testing.T) {
+	setBatch(t, 2)
+	pods := many(7)
+	src := filled(t, pods...)
+	dir := t.TempDir()
+	for name, run := range map[string]func(ctx context.Context) error{
+		"Besides": func(ctx context.Context) error { _, err := src.Besides(ctx); return err },
+		"All": func(ctx context.Context) error {
+			for _, err := range src.All(ctx, store.ReadOptions{}) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"Import": func(ctx context.Context) error {
+			_, err := Import(ctx, memstore.New(), src.RootDir(), ImportOptions{})
+			return err
+		},
+		"Verify": func(ctx context.Context) error {
+			_, err := Verify(ctx, src, src.RootDir(), VerifyOptions{})
+			return err
+		},
+		"Export": func(ctx context.Context) error {
+			_, err := Export(ctx, held(pods), filepath.Join(dir, "out"), ExportOptions{Prune: true})
+			return err
+		},
+		"Export of less": func(ctx context.Context) error {
+			if _, err := Export(t.Context(), held(pods), filepath.Join(dir, "less"), ExportOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Export(ctx, held(pods[:3]), filepath.Join(dir, "less"), ExportOptions{Prune: true})
+			return err
+		},
+	} {
+		n := 0
+		for ; n < 1000; n++ {
+			ctx := asked{t.Context(), new(atomic.Int64)}
+			ctx.left.Store(int64(n))
+			err := run(ctx)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, asked %d times: %v", name, n, err)
+			}
+		}
+		if n == 0 || n == 1000 {
+			t.Errorf("%s: asked %d times", name, n)
+		}
+	}
+	for path, n := range map[string]int{"out": 7, "less": 3} {
+		if got := len(contents(t, filepath.Join(dir, path))); got != n {
+			t.Errorf("%s has %d files", path, got)
+		}
+	}
+}
+
+// TestTempsThatCannotGo: what has the name of a temporary file and cannot be removed is an
+// error of every change, and stays.
+func TestTempsThatCannotGo(t *testing.T) {
+	d := filled(t, &store.Metadata{PodName: "a"})
+	put(t, filepath.Join(d.RootDir(), "a", tempPrefix+"0123", "notes"), "mine")
+	for what, err := range map[string]error{
+		"write":  store.Write(t.Context(), d, &store.Metadata{PodName: "a", Peers: []store.Peer{{PodName: "b"}}}),
+		"delete": store.Do(t.Context(), d, "a", store.Delete{}),
+		"update": func() error {
+			_, err := d.Update(t.Context(), "a", func(m *store.Metadata) error { return m.AddPeer("b") })
+			return err
+		}(),
+	} {
+		if !errors.Is(err, syscall.EISDIR) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(d.RootDir(), "a", tempPrefix+"0123", "notes")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWithoutSyncOfAll: a file system whose sync of everything cannot be relied on gets
+// each file synced, in a new directory too.
+func TestWithoutSyncOfAll(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "ramfs", 0, ""); err != nil {
+		t.Skipf("NOT TESTED: mount: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+	setSyncAll(t, true)
+	root := filepath.Join(dir, "out")
+	r, err := Export(t.Context(), held(many(5)), root, ExportOptions{})
+	if err != nil || r.Counts[Exported] != 5 || len(contents(t, root)) != 5 {
+		t.Errorf("%v, %v", r.Counts, err)
 	}
 }
 
