@@ -9,6 +9,8 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -389,8 +391,36 @@ func inMemory[S store.MetadataStore](open func() S, bare func(S) *bareStore) Bac
 	}
 }
 
+// rootedStore is a bareStore that is kept in a directory, as far as a file there tells.
+type rootedStore struct {
+	*bareStore
+	root string
+}
+
+func (s rootedStore) RootDir() string { return s.root }
+
+func (s rootedStore) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	applied, err := s.bareStore.Apply(ctx, changes, opts)
+	if err != nil {
+		return nil, err
+	}
+	return applied, os.WriteFile(filepath.Join(s.root, "applied"), fmt.Append(nil, applied), 0o600)
+}
+
 func TestMetadataBareStore(t *testing.T) {
-	Metadata(t, inMemory(newBareStore, func(s *bareStore) *bareStore { return s }))
+	backend := inMemory(func() rootedStore { return rootedStore{} }, func(s rootedStore) *bareStore { return s.bareStore })
+	backend.Open = func(t *testing.T) store.MetadataStore {
+		root := filepath.Join(t.TempDir(), "root")
+		if err := os.Mkdir(root, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return rootedStore{newBareStore(), root}
+	}
+	Metadata(t, backend)
+}
+
+func TestSleepingWatchers(t *testing.T) {
+	SleepingWatchers(t, memstore.New(), 20)
 }
 
 func TestMetadataAbleStore(t *testing.T) {
