@@ -174,8 +174,11 @@ func TestOneMeta(t *testing.T) {
 			putPods(t, db, 5, 12, 1000)
 		})
 		f, problems, err := boltfile.OpenDamaged(bytes.NewReader(s.img), int64(len(s.img)), true)
-		if err != nil || len(problems) > 0 || f.Meta().TxID != s.meta.TxID-1 {
-			t.Fatal(err, problems, f.Meta())
+		if err != nil || len(problems) > 0 || f.Meta().TxID != s.meta.TxID-1 || f.Newest() {
+			t.Fatal(err, problems, f.Meta(), f.Newest())
+		}
+		if f, err := openBytes(s.img); err != nil || !f.Newest() {
+			t.Error("the whole file is not certainly the newest state", err)
 		}
 		before, _ := walkSound(t, f)
 		if len(before) != 10 || len(s.buckets) != 12 {
@@ -186,8 +189,8 @@ func TestOneMeta(t *testing.T) {
 			_, err := openBytes(img)
 			wantProblem(t, err, uint64(lost), "magic")
 			f, problems, err := openDamaged(img)
-			if err != nil || len(problems) != 1 {
-				t.Fatal(err, problems)
+			if err != nil || len(problems) != 1 || f.Newest() {
+				t.Fatal(err, problems, f.Newest())
 			}
 			got, _ := walkSound(t, f)
 			want := s.buckets

@@ -68,6 +68,31 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// Pages of many elements are read like others, and pages that so many buckets claim are an
+// error before it takes long.
+func TestSharedByMany(t *testing.T) {
+	var keys, buckets []leafElement
+	for i := range 70 {
+		keys = append(keys, leafElement{0, []byte{'a' + byte(i)}, nil})
+	}
+	for i := range 30 {
+		buckets = append(buckets, leafElement{1, []byte{'a' + byte(i)}, bucketAt(4)})
+	}
+	key := leafElement{0, []byte("k"), []byte("v")}
+	root := leafPageBytes(2, 0, leafElement{1, []byte("a"), bucketAt(3)}, leafElement{1, []byte("b"), bucketAt(6)}, leafElement{1, []byte("c"), bucketAt(3)})
+	for name, c := range map[string]struct {
+		pages map[int][]byte
+		want  []string
+	}{
+		"elements": {map[int][]byte{2: root, 3: leafPageBytes(3, 2, keys...), 6: leafPageBytes(6, 0, key)}, []string{"a 70 false", "c 70 false"}},
+		"buckets":  {map[int][]byte{2: leafPageBytes(2, 1, buckets...), 4: branchPageBytes(4, 5), 5: leafPageBytes(5, 0, key)}, []string{"the pages in use are claimed by several buckets each, over and over"}},
+	} {
+		if got := shared(t, hostile(8, c.pages)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, expected %q", name, got, c.want)
+		}
+	}
+}
+
 // A page in use that the freelist calls free is named with the bucket it is in.
 func TestSharedWithFreelist(t *testing.T) {
 	img := image(t, bolt.Options{PageSize: 4096}, func(db *bolt.DB) {
