@@ -41,7 +41,10 @@ SHORT ?= -short
 .PHONY: test
 test: ## run all tests; SHORT= for all points of the fault injections, as .ci/run does
 	$(MEMORY) $(GO) test $(SHORT) ./...
-	@test -z "$(SHORT)" || echo 'Fault injections took some of their points, mutants a part: make test SHORT= takes all, make long many more.'
+	@test -z "$(SHORT)" || echo 'Skipped to be quick: most points of fault injection, most mutants, part of the random operations and odd names; make test SHORT= takes all, make long more.'
+
+.PHONY: check
+check: lint test demo ## what to run before a push: lint, all tests, the demonstration
 
 .PHONY: race
 race: ## run all tests under the race detector

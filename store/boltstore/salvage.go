@@ -75,7 +75,9 @@ func (v *salvager) pods(f *os.File, size int64) iter.Seq2[*rawPod, error] {
 			v.books.noteLostPods()
 		}
 		if err != nil {
-			yield(nil, err)
+			if !errors.Is(err, errStop) {
+				yield(nil, err)
+			}
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(v.lost)) {
