@@ -114,9 +114,8 @@ bench-old: ## the same beside the build 2edd66e; BENCH_OUT=-short only tries it
 	cd bench && $(GO) run -tags old -mod=mod -modfile=../$(OLD)/go.mod . $(BENCH_OUT)
 
 .PHONY: cover
-cover: ## test coverage of the library by its own tests
-	$(GO) test -coverprofile=cover.out ./store/...
-	$(GO) tool cover -func=cover.out | tail -1
+cover: ## test coverage of each package of the library by its own tests
+	$(MEMORY) $(GO) test -coverprofile=cover.out $$($(GO) list ./store/... | grep -vE 'durabilitytest|internal/(linear|soak)$$')
 
 .PHONY: demo
 demo: build ## import the example tree, look at it, change it, export and verify

@@ -53,8 +53,8 @@ func (c asked) Err() error {
 }
 
 // TestFewDescriptorsAndEndedContexts: each operation on files works, or says that there
-// are too few descriptors, or that its context has ended, wherever it learns that. It
-// calls no file damaged, leaves nothing, and the next one completes.
+// are too few descriptors, that its context has ended, or that the disk is full, wherever
+// it learns that. It calls no file damaged, leaves nothing, and the next one completes.
 func TestFewDescriptorsAndEndedContexts(t *testing.T) {
 	base := filepath.Join(t.TempDir(), "pods.db")
 	s, err := boltstore.Open(base, nil)
@@ -150,6 +150,28 @@ func TestFewDescriptorsAndEndedContexts(t *testing.T) {
 				if left, _ := filepath.Glob(filepath.Join(dir, "made", "*")); len(left) > 0 && name != "create" {
 					t.Errorf("%s with %d of %s leaves %q", name, n, what, left)
 				}
+			}
+		}
+	}
+	for _, name := range []string{"create", "salvage", "compact", "backup"} {
+		dir := t.TempDir()
+		for n := 1; ; n++ {
+			if err := syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", 8*n)); err != nil {
+				t.Skipf("NOT TESTED: mount: %v", err)
+			}
+			err := operations[name](t.Context(), filepath.Join(dir, "pods.db"))
+			left, _ := filepath.Glob(filepath.Join(dir, "*"))
+			if err := syscall.Unmount(dir, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrCorrupt) || n > 100 {
+				t.Fatalf("%s on %d KiB: %v", name, 8*n, err)
+			}
+			if len(left) > 0 && name != "create" {
+				t.Errorf("%s on %d KiB leaves %q", name, 8*n, left)
 			}
 		}
 	}
