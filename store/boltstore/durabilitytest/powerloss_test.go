@@ -133,7 +133,7 @@ func (r *replay) runWriter(root string, job writerJob, calls []call) {
 func killedThenPowerLoss(t *testing.T, perCall int) (images int) {
 	t.Helper()
 	for _, syscall := range append([]string{"mkdirat", "openat"}, killed...) {
-		for n := 1; ; n += pick(5, 1, 1) {
+		for n := 1; ; n += pick(8, 1, 1) {
 			root := tempDir(t)
 			job := writerJob{Path: filepath.Join(root, "made", "pods.db"), Workload: workload{Seed: 7, Goroutines: 1}}
 			first, out := record(t, self(t), "writer", job, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", syscall, n))

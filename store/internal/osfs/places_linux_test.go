@@ -297,7 +297,7 @@ func TestErrorsArrive(t *testing.T) {
 		t.Errorf("set: %v", err)
 	}
 	d, _ := root(t)
-	if _, err := (File{d.fd}).ReadAt(make([]byte, 1), 0); !errors.Is(err, unix.EISDIR) {
+	if _, err := File(d).ReadAt(make([]byte, 1), 0); !errors.Is(err, unix.EISDIR) {
 		t.Errorf("reading a directory: %v", err)
 	}
 	noError(t, d.Mkdir("temp"))
