@@ -166,7 +166,11 @@ func TestOneField(t *testing.T) {
 	s := podSample(t)
 	type tally struct{ done, found int }
 	counts := map[string]*tally{}
+	tries := 0
 	try := func(kind string, pl place, element, off, width int, v uint64, mustFind bool) {
+		if tries++; testing.Short() && tries%7 != 0 {
+			return
+		}
 		img := s.damaged(func(b []byte) {
 			switch p := b[int(pl.page)*s.ps+off:]; width {
 			case 2:
