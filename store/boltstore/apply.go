@@ -11,9 +11,9 @@ import (
 )
 
 // An Apply has three parts. First the caller encodes and seals what the operations set.
-// Then the leader reads what the operations and conditions need, runs the rules, and
-// puts what differs into the transaction. After the commit the caller builds its
-// result.
+// Then the leader (group.go) reads what the operations and conditions need and runs the
+// rules (stage.go), finds out what differs (plan.go), and puts it into the transaction
+// (put.go). After the commit (commit.go) the caller builds its result.
 
 // Apply makes changes: see [store.MetadataStore]. It reads and writes only what the
 // operations and conditions name, so it does not notice damage elsewhere in a Pod. Each
@@ -126,7 +126,7 @@ func (a *application) run(g *txn, _ *request) error {
 			return inOp(c.Op, err)
 		}
 	}
-	if err := st.commit(codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
+	if err := st.put(codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
 		return err
 	}
 	a.take(st)

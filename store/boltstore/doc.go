@@ -15,6 +15,6 @@
 // Damage is an error that names what is damaged, never a panic. The store still serves
 // the rest.
 //
-// schema.go draws the file format, docs/format.md describes it to the byte, and
+// format.go draws the file format, docs/format.md describes it to the byte, and
 // docs/durability.md says what survives which failure and which test shows it.
 package boltstore

@@ -89,7 +89,7 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 		p.exists, p.m = true, m
 		p.replace(store.AllFields)
 	}
-	if err := st.commit(codec.MadeID{}); err != nil {
+	if err := st.put(codec.MadeID{}); err != nil {
 		return nil, err
 	}
 	for i, name := range names {
