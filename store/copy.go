@@ -8,17 +8,6 @@ import (
 	"slices"
 )
 
-// Outcome is the result of copying one Pod.
-type Outcome string
-
-// The outcomes of a copy.
-const (
-	Written   Outcome = "written"   // it was not there, or was replaced
-	Unchanged Outcome = "unchanged" // the same is there already
-	Conflict  Outcome = "conflict"  // something else is there, and was kept
-	Refused   Outcome = "refused"   // it could not be read or written
-)
-
 // CopyOptions are the options of [Copy]. The zero value is a good default.
 type CopyOptions struct {
 	// Overwrite replaces Pods that dst has with other content. Otherwise they are
@@ -34,33 +23,6 @@ type CopyOptions struct {
 	// from the goroutine that called Copy, after the Pod's outcome is durable.
 	// If an atomic copy fails, it is called only for the Pods that made it fail.
 	Progress func(CopyResult)
-}
-
-// CopyResult is one Pod's outcome. Err says why it was refused or in conflict.
-type CopyResult struct {
-	Pod     string
-	Outcome Outcome
-	Field   string // of a conflict: the first field that differs
-	Err     error
-}
-
-// CopySummary counts outcomes.
-type CopySummary struct {
-	Written, Unchanged, Conflicts, Refused int
-}
-
-// Count adds one outcome.
-func (s *CopySummary) Count(o Outcome) {
-	switch o {
-	case Written:
-		s.Written++
-	case Unchanged:
-		s.Unchanged++
-	case Conflict:
-		s.Conflicts++
-	case Refused:
-		s.Refused++
-	}
 }
 
 // Copy puts every Pod that src yields into dst, with the times of its Version as far
@@ -128,15 +90,6 @@ func newCopier(dst MetadataStore, opts CopyOptions) (*copier, error) {
 	return c, nil
 }
 
-func (c *copier) report(batch []copyItem) {
-	for i := range batch {
-		c.summary.Count(batch[i].result.Outcome)
-		if c.opts.Progress != nil {
-			c.opts.Progress(batch[i].result)
-		}
-	}
-}
-
 // copyBatch copies one batch and reports each of its Pods.
 func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	if err := c.list(ctx); err != nil {
@@ -159,8 +112,4 @@ func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	}
 	c.report(batch)
 	return nil
-}
-
-func failed(it copyItem) bool {
-	return it.result.Outcome == Refused || it.result.Outcome == Conflict
 }

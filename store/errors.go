@@ -158,3 +158,32 @@ func (e *Error) Unwrap() []error {
 	}
 	return errs
 }
+
+// inChange puts operation and Pod on an error.
+func inChange(op, pod string, err error) error {
+	if e, ok := err.(*Error); ok {
+		c := *e
+		c.Op, c.Pod = op, pod
+		return &c
+	}
+	return &Error{Op: op, Pod: pod, Kind: ErrInvalid, Err: err}
+}
+
+// withOp returns an error of Apply under the name of the function that was called.
+func withOp(op string, err error) error {
+	if e, ok := err.(*Error); ok {
+		c := *e
+		c.Op = op
+		return &c
+	}
+	return err
+}
+
+// withOpIfNone puts the operation on an error that has none.
+func withOpIfNone(op string, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Op == "" {
+		return withOp(op, err)
+	}
+	return err
+}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"maps"
 )
 
@@ -121,13 +120,4 @@ func without(errs map[string]error, name string) map[string]error {
 	errs = maps.Clone(errs)
 	delete(errs, name)
 	return errs
-}
-
-// withOpIfNone puts the operation on an error that has none.
-func withOpIfNone(op string, err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Op == "" {
-		return withOp(op, err)
-	}
-	return err
 }
