@@ -329,7 +329,7 @@ func (m *Metadata) reclaim(reclaimed []ReclaimedChild) {
 }
 
 // TrimReclaimed drops the oldest entries of the history and keeps the newest keep
-// entries. Nothing else shortens a history.
+// entries. No store trims a history by itself.
 func (m *Metadata) TrimReclaimed(keep int) {
 	if keep = max(keep, 0); len(m.Reclaimed) > keep {
 		m.Reclaimed = orNil(slices.Clone(m.Reclaimed[len(m.Reclaimed)-keep:]))

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -227,7 +228,8 @@ func (a *application) results() ([]store.Applied, error) {
 		if m == nil {
 			var err error
 			if m, err = raw.metadata(); err != nil {
-				return nil, damaged("apply", a.changes[i].Pod, err)
+				// Not ErrCorrupt, which promises that nothing was changed.
+				return nil, &store.Error{Op: "apply", Pod: a.changes[i].Pod, Err: fmt.Errorf("the changes were made, but the Pod cannot be decoded: %w", err)}
 			}
 			built[raw] = m
 		}
