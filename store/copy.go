@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// CopyOptions are the options of [Copy]. The zero value is a good default.
+// CopyOptions are the options of [Copy]. The zero value copies new Pods and keeps
+// existing ones.
 type CopyOptions struct {
 	// Overwrite replaces Pods that dst has with other content. Otherwise they are
 	// conflicts.
@@ -29,9 +30,10 @@ type CopyOptions struct {
 // as they are known.
 //
 // A Pod is refused, and the copy goes on, if src yields an error that names it, if dst
-// does not take it, or, without Overwrite, if what dst has of it is damaged. Without
-// Overwrite a Pod that others create meanwhile is kept too, except by a [BatchWriter],
-// which takes no conditions.
+// does not take it, or, without Overwrite, if what dst has of it is damaged.
+//
+// Without Overwrite, Copy also keeps a Pod that somebody creates while it runs. A
+// [BatchWriter] takes no conditions, so there such a Pod is replaced.
 //
 // Errors of src that name no Pod are joined and returned after everything else was
 // copied. When the context ends, or dst fails as a whole, Copy stops. What Progress
