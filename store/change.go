@@ -202,7 +202,8 @@ func (c Condition) Check(pod string, there bool, at Revision) (do bool, err erro
 // NeedsRevision reports whether [Condition.Check] looks at the Pod's revision.
 func (c Condition) NeedsRevision() bool { return c.kind == atRevision }
 
-// ApplyOptions are the options of an Apply. Nil is the zero value.
+// ApplyOptions are the options of an Apply. Nil is the zero value. The example shows what
+// to do after [ErrUnknown].
 type ApplyOptions struct {
 	// Metadata asks for each Pod's metadata as it is after the changes.
 	Metadata bool
