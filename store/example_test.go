@@ -68,10 +68,7 @@ func ExampleApplyOptions() {
 		opts.Resent, opts.Seen = true, seen
 		applied, err = pods.Apply(ctx, changes, opts)
 	}
-	if errors.Is(err, store.ErrUnknown) {
-		fmt.Println("still unknown: read the Pod and decide")
-	}
-	check(err)
+	check(err) // if it is ErrUnknown again, read the Pod and decide
 
 	m, err = pods.Read(ctx, "planner")
 	check(err)

@@ -9,7 +9,7 @@ import (
 )
 
 // Update edits one Pod: see [store.MetadataStore]. It writes only the sub-keys that
-// edit changed. If edit changed nothing, there is no commit.
+// edit changed. If the Pod exists and edit changed nothing, there is no commit.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
 	pods, err := s.UpdatePods(ctx, []string{name}, func(pods []*store.Metadata) error {
 		if pods[0] == nil {
