@@ -146,9 +146,9 @@ var (
 	SkipMissing = Condition{kind: skipMissing}
 )
 
-// AtRevision holds if the Pod had this revision before the Apply. Unlike the other
-// conditions, it does not look at what earlier changes of the same Apply made. Otherwise
-// nothing is changed and the error matches [ErrConflict].
+// AtRevision holds if the Pod had this revision before the whole Apply. Otherwise nothing
+// is changed and the error matches [ErrConflict]. Unlike the other conditions, it does not
+// look at what earlier changes of the same Apply made.
 func AtRevision(r Revision) Condition { return Condition{atRevision, r} }
 
 // String is the condition as in a change's JSON: "exists", "missing",

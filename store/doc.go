@@ -10,7 +10,8 @@
 // against it. A [Change] is one operation on one Pod as a plain value, with a
 // [Condition]. Apply makes several changes in one transaction. [Do] makes operations
 // on one Pod, [Write] replaces one, [LinkPeers] and [UnlinkPeers] change two. For what
-// no operation can express, Update takes a function that edits the Pod.
+// no operation can express, Update takes a function that edits one Pod, and [UpdatePods]
+// one that edits several.
 //
 //	err := store.Do(ctx, pods, "planner", store.AddChild{Child: child})
 //	err = store.LinkPeers(ctx, pods, "planner", "coder") // both sides or neither
@@ -51,8 +52,8 @@
 //
 // Abilities that not every backend has are small interfaces of their own: [Lister],
 // [PartReader], [PodUpdater], [Watcher], [Snapshotter], [BatchWriter], [Rooted]. For most
-// of them a function, such as [ReadPart] or [Watch], takes any store. For a store
-// without the ability the function uses a slower way, or fails with
+// of them a function, such as [ReadPart], [UpdatePods] or [Watch], takes any store. For a
+// store without the ability the function uses a slower way, or fails with
 // [errors.ErrUnsupported]. [Watch] yields what changes; store/mirror uses it to keep all
 // Pods in memory.
 //
