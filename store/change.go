@@ -11,20 +11,24 @@ import (
 )
 
 // Change is one operation on one Pod, as a plain value: it can be sent, logged,
-// checked against rights, and made again. [MetadataStore] Apply makes changes.
+// checked against rights, and made again. [MetadataStore].Apply makes changes.
 type Change struct {
 	Pod string
 	// Op is the operation. A change with a nil Op only tests its condition.
 	Op Op
-	// If must be met, or the change is not made. The zero Condition is always met.
+	// If must hold, or the change is not made. The zero Condition always holds.
 	If Condition
 }
 
 // Op is what a change does to its Pod. The set is closed: [Put], [Delete],
 // [Remove], [SetActive], [SetSegment], [SetChildren], [AddChild], [RemoveChild],
 // [SetPeers], [AddPeer], [RemovePeer], [Reclaim], [TrimReclaimed], [SetField] and
-// [ClearField]. All but Delete, Remove and the condition [SkipMissing] create a
-// missing Pod. An operation leaves every field that it does not name alone.
+// [ClearField].
+//
+// Every operation except Delete and Remove creates a missing Pod, also RemovePeer,
+// RemoveChild, TrimReclaimed and ClearField, unless a condition prevents it: [SkipMissing]
+// leaves the change out, [Exists] makes it fail. An operation leaves alone every field
+// that it does not name.
 type Op interface {
 	// Name is the operation's name, as in its JSON: "add_peer".
 	Name() string
@@ -41,27 +45,31 @@ type Op interface {
 	prepare(pod string) (Op, error)
 }
 
-// The operations. Names of other Pods inside them are valid Pod names, otherwise
-// the error matches [ErrInvalidName]; strings are UTF-8 and JSON is strict,
-// otherwise it matches [ErrInvalid].
+// The operations. Names of other Pods inside them must be valid Pod names, or the error
+// matches [ErrInvalidName]. Strings must be UTF-8, and JSON as for [Metadata.Normalize],
+// or the error matches [ErrInvalid].
 type (
 	// Put replaces everything that is kept of the Pod, even if that is damaged.
-	// Metadata.PodName must be the Pod's name. Names inside may be any UTF-8.
+	// Metadata.PodName must be the Pod's name. Names of children and peers may be any
+	// UTF-8.
 	Put struct {
 		Metadata *Metadata
 		// Created and Changed are the times that the Pod had in another store, or
-		// zero. Created is used only for a new Pod. A time in the future becomes now.
+		// zero. Created is used only for a new Pod. A time in the future is replaced by
+		// the current time.
 		Created, Changed time.Time
 	}
 	// Delete deletes the Pod, even a damaged one. A missing Pod is no error.
 	// References to it stay: see [Remove].
 	Delete struct{}
-	// Remove deletes the Pod and every reference to it: afterwards no Pod has it as
-	// a peer or as a spawned child. Reclaim history stays. A missing Pod is no error:
-	// the references to it are removed.
+	// Remove deletes the Pod and every reference to it: afterwards no Pod that can be
+	// read has it as a peer or as a spawned child. A damaged other Pod is left as it is
+	// and makes no error: a reference in it stays, but nobody can read that list.
+	// Reclaim history stays. A missing Pod is no error: the references to it are
+	// removed.
 	Remove struct{}
-	// SetActive sets the active pointer and the manifest together; nil, and for the
-	// manifest JSON null, clears either. To keep the manifest use [SetSegment].
+	// SetActive sets the active pointer and the manifest together. Nil clears either,
+	// and so does JSON null for the manifest. To keep the manifest use [SetSegment].
 	SetActive struct {
 		Active   *ActiveSegment
 		Manifest json.RawMessage
@@ -69,37 +77,45 @@ type (
 	// SetSegment sets the active pointer and keeps the manifest; nil clears the
 	// pointer.
 	SetSegment struct{ Active *ActiveSegment }
-	// SetChildren replaces the spawned children. Order and repeated names are kept.
+	// SetChildren replaces the spawned children. It keeps their order, and names that
+	// come twice.
 	SetChildren struct{ Children []SpawnedChild }
-	// AddChild replaces the first spawned child of that name, drops any others of
-	// it, or appends the child.
+	// AddChild puts the child in place of the first spawned child of its name and drops
+	// any others of that name. If there is none, it appends the child.
 	AddChild struct{ Child SpawnedChild }
-	// RemoveChild drops every spawned child of that name, which may be any UTF-8.
+	// RemoveChild drops every spawned child of that name, which may be any UTF-8. It
+	// creates a missing Pod, unless the condition is [SkipMissing].
 	RemoveChild struct{ PodName string }
-	// SetPeers replaces the peers. Order and repeated names are kept.
+	// SetPeers replaces the peers. It keeps their order, and names that come twice.
 	SetPeers struct{ Peers []Peer }
 	// AddPeer adds a peer and sorts the list by name. A peer that is there already
 	// changes nothing.
 	AddPeer struct{ PodName string }
-	// RemovePeer drops every peer of that name, which may be any UTF-8.
+	// RemovePeer drops every peer of that name, which may be any UTF-8. It creates a
+	// missing Pod, unless the condition is [SkipMissing].
 	RemovePeer struct{ PodName string }
-	// Reclaim drops every spawned child that is named in Reclaimed, and appends all
-	// of Reclaimed to the history, even names that were no spawned child.
+	// Reclaim drops every spawned child that is named in Reclaimed, and appends all of
+	// Reclaimed to the history, even for names that are not among the spawned children.
+	// The scope recorded is the one given here, not the child's: nothing compares them.
+	// The backend bounds an entry, or the whole history, as its package says: a larger
+	// one is [ErrInvalid].
 	Reclaim struct{ Reclaimed []ReclaimedChild }
-	// TrimReclaimed drops the oldest entries of the history and keeps the newest
-	// Keep, at least 0.
+	// TrimReclaimed drops the oldest entries of the history and keeps the newest Keep
+	// entries, at least 0. Nothing trims a history by itself. It creates a missing Pod,
+	// unless the condition is [SkipMissing].
 	TrimReclaimed struct{ Keep int }
-	// SetField sets one top-level field that this version does not know. The name
-	// of a known one is refused with [ErrInvalid].
+	// SetField sets one top-level field that this version does not know. With the name
+	// of a known one it fails with [ErrInvalid].
 	SetField struct {
 		Field string
 		Value json.RawMessage
 	}
-	// ClearField drops one top-level field that this version does not know.
+	// ClearField drops one top-level field that this version does not know. It creates
+	// a missing Pod, unless the condition is [SkipMissing].
 	ClearField struct{ Field string }
 )
 
-// Condition must be met for a change to be made: [Exists], [Missing], [SkipMissing]
+// Condition must hold for a change to be made: [Exists], [Missing], [SkipMissing]
 // or [AtRevision]. Conditions can be compared with ==.
 type Condition struct {
 	kind     conditionKind
@@ -116,22 +132,23 @@ const (
 	atRevision
 )
 
-// The conditions without an argument. Each is tested after the changes before it in
-// the same Apply were made.
+// The conditions without an argument. Each looks at the Pod as the changes before it in
+// the same Apply left it.
 var (
-	// Exists is met where the Pod exists. Otherwise nothing is changed and the error
-	// matches [ErrNotFound].
+	// Exists holds if the Pod exists. Otherwise nothing is changed and the error matches
+	// [ErrNotFound].
 	Exists = Condition{kind: exists}
-	// Missing is met where there is no such Pod. Otherwise nothing is changed and the
-	// error matches [ErrExists].
+	// Missing holds if there is no such Pod. Otherwise nothing is changed and the error
+	// matches [ErrExists].
 	Missing = Condition{kind: missing}
 	// SkipMissing leaves the change out if there is no such Pod. The other changes
 	// are made.
 	SkipMissing = Condition{kind: skipMissing}
 )
 
-// AtRevision is met if the Pod had this revision before the first change of the
-// Apply. Otherwise nothing is changed and the error matches [ErrConflict].
+// AtRevision holds if the Pod had this revision before the whole Apply. Otherwise nothing
+// is changed and the error matches [ErrConflict]. Unlike the other conditions, it does not
+// look at what earlier changes of the same Apply made.
 func AtRevision(r Revision) Condition { return Condition{atRevision, r} }
 
 // String is the condition as in a change's JSON: "exists", "missing",
@@ -150,8 +167,8 @@ func (c Condition) String() string {
 	return ""
 }
 
-// ParseCondition reads what [Condition.String] wrote. Anything else is refused
-// with [ErrInvalid].
+// ParseCondition reads what [Condition.String] wrote. Anything else fails with
+// [ErrInvalid].
 func ParseCondition(s string) (Condition, error) {
 	for _, c := range []Condition{{}, Exists, Missing, SkipMissing} {
 		if c.String() == s {
@@ -165,9 +182,9 @@ func ParseCondition(s string) (Condition, error) {
 	return AtRevision(r), nil
 }
 
-// Check tests a condition, for backends: there is true if the Pod exists now, at is
-// its revision before the first change, zero if it did not exist then. It returns
-// false if the change must be left out.
+// Check tests a condition, for backends. there is true if the Pod exists now. at is its
+// revision before the first change, zero if it did not exist then. Check returns false
+// if the change must be left out.
 func (c Condition) Check(pod string, there bool, at Revision) (do bool, err error) {
 	switch {
 	case c.kind == exists && !there:
@@ -185,26 +202,31 @@ func (c Condition) Check(pod string, there bool, at Revision) (do bool, err erro
 // NeedsRevision reports whether [Condition.Check] looks at the Pod's revision.
 func (c Condition) NeedsRevision() bool { return c.kind == atRevision }
 
-// ApplyOptions are the options of an Apply. Nil is the zero value.
+// ApplyOptions are the options of an Apply. Nil is the zero value. The example shows what
+// to do after [ErrUnknown].
 type ApplyOptions struct {
 	// Metadata asks for each Pod's metadata as it is after the changes.
 	Metadata bool
 
-	// ID makes sure that the changes are made only once. If they were already made
-	// under this ID, they are not made again, and the result has the revision that they
-	// made. Of a Pod that has changed since, it may have only the number of that
-	// revision, and no metadata. Choose a random ID for each set of changes
-	// ([NewRequestID]). The same ID with other changes of one of the Pods is
-	// [ErrInvalid]. The zero ID is none. A store that keeps no IDs refuses one with
-	// [errors.ErrUnsupported]. A store remembers a limited number of IDs for each Pod:
-	// send a request again soon, with Resent, and not after many other changes.
+	// ID makes sure that the changes are made only once, however often they are sent.
+	// Choose a random one for each set of changes ([NewRequestID]) before you send them
+	// first. If they were already made under this ID, they are not made again, and the
+	// result has the revision that they made. Of a Pod that has changed since, it may
+	// have only the number of that revision, and no metadata. Using one ID for different
+	// changes to a Pod fails with [ErrInvalid]. The zero ID is none. A store that keeps
+	// no IDs fails with [errors.ErrUnsupported]. A store remembers a limited number of
+	// IDs for each Pod: send a request again soon, with Resent, and not after many other
+	// changes.
 	ID RequestID
-	// Resent says that the same changes were sent before, with an unknown result, by
-	// a caller whose highest Revision.Number until then was Seen. If the store has
-	// forgotten too many IDs since to know whether they were made, the error matches
-	// [ErrUnknown] and nothing is changed now.
+	// Resent says that the same changes were sent before under this ID, with an unknown
+	// result. If the store has forgotten too many IDs since to know whether they were
+	// made, the error matches [ErrUnknown] and nothing is changed now.
 	Resent bool
-	Seen   uint64
+	// Seen is used only with Resent. Set it to the highest Revision.Number that you had
+	// got from this store, in any Metadata or Applied, before you first sent the changes;
+	// 0 if you had got none. With a lower number the store answers [ErrUnknown] sooner.
+	// With a number from after the first sending it may make the changes twice.
+	Seen uint64
 }
 
 // RequestID identifies one set of changes.
@@ -226,11 +248,12 @@ func (id RequestID) String() string { return uuid.UUID(id).String() }
 // Applied is the result of one change.
 type Applied struct {
 	Pod string
-	// Version is the Pod's version after all of the changes. If the changes deleted the
-	// Pod, it has only the number of that revision; if there was no Pod, it is zero.
+	// Version is the Pod's version after all of the changes. If they deleted the Pod,
+	// only Version.Revision.Number is set: the number of the deletion. If there was no
+	// Pod, Version is zero.
 	Version Version
 	// Metadata is the Pod after all of the changes, if ApplyOptions asked for it; nil
-	// if the Pod does not exist. It belongs to the caller. Results for the same Pod
+	// if the Pod does not exist. It belongs to the caller. Results for the same Pod may
 	// share it.
 	Metadata *Metadata
 }

@@ -8,18 +8,8 @@ import (
 	"slices"
 )
 
-// Outcome is the result of copying one Pod.
-type Outcome string
-
-// The outcomes of a copy.
-const (
-	Written   Outcome = "written"   // it was not there, or was replaced
-	Unchanged Outcome = "unchanged" // the same is there already
-	Conflict  Outcome = "conflict"  // something else is there, and was kept
-	Refused   Outcome = "refused"   // it could not be read or written
-)
-
-// CopyOptions are the options of [Copy]. The zero value is a good default.
+// CopyOptions are the options of [Copy]. The zero value copies new Pods and keeps
+// existing ones.
 type CopyOptions struct {
 	// Overwrite replaces Pods that dst has with other content. Otherwise they are
 	// conflicts.
@@ -36,40 +26,14 @@ type CopyOptions struct {
 	Progress func(CopyResult)
 }
 
-// CopyResult is one Pod's outcome. Err says why it was refused or in conflict.
-type CopyResult struct {
-	Pod     string
-	Outcome Outcome
-	Field   string // of a conflict: the first field that differs
-	Err     error
-}
-
-// CopySummary counts outcomes.
-type CopySummary struct {
-	Written, Unchanged, Conflicts, Refused int
-}
-
-// Count adds one outcome.
-func (s *CopySummary) Count(o Outcome) {
-	switch o {
-	case Written:
-		s.Written++
-	case Unchanged:
-		s.Unchanged++
-	case Conflict:
-		s.Conflicts++
-	case Refused:
-		s.Refused++
-	}
-}
-
 // Copy puts every Pod that src yields into dst, with the times of its Version as far
 // as they are known.
 //
 // A Pod is refused, and the copy goes on, if src yields an error that names it, if dst
-// does not take it, or, without Overwrite, if what dst has of it is damaged. Without
-// Overwrite a Pod that others create meanwhile is kept too, except by a [BatchWriter],
-// which takes no conditions.
+// does not take it, or, without Overwrite, if what dst has of it is damaged.
+//
+// Without Overwrite, Copy also keeps a Pod that somebody creates while it runs. A
+// [BatchWriter] takes no conditions, so there such a Pod is replaced.
 //
 // Errors of src that name no Pod are joined and returned after everything else was
 // copied. When the context ends, or dst fails as a whole, Copy stops. What Progress
@@ -128,15 +92,6 @@ func newCopier(dst MetadataStore, opts CopyOptions) (*copier, error) {
 	return c, nil
 }
 
-func (c *copier) report(batch []copyItem) {
-	for i := range batch {
-		c.summary.Count(batch[i].result.Outcome)
-		if c.opts.Progress != nil {
-			c.opts.Progress(batch[i].result)
-		}
-	}
-}
-
 // copyBatch copies one batch and reports each of its Pods.
 func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	if err := c.list(ctx); err != nil {
@@ -159,8 +114,4 @@ func (c *copier) copyBatch(ctx context.Context, batch []copyItem) error {
 	}
 	c.report(batch)
 	return nil
-}
-
-func failed(it copyItem) bool {
-	return it.result.Outcome == Refused || it.result.Outcome == Conflict
 }

@@ -115,16 +115,6 @@ func (c *copier) writeBatch(ctx context.Context, batch []copyItem) error {
 	return nil
 }
 
-// concernsAll reports whether no other Pod can be copied after this error.
-func concernsAll(err error) bool {
-	for _, kind := range []error{ErrNoSpace, ErrReadOnly, ErrClosed, ErrLocked, ErrUnusable, ErrUnavailable} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
-}
-
 // writeBatch makes each put and returns an error for each.
 func writeBatch(ctx context.Context, dst MetadataStore, puts []Put) []error {
 	if len(puts) == 0 {
@@ -142,4 +132,14 @@ func writeBatch(ctx context.Context, dst MetadataStore, puts []Put) []error {
 		errs[i] = Do(ctx, dst, pod, put)
 	}
 	return errs
+}
+
+// report counts the outcomes of a batch and passes them on.
+func (c *copier) report(batch []copyItem) {
+	for i := range batch {
+		c.summary.Count(batch[i].result.Outcome)
+		if c.opts.Progress != nil {
+			c.opts.Progress(batch[i].result)
+		}
+	}
 }

@@ -98,9 +98,9 @@ type Unreferenced struct {
 // UnreferencedSessions yields the sessions of logs to which no Pod's active
 // pointer leads, newest first. It changes nothing and reads no log.
 //
-// A session that has just begun is unreferenced until its Pod points at it, and
-// another session may have been forked from one that a Pod has left. So do not delete a
-// session for this alone: look at Modified too.
+// A session that has just begun is unreferenced until its Pod points at it. A session
+// that a Pod has left may be the origin of a fork. So do not delete a session for this
+// alone: look at Modified too.
 //
 // A Pod that cannot be read might point at any of them. Errors are yielded first, and
 // after an error no session follows.

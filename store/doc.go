@@ -9,8 +9,9 @@
 // comments are the contract, and the suite in store/storetest tests each backend
 // against it. A [Change] is one operation on one Pod as a plain value, with a
 // [Condition]. Apply makes several changes in one transaction. [Do] makes operations
-// on one Pod, [Write] replaces one, [LinkPeers] and [UnlinkPeers] change two. What no
-// operation can express, Update does with a closure.
+// on one Pod, [Write] replaces one, [LinkPeers] and [UnlinkPeers] change two. For what
+// no operation can express, Update takes a function that edits one Pod, and [UpdatePods]
+// one that edits several.
 //
 //	err := store.Do(ctx, pods, "planner", store.AddChild{Child: child})
 //	err = store.LinkPeers(ctx, pods, "planner", "coder") // both sides or neither
@@ -21,36 +22,43 @@
 //
 //   - Atomic: the changes of one Apply, and the edit of one Update or [UpdatePods], are
 //     made completely or not at all, for all Pods together. Nobody sees half of them.
-//   - Durable: a change that returned nil survives a crash and a loss of power. What was
-//     under way is then there completely or not at all.
-//   - Isolated: no update is lost. Calls take effect in one order that agrees with
-//     the order in which they began and ended.
-//   - Errors match a sentinel of this package ([ErrNotFound] and so on) by [errors.Is].
-//     [MetadataStore] lists those after which nothing was changed. [Error] says for which
-//     Pod, and where.
-//   - Damage is an error that names the Pod ([ErrCorrupt]). Other Pods are served.
-//   - Memory: what a store returns belongs to the caller, except what [Watch] yields,
-//     which all watchers share. What a caller passes in stays its own: a store neither
+//   - Durable: a change that returned nil survives a crash and a loss of power. A change
+//     that was under way at that moment is there completely or not at all.
+//   - Isolated: no update is lost. Each call takes effect at one moment between its start
+//     and its return (linearizable). So a call sees every change that returned before it
+//     began, also your own. A loop over [All] sees each Pod at a moment of its own.
+//   - Errors: an error is the context's or the edit's own, or matches one of the sentinels
+//     of this package ([ErrNotFound] and so on) or [errors.ErrUnsupported] by [errors.Is].
+//     Only an unexpected one, such as an I/O error of the operating system, may match
+//     none. The comment of [MetadataStore] lists the errors after which nothing was
+//     changed. [Error] says for which Pod, and where.
+//   - Damage: a damaged Pod gives an error that names it ([ErrCorrupt]). The other Pods
+//     can still be read and changed.
+//   - Memory: what a store returns belongs to the caller, with three exceptions. All
+//     watchers share what [Watch] yields. The results of one Apply for one Pod may share
+//     their Metadata. What Update and [UpdatePods] return may share memory with what the
+//     edit put in. What a caller passes in still belongs to the caller: a store neither
 //     changes nor keeps it.
-//   - Limits: a Pod's name has at most [MaxNameLen] bytes, a value at most [MaxValueSize]
-//     bytes and [MaxValueDepth] nested containers. A backend may bound one change
-//     ([ErrTooLarge]).
-//   - Unknown top-level fields of a metadata.json are kept: see [Metadata] Extra.
+//   - Limits: a Pod's name has at most [MaxNameLen] bytes. [MaxValueSize] and
+//     [MaxValueDepth] limit what a Pod holds. A backend may bound one change
+//     ([ErrTooLarge]). The number of Pods has no limit here.
+//   - Unknown top-level fields of a metadata.json are kept: see [Metadata].Extra.
+//   - No store removes or shortens anything by itself: see [TrimReclaimed] and [Remove].
 //
-// Which processes may open a store together, on which file systems, and which older
-// formats are read, differs: the package of each backend says so.
+// Backends differ in which processes may open a store together, on which file systems,
+// and which older formats they read: see their package comments.
 //
 // # Abilities
 //
 // Abilities that not every backend has are small interfaces of their own: [Lister],
 // [PartReader], [PodUpdater], [Watcher], [Snapshotter], [BatchWriter], [Rooted]. For most
-// of them a function, such as [ReadPart] or [Watch], takes any store. It does without
-// the ability, or fails with [errors.ErrUnsupported]. [Watch] yields what changes;
-// store/mirror uses it to keep all Pods in memory.
+// of them a function, such as [ReadPart], [UpdatePods] or [Watch], takes any store. For a
+// store without the ability the function uses a slower way, or fails with
+// [errors.ErrUnsupported]. [Watch] yields what changes; store/mirror uses it to keep all
+// Pods in memory.
 //
-// [SessionLog] is the other half of a supervisor's state: session logs. Metadata
-// points to them, but neither owns nor replays them. [Combined] carries both in one
-// handle.
+// [SessionLog] is the other half of a supervisor's state: session logs. Metadata only
+// points to them: deleting a Pod deletes no log. [Combined] carries both in one handle.
 //
 // Backends: store/boltstore (one bbolt file), store/socketstore (the store of another
 // process, through a Unix socket), store/etcdstore (etcd, a module of its own),

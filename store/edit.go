@@ -209,7 +209,7 @@ func opsBetween(was, m *Metadata) []Op {
 	return ops
 }
 
-// UpdateByPods is [MetadataStore] Update for a backend that can edit several Pods
+// UpdateByPods is [MetadataStore].Update for a backend that can edit several Pods
 // at once.
 func UpdateByPods(ctx context.Context, s PodUpdater, name string, edit func(*Metadata) error) (*Metadata, error) {
 	pods, err := s.UpdatePods(ctx, []string{name}, func(pods []*Metadata) error {

@@ -10,7 +10,8 @@ import (
 )
 
 // The kinds of errors, for errors.Is. The text around them says which Pod and file, and
-// what to do. [MetadataStore] lists those after which nothing was changed.
+// what to do. The comment of [MetadataStore] lists the errors after which nothing was
+// changed.
 var (
 	// ErrNotFound: there is no such Pod, session or segment. Nothing was changed.
 	ErrNotFound = errors.New("not found")
@@ -20,48 +21,53 @@ var (
 	// a manifest that is not JSON or a document that is not metadata. Nothing was
 	// written.
 	ErrInvalid = errors.New("invalid")
-	// ErrExists: something stands where a new thing was to be created, such as a Pod
-	// under the condition [Missing]. It was left alone.
+	// ErrExists: what was to be created already exists, such as a Pod under the
+	// condition [Missing]. It was left alone.
 	ErrExists = errors.New("already exists")
 
 	// ErrForbidden: the caller may not do that. Nothing was changed.
 	ErrForbidden = errors.New("not permitted")
 
-	// ErrReadOnly: a change was asked of a store opened for reading.
+	// ErrReadOnly: a change was asked of a store opened for reading. Nothing was changed.
 	ErrReadOnly = errors.New("store is read-only")
-	// ErrLocked: another handle, in this process or another one, has the store
-	// open.
+	// ErrLocked: another handle, in this process or another one, has the store open.
+	// Nothing was changed.
 	ErrLocked = errors.New("store is locked")
-	// ErrClosed: the handle was closed.
+	// ErrClosed: the handle was closed. A change that fails with it was not made.
 	ErrClosed = errors.New("store is closed")
 
-	// ErrCorrupt: stored data is damaged. The error names what is damaged. The rest
-	// is still served.
+	// ErrCorrupt: stored data is damaged. The error names what is damaged. The rest can
+	// still be read and changed. A change that fails with it was not made, unless the
+	// error matches ErrUnusable too.
 	ErrCorrupt = errors.New("damaged data")
-	// ErrFormat: the store was written in a format that this version cannot read.
-	// It was not touched.
+	// ErrFormat: the store, or one Pod in it, was written in a format that this version
+	// cannot read. Nothing was changed.
 	ErrFormat = errors.New("unknown format")
-	// ErrUnusable: an earlier failure left the handle unable to vouch for
-	// anything. Close it and open the store again.
+	// ErrUnusable: after an earlier failure, or the failure of this change, the handle no
+	// longer knows what is on disk. Close it, open the store again, and read whether the
+	// change was made.
 	ErrUnusable = errors.New("store handle is unusable")
-	// ErrNoSpace: the disk or a quota is full. Free some space. If the error matches
-	// ErrUnusable too, then open the store again.
+	// ErrNoSpace: the disk or a quota is full. Free some space and try again. With
+	// store/boltstore and store/etcdstore nothing was changed, unless the error matches
+	// ErrUnusable too. With store/jsonexport the change may have been made: read the Pod.
+	// A client of store/socketstore gets what the server's store says.
 	ErrNoSpace = errors.New("no space left")
 
 	// ErrUnavailable: no server of the store answers, or none can serve. Nothing was
 	// changed.
 	ErrUnavailable = errors.New("the store's servers are not available")
-	// ErrConflict: a Pod is not at the revision that a change named, or other writers
-	// changed the same Pods each time before an edit's result could be written.
-	// Nothing was changed. Read, and decide again.
+	// ErrConflict: a Pod is not at the revision that a change named, or an edit was tried
+	// again and again and other writers were faster each time. Nothing was changed. Read,
+	// and decide again.
 	ErrConflict = errors.New("changed by others meanwhile")
 	// ErrTooLarge: more Pods or bytes than the store takes in one change. It matches
 	// ErrInvalid too. Nothing was changed. Make several smaller changes.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 	// ErrUnknown: the answer to a change was lost, and the store cannot tell whether
-	// the change was made. It was made completely or not at all. Read, and decide
-	// whether to make it again. The error matches no sentinel that says what happened
-	// to the change, and no error of a context.
+	// the change was made. It was made completely or not at all. Send it again under the
+	// same ID ([ApplyOptions]), or read and decide whether to make it again. The error
+	// matches no other sentinel and no error of a context, because those promise that
+	// nothing was changed.
 	ErrUnknown = errors.New("the change may or may not have been made")
 )
 
@@ -157,4 +163,33 @@ func (e *Error) Unwrap() []error {
 		errs = append(errs, e.Err)
 	}
 	return errs
+}
+
+// inChange puts operation and Pod on an error.
+func inChange(op, pod string, err error) error {
+	if e, ok := err.(*Error); ok {
+		c := *e
+		c.Op, c.Pod = op, pod
+		return &c
+	}
+	return &Error{Op: op, Pod: pod, Kind: ErrInvalid, Err: err}
+}
+
+// withOp returns an error of Apply under the name of the function that was called.
+func withOp(op string, err error) error {
+	if e, ok := err.(*Error); ok {
+		c := *e
+		c.Op = op
+		return &c
+	}
+	return err
+}
+
+// withOpIfNone puts the operation on an error that has none.
+func withOpIfNone(op string, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Op == "" {
+		return withOp(op, err)
+	}
+	return err
 }

@@ -1,20 +1,21 @@
 package store
 
 import (
-	"errors"
 	"maps"
 )
 
-// Evaluate is [MetadataStore] Apply on Pods in memory, for backends. changes come from
-// [Prepare]. before has the existing Pods that they name, each in normal form and with
-// its revision; for a [Remove] it has every Pod. Evaluate does not change it.
+// Evaluate does what [MetadataStore].Apply does, on Pods in memory, for backends.
+// changes come from [Prepare]. before has the existing Pods that they name, each in normal
+// form and with its revision; for a [Remove] it has every Pod. Evaluate does not change
+// it.
 //
 // The result has each Pod that was named or changed, nil if it does not exist now. A Pod
-// to which nothing was done is the element of before. Every other one is in memory of
-// its own, and may still be equal to what it was.
+// that no change touched is the same pointer as in before. Any other is a new value,
+// which may equal the old one.
 //
 // damaged has the errors of the Pods that cannot be read. Evaluate returns such an error
-// if a change needs what was stored, which [Put], [Delete] and [Remove] do not.
+// if a change needs what was stored. [Put], [Delete] and [Remove] need nothing that was
+// stored.
 func Evaluate(changes []Change, before map[string]*Metadata, damaged map[string]error) (after map[string]*Metadata, err error) {
 	e := evaluation{before: before, damaged: damaged, after: make(map[string]*Metadata, len(changes)), own: make(map[string]bool, len(changes))}
 	for _, c := range changes {
@@ -121,13 +122,4 @@ func without(errs map[string]error, name string) map[string]error {
 	errs = maps.Clone(errs)
 	delete(errs, name)
 	return errs
-}
-
-// withOpIfNone puts the operation on an error that has none.
-func withOpIfNone(op string, err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.Op == "" {
-		return withOp(op, err)
-	}
-	return err
 }

@@ -51,6 +51,50 @@ func ExampleAtRevision() {
 	// Output: 1 resumed it, 1 came too late
 }
 
+// The answer to a change can get lost, as when a connection breaks: was the change made?
+// Sent again under the same ID, it is made once in any case.
+func ExampleApplyOptions() {
+	ctx := context.Background()
+	pods := &losesAnswer{MetadataStore: memstore.New()} // in place of a client that asks another process
+	m, err := store.DoAndRead(ctx, pods, "planner", store.AddChild{Child: store.SpawnedChild{PodName: "worker"}})
+	check(err)
+
+	changes := []store.Change{{Pod: "planner", Op: store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: "worker"}}}}}
+	opts := &store.ApplyOptions{ID: store.NewRequestID()}
+	seen := m.Version.Revision.Number // the highest number that the store gave before the change is sent
+	applied, err := pods.Apply(ctx, changes, opts)
+	if errors.Is(err, store.ErrUnknown) {
+		fmt.Println("made or not: send it again")
+		opts.Resent, opts.Seen = true, seen
+		applied, err = pods.Apply(ctx, changes, opts)
+	}
+	check(err) // if it is ErrUnknown again, read the Pod and decide
+
+	m, err = pods.Read(ctx, "planner")
+	check(err)
+	fmt.Println("reclaimed:", m.Reclaimed)
+	fmt.Println("by this change:", m.Version == applied[0].Version)
+	// Output:
+	// made or not: send it again
+	// reclaimed: [{worker []}]
+	// by this change: true
+}
+
+// losesAnswer is a store that makes the first change with an ID and loses the answer.
+type losesAnswer struct {
+	store.MetadataStore
+	lost bool
+}
+
+func (s *losesAnswer) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	applied, err := s.MetadataStore.Apply(ctx, changes, opts)
+	if opts != nil && opts.ID != (store.RequestID{}) && !s.lost {
+		s.lost = true
+		return nil, &store.Error{Op: "apply", Pod: changes[0].Pod, Kind: store.ErrUnknown}
+	}
+	return applied, err
+}
+
 func ExampleValidateName() {
 	for _, name := range []string{"agent", "日本語", "../escape", ""} {
 		fmt.Println(store.ValidateName(name))

@@ -2,8 +2,8 @@ package store
 
 import "slices"
 
-// Field is one of the fields of [Metadata] besides the Pod's name, in the byte
-// order of the sub-keys under which engines keep them.
+// Field is one of the fields of [Metadata] besides the Pod's name. The order is that of
+// the stored keys.
 type Field uint8
 
 // The fields.
@@ -44,6 +44,6 @@ var fieldNames = [...]string{
 // this version knows, and so can be no key of Extra.
 func IsFieldName(name string) bool { return slices.Contains(fieldNames[:], name) }
 
-// FieldNames returns the names of the fields in the JSON layout, in its order, without
-// that of the Pod's name. The caller must not change them.
+// FieldNames returns the names of the fields in layout order, except the name field.
+// The caller must not change them.
 func FieldNames() []string { return fieldNames[2:] }

@@ -11,12 +11,14 @@ import (
 	"podstore/store/jsonvalue"
 )
 
-// MaxValueSize is the limit, in bytes, of one manifest or one unknown field in
-// canonical compact form, and of each list in its stored form.
+// MaxValueSize is the limit, in bytes, of a manifest in canonical compact form, and of
+// all unknown fields of a Pod together: 64 MiB. The children, the history and the peers
+// may take as much each, as the backend stores them. A backend may take a longer history,
+// and may limit a whole Pod: its package says so.
 const MaxValueSize = 64 << 20
 
-// MaxValueDepth is how many nested containers a manifest or an unknown field
-// may have: one less than a document, which contains it.
+// MaxValueDepth is how many nested containers a manifest or an unknown field may have:
+// 126. A document may have one more, as it contains the value.
 const MaxValueDepth = jsonvalue.MaxDepth - 1
 
 // ActiveSegment points at the session that a Pod writes and, once it is known, at
@@ -36,8 +38,8 @@ func ActiveIn(session SessionID, segment SegmentID) *ActiveSegment {
 	return &ActiveSegment{SessionID: session, SegmentID: &segment}
 }
 
-// ScopeRule is one rule of delegated scope. Target is a path, UTF-8 as
-// everything in JSON must be; Permission is the delegating program's word.
+// ScopeRule is one rule of delegated scope. Target is a path, UTF-8 as everything in
+// JSON must be. podstore gives Permission no meaning: the delegating program chooses it.
 type ScopeRule struct {
 	Target     string
 	Permission string
@@ -54,7 +56,8 @@ type SpawnedChild struct {
 	CallbackAddress string
 }
 
-// ReclaimedChild records that the scope delegated to a child was taken back.
+// ReclaimedChild records that the scope delegated to a child was taken back. It holds
+// what the caller of [Reclaim] gave, not what the child had.
 type ReclaimedChild struct {
 	PodName        string
 	ScopeDelegated []ScopeRule
@@ -203,9 +206,10 @@ func equalActive(a, b *ActiveSegment) bool {
 // its normal form, in place: empty lists become nil, a null manifest becomes
 // nil, manifest and Extra become canonical compact JSON in memory of their own.
 //
-// The rules: a valid Pod name; every string UTF-8; manifest and Extra strict
-// JSON of at most [MaxValueDepth] nested containers and [MaxValueSize] bytes; no
-// known field in Extra. Names inside children and peers may be any UTF-8. The
+// The rules: a valid Pod name; every string UTF-8; manifest and Extra JSON as serde_json
+// accepts it (store/jsonvalue), of at most [MaxValueDepth] nested containers and
+// [MaxValueSize] bytes; no known field in Extra. Of a key that an object has twice, the
+// last value is kept. Names inside children and peers may be any UTF-8. The
 // error matches [ErrInvalidName] or [ErrInvalid] and names the field; m is then
 // left partly normalized.
 func (m *Metadata) Normalize() error {

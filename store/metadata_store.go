@@ -11,21 +11,30 @@ import (
 //
 // All methods are safe for concurrent use. Each checks its context before it starts
 // and while it waits to start: the error is then the context's and nothing was
-// changed. A change that has begun is finished, and its own result returned.
+// changed. The end of the context does not stop a change that has begun: the call waits
+// for its result and returns that. A store in another process may stop waiting; the
+// error then matches ErrUnknown.
 //
 // When a method that changes something returns nil, the change survives a crash
-// and a loss of power. Nobody sees it before that is so. When it returns an error,
-// the store holds the state before the change or the state after it, nothing
-// between. It is the state before if the error matches ErrInvalidName, ErrInvalid,
-// ErrTooLarge, ErrNotFound, ErrExists, ErrForbidden, ErrReadOnly, ErrLocked, ErrClosed,
-// ErrUnavailable, ErrConflict or [errors.ErrUnsupported], or is the context's or the
-// edit's own. After any other error, such as ErrUnusable, ErrNoSpace or ErrUnknown,
-// read the Pods to learn which.
+// and a loss of power. Nobody sees a change before it is durable.
+//
+// When such a method returns an error, the store holds the state before the change or
+// the state after it, nothing between. It is the state before if the error
+//
+//   - is the context's or the edit's own, or
+//   - matches ErrInvalidName, ErrInvalid, ErrTooLarge, ErrNotFound, ErrExists,
+//     ErrConflict, ErrForbidden, ErrReadOnly, ErrLocked, ErrClosed, ErrUnavailable,
+//     ErrCorrupt, ErrFormat or [errors.ErrUnsupported], and does not match ErrUnusable.
+//
+// After any other error it may be either, so find out. After ErrUnknown send the changes
+// again under the same ID: see [ApplyOptions]. Otherwise read the Pods; after ErrUnusable
+// open the store again first. [ErrNoSpace] says when nothing was changed.
 //
 // [ValidateName] checks every Pod name passed in. The error for a bad one matches
 // [ErrInvalidName]. Returned metadata is in normal form, has its Version set, belongs
 // to the caller, and shares memory with nothing that the store keeps. What a caller
-// passes in is neither changed nor kept: the caller may use it again.
+// passes in still belongs to the caller, who may use it again: no method changes or keeps
+// it.
 //
 // Make a change that can be written as a [Change] with Apply, or with the functions
 // over it: [Do], [Write], [LinkPeers], [UnlinkPeers]. Use Update for the rest.
@@ -44,24 +53,25 @@ type MetadataStore interface {
 	// may name one Pod. The result has one element for each change. opts may be nil.
 	//
 	// Nothing is changed if one change breaks a rule ([Prepare]: ErrInvalidName or
-	// ErrInvalid), if a condition is not met (the error of the [Condition], which names
-	// the Pod), or if a change needs what is stored of a Pod that is damaged
+	// ErrInvalid), if a condition does not hold (the error of the [Condition], which
+	// names the Pod), or if a change needs what is stored of a Pod that is damaged
 	// (ErrCorrupt; [Put], [Delete] and [Remove] do not need it). A store that cannot
-	// change several Pods at once refuses that with [errors.ErrUnsupported].
+	// change several Pods at once fails with [errors.ErrUnsupported].
 	//
 	// A Pod that the changes leave as it was is not written and keeps its Version.
 	// Every other Pod gets a new Revision, all of them with the same Number.
 	Apply(ctx context.Context, changes []Change, opts *ApplyOptions) ([]Applied, error)
 
 	// Update reads one Pod, calls edit to change it, and writes the result, as one
-	// atomic step: no other change of that Pod falls between. For a missing Pod edit
-	// gets metadata with nothing but its name, and the Pod is created. The name cannot
-	// be changed: what edit does to PodName is ignored. If edit returns an error,
-	// Update returns it, wrapped or as it is, and nothing is changed. An edit that
-	// changes nothing writes nothing, but still creates a missing Pod.
+	// atomic step: nobody changes that Pod between the read and the write. For a missing
+	// Pod edit gets metadata with nothing but its name, and the Pod is created even if
+	// edit leaves it so. If the Pod exists and edit changes nothing, nothing is written.
+	// The name cannot be changed: what edit does to PodName is ignored. If edit returns
+	// an error, Update returns it, wrapped or as it is, and nothing is changed.
 	//
-	// Update returns the resulting metadata, which may share memory with what
-	// edit put into it.
+	// Update returns the resulting metadata, which may share memory with what edit
+	// assigned to its fields. The methods of [Metadata], such as [Metadata.SetChildren],
+	// copy what they are given.
 	//
 	// edit may be called several times, after conflicts with other writers, so it must
 	// depend on nothing but its argument. It must not use the store, must not keep its
@@ -81,7 +91,8 @@ type Lister interface {
 	//
 	// A Pod that cannot be read is yielded as a nil Metadata and an *Error that
 	// names it, and the iteration goes on. An error that concerns no single Pod
-	// (its Pod is "") comes last.
+	// (its Pod is "") comes last. It may be the context's, or that of a store that was
+	// closed in the meantime: then Pods may be left out.
 	All(ctx context.Context, opts ReadOptions) iter.Seq2[*Metadata, error]
 }
 
@@ -110,7 +121,7 @@ func (o ReadOptions) Part(m *Metadata) *Metadata {
 // PartReader is the optional ability to read a part of a Pod in less time. Use
 // [ReadPart].
 type PartReader interface {
-	// ReadPart is [MetadataStore] Read without what opts leave out. The result has opts
+	// ReadPart is [MetadataStore].Read without what opts leave out. The result has opts
 	// in Omitted, and no store writes it. Damage of what was left out may go unnoticed.
 	ReadPart(ctx context.Context, name string, opts ReadOptions) (*Metadata, error)
 }
@@ -131,16 +142,16 @@ func ReadPart(ctx context.Context, s MetadataStore, name string, opts ReadOption
 // PodUpdater is the optional ability to edit several named Pods in one atomic step.
 // Use [UpdatePods].
 type PodUpdater interface {
-	// UpdatePods is [MetadataStore] Update for several Pods at once: all changes
+	// UpdatePods is [MetadataStore].Update for several Pods at once: all changes
 	// are made or none. pods[i] is the Pod named names[i], or nil if it does not
-	// exist. edit may change what an element points to. It may set an element to other
-	// metadata, new or another element's, which creates or replaces the Pod, or to nil,
-	// which deletes it. PodName is set to names[i] in any case. UpdatePods returns the
-	// resulting elements.
+	// exist: unlike Update, UpdatePods does not create a Pod that edit leaves nil. edit
+	// may change what an element points to. It may set an element to other metadata, new
+	// or another element's, which creates or replaces the Pod, or to nil, which deletes
+	// it. PodName is set to names[i] in any case. UpdatePods returns the resulting
+	// elements.
 	//
-	// No names, or a name that is given twice, are refused with ErrInvalid. If one of
-	// the Pods is damaged, the error matches ErrCorrupt and names the Pod, and nothing
-	// is changed.
+	// No names, or a name that is given twice, fail with ErrInvalid. If one of the Pods
+	// is damaged, the error matches ErrCorrupt and names the Pod, and nothing is changed.
 	UpdatePods(ctx context.Context, names []string, edit func(pods []*Metadata) error) ([]*Metadata, error)
 }
 
@@ -148,8 +159,9 @@ type PodUpdater interface {
 // once to write many of them in less time than one Apply for each takes.
 type BatchWriter interface {
 	// WriteBatch makes each [Put] as an Apply of its own, on the Pod that its metadata
-	// names. Each Pod is written whole or not at all. All that succeeded are durable on
-	// return. The result has one error for each element, nil if it was written.
+	// names. Each Pod is written whole or not at all. When it returns, every Put that
+	// succeeded is durable. The result has one error for each element, nil if it was
+	// written.
 	WriteBatch(ctx context.Context, puts []Put) []error
 }
 
@@ -165,7 +177,8 @@ type Rooted interface {
 type Snapshotter interface {
 	// Snapshot returns a store that can only be read. It holds what the store held at
 	// one moment, not before Snapshot was called. Changing it fails with ErrReadOnly.
-	// Close the closer to free it.
+	// Close the closer to free it. The package of the backend says whether a snapshot
+	// outlives the store.
 	Snapshot(ctx context.Context) (MetadataStore, io.Closer, error)
 }
 
@@ -188,7 +201,7 @@ func UpdatePods(ctx context.Context, s MetadataStore, names []string, edit func(
 }
 
 // All yields every Pod of s: in one pass if s is a [Lister], otherwise by one Read for
-// each name of List. Either sequence is as [Lister] says.
+// each name of List. Both ways keep the promises of [Lister].
 func All(ctx context.Context, s MetadataStore, opts ReadOptions) iter.Seq2[*Metadata, error] {
 	if l, ok := s.(Lister); ok {
 		return l.All(ctx, opts)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,27 +50,8 @@ func opWords(op Op) string {
 	return strings.ReplaceAll(op.Name(), "_", " ")
 }
 
-// inChange puts operation and Pod on an error.
-func inChange(op, pod string, err error) error {
-	if e, ok := err.(*Error); ok {
-		c := *e
-		c.Op, c.Pod = op, pod
-		return &c
-	}
-	return &Error{Op: op, Pod: pod, Kind: ErrInvalid, Err: err}
-}
+// The names, as [Op] says.
 
-// withOp returns an error of Apply under the name of the function that was called.
-func withOp(op string, err error) error {
-	if e, ok := err.(*Error); ok {
-		c := *e
-		c.Op = op
-		return &c
-	}
-	return err
-}
-
-// Name implements [Op].
 func (Put) Name() string           { return "put" }
 func (Delete) Name() string        { return "delete" }
 func (Remove) Name() string        { return "remove" }
@@ -86,7 +68,8 @@ func (TrimReclaimed) Name() string { return "trim_reclaimed" }
 func (SetField) Name() string      { return "set_field" }
 func (ClearField) Name() string    { return "clear_field" }
 
-// Touches implements [Op].
+// What each operation touches, as [Op] says.
+
 func (Put) Touches() FieldSet           { return AllFields }
 func (Delete) Touches() FieldSet        { return 0 }
 func (Remove) Touches() FieldSet        { return 0 }
@@ -103,7 +86,8 @@ func (TrimReclaimed) Touches() FieldSet { return 0 }
 func (SetField) Touches() FieldSet      { return Fields(FieldExtra) }
 func (ClearField) Touches() FieldSet    { return Fields(FieldExtra) }
 
-// Apply implements [Op].
+// What each operation does, as [Op] says. Most call a rule at the end of this file.
+
 func (op Put) Apply(m *Metadata) {
 	version := m.Version
 	*m = *op.Metadata.Clone()
@@ -232,6 +216,143 @@ func (op ClearField) prepare(string) (Op, error) { return op, unknownField(op.Fi
 func unknownField(name string) error {
 	if !utf8.ValidString(name) || IsFieldName(name) {
 		return fmt.Errorf("unknown field %.64q: expected a UTF-8 name that is none of the known fields", name)
+	}
+	return nil
+}
+
+// The rules of the operations, as methods for edits of [MetadataStore].Update.
+
+// SetActive sets the active pointer and the manifest to copies of what it is given; nil
+// clears either. To keep the manifest, assign to m.Active instead. Like the other
+// methods of this kind, it changes only the fields that it names.
+func (m *Metadata) SetActive(active *ActiveSegment, manifest json.RawMessage) {
+	m.Active = active.clone()
+	m.Manifest = bytes.Clone(manifest)
+}
+
+// SetChildren replaces the spawned children by a copy. It keeps their order, and names
+// that come twice. If a name is not valid, the error matches [ErrInvalidName] and m is
+// unchanged.
+func (m *Metadata) SetChildren(children []SpawnedChild) error {
+	if err := validateNames("set children", children, spawnedName); err != nil {
+		return err
+	}
+	m.Children = cloneChildren(children)
+	return nil
+}
+
+// AddChild puts a copy of child in place of the first spawned child of that name and
+// drops any others of that name. If there is none, it appends the copy. If the name is
+// not valid, the error matches [ErrInvalidName] and m is unchanged.
+func (m *Metadata) AddChild(child SpawnedChild) error {
+	if err := validateOp("add child", child.PodName); err != nil {
+		return err
+	}
+	m.addChild(child)
+	return nil
+}
+
+func (m *Metadata) addChild(child SpawnedChild) {
+	child.ScopeDelegated = slices.Clone(child.ScopeDelegated)
+	i := slices.IndexFunc(m.Children, func(c SpawnedChild) bool { return c.PodName == child.PodName })
+	if i < 0 {
+		m.Children = append(m.Children, child)
+		return
+	}
+	m.Children[i] = child
+	rest := slices.DeleteFunc(m.Children[i+1:], func(c SpawnedChild) bool { return c.PodName == child.PodName })
+	m.Children = m.Children[:i+1+len(rest)]
+}
+
+// RemoveChild drops every spawned child of that name. Unlike [Metadata.Reclaim] it adds
+// nothing to the history.
+func (m *Metadata) RemoveChild(name string) {
+	m.Children = orNil(slices.DeleteFunc(m.Children, func(c SpawnedChild) bool { return c.PodName == name }))
+}
+
+// SetPeers replaces the peers by a copy. It keeps their order, and names that come
+// twice. If a name is not valid, the error matches [ErrInvalidName] and m is unchanged.
+func (m *Metadata) SetPeers(peers []Peer) error {
+	if err := validateNames("set peers", peers, peerName); err != nil {
+		return err
+	}
+	m.Peers = slices.Clone(peers)
+	return nil
+}
+
+// AddPeer adds a peer and sorts the list by name. If a peer of that name is there, it
+// does nothing. If the name is not valid, the error matches [ErrInvalidName] and m is
+// unchanged.
+func (m *Metadata) AddPeer(name string) error {
+	if err := validateOp("add peer", name); err != nil {
+		return err
+	}
+	m.addPeer(name)
+	return nil
+}
+
+func (m *Metadata) addPeer(name string) {
+	if m.HasPeer(name) {
+		return
+	}
+	m.Peers = append(m.Peers, Peer{PodName: name})
+	slices.SortStableFunc(m.Peers, func(a, b Peer) int { return strings.Compare(a.PodName, b.PodName) })
+}
+
+// HasPeer reports whether a peer of that name is listed.
+func (m *Metadata) HasPeer(name string) bool {
+	return slices.Contains(m.Peers, Peer{PodName: name})
+}
+
+// RemovePeer removes every peer of that name.
+func (m *Metadata) RemovePeer(name string) {
+	m.Peers = orNil(slices.DeleteFunc(m.Peers, func(p Peer) bool { return p.PodName == name }))
+}
+
+// Reclaim drops every spawned child that is named in reclaimed, and appends a copy of
+// reclaimed to the history: also names that are not among the spawned children, and
+// with the scopes given here, not those of the children. It does not read the history.
+// If a name is not valid, the error matches [ErrInvalidName] and m is unchanged.
+func (m *Metadata) Reclaim(reclaimed []ReclaimedChild) error {
+	if err := validateNames("reclaim", reclaimed, reclaimedName); err != nil {
+		return err
+	}
+	m.reclaim(reclaimed)
+	return nil
+}
+
+func (m *Metadata) reclaim(reclaimed []ReclaimedChild) {
+	m.Children = orNil(slices.DeleteFunc(m.Children, func(c SpawnedChild) bool {
+		return slices.ContainsFunc(reclaimed, func(r ReclaimedChild) bool { return r.PodName == c.PodName })
+	}))
+	m.Reclaimed = append(m.Reclaimed, cloneReclaimed(reclaimed)...)
+}
+
+// TrimReclaimed drops the oldest entries of the history and keeps the newest keep
+// entries. No store trims a history by itself.
+func (m *Metadata) TrimReclaimed(keep int) {
+	if keep = max(keep, 0); len(m.Reclaimed) > keep {
+		m.Reclaimed = orNil(slices.Clone(m.Reclaimed[len(m.Reclaimed)-keep:]))
+	}
+}
+
+// HasChild reports whether a spawned child of that name is listed.
+func (m *Metadata) HasChild(name string) bool {
+	return slices.ContainsFunc(m.Children, func(c SpawnedChild) bool { return c.PodName == name })
+}
+
+// RefersTo reports whether a Pod of that name is a peer or a spawned child.
+func (m *Metadata) RefersTo(name string) bool { return m.HasPeer(name) || m.HasChild(name) }
+
+func spawnedName(c SpawnedChild) string     { return c.PodName }
+func reclaimedName(c ReclaimedChild) string { return c.PodName }
+func peerName(p Peer) string                { return p.PodName }
+
+func validateNames[T any](op string, list []T, name func(T) string) error {
+	for _, e := range list {
+		if err := validateOp(op, name(e)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

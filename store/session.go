@@ -17,7 +17,7 @@ import (
 // All methods are safe for concurrent use. Each checks its context before it starts and
 // while it waits to start: the error is then the context's and nothing was changed.
 //
-// An entry that is not a JSON object is refused with [ErrInvalid]. The error for a
+// An entry that is not a JSON object fails with [ErrInvalid]. The error for a
 // segment that does not exist matches [ErrNotFound], unless a method says otherwise. The
 // error for damaged data matches [ErrCorrupt] and has file, line and column.
 //
@@ -76,8 +76,8 @@ type SessionLog interface {
 	// neither needs nor creates the segment.
 	AppendTrace(ctx context.Context, session SessionID, segment SegmentID, trace json.RawMessage) error
 
-	// DeleteSession removes a session with its segments and traces, atomically. A
-	// session that does not exist is no error. A later append makes the session anew.
+	// DeleteSession removes a session with its segments and traces, atomically. Deleting
+	// a missing session is no error. A later append creates the session again.
 	DeleteSession(ctx context.Context, session SessionID) error
 
 	// SessionModified returns when a session was last changed, by the clock of the
@@ -94,7 +94,7 @@ type Follower interface {
 	// in the loop, which may use the log.
 	//
 	// The last element is an error: the context's when that ends; ErrConflict when the
-	// segment was cut or replaced, and the numbers of its entries have changed meaning;
+	// segment was truncated or replaced, so that entry numbers no longer mean the same;
 	// ErrNotFound when the segment was deleted. Entries that were appended shortly
 	// before that may be missing. When the loop ends, no goroutine and no open file is
 	// left.

@@ -13,11 +13,11 @@ import (
 // store/jsonexport is an exception: a Pod that is changed and changed back has its
 // former revision again.
 //
-// The zero Revision is that of no state.
+// No state has the zero Revision.
 type Revision struct {
-	// Number rises with each change for the life of the store. All Pods that one
-	// Apply changed have the same one. It is 0 if the store keeps no numbers, and for a
-	// Pod that was last changed before the store began to.
+	// Number rises with each change of the store, unless an older copy of the store is
+	// put back. All Pods that one Apply changed have the same one. It is 0 if the store
+	// keeps no numbers, and for a Pod that was last changed before the store began to.
 	Number uint64
 	// Digest is a hash. It tells states with the same Number apart.
 	Digest uint64
@@ -30,7 +30,7 @@ func (r Revision) IsZero() bool { return r == Revision{} }
 // 16 hexadecimal digits. [ParseRevision] reads it.
 func (r Revision) String() string { return fmt.Sprintf("%d-%016x", r.Number, r.Digest) }
 
-// ParseRevision reads what [Revision.String] wrote. Anything else is refused with
+// ParseRevision reads what [Revision.String] wrote. Anything else fails with
 // [ErrInvalid].
 func ParseRevision(s string) (Revision, error) {
 	number, digest, found := strings.Cut(s, "-")

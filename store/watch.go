@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// WatchQuiet is the longest time for which a [Watcher] yields nothing to a synced
-// receiver that waits. If nothing changed, it yields a batch without events.
+// WatchQuiet is the longest pause of a watch: a synced receiver hears from its [Watcher]
+// at least this often. If nothing changed, it gets a batch without events.
 const WatchQuiet = 10 * time.Second
 
 // Watcher is the optional ability to report changes as they happen. Use [Watch].
@@ -20,12 +20,13 @@ type Watcher interface {
 	//
 	// A watch misses states, never the last one: a Pod that changes several times may
 	// come once, as it was last. A deletion comes, unless the Pod is created again
-	// before that. The history of reclaimed children is never sent: Metadata leaves it
-	// out, and cannot be written.
+	// before that. The history of reclaimed children is never sent. The Metadata of an
+	// Event has no history and is marked so (Omitted), so no store accepts it for
+	// writing.
 	//
 	// A batch with Resync set begins the list anew: the receiver was slower than the
 	// store keeps track, much changed at once, or the connection was lost. When Synced
-	// comes again, Pods that were not named since Resync are gone.
+	// comes again, Pods that no batch has named since the Resync no longer exist.
 	//
 	// Only durable states are shown. The number of a Pod's revision does not go down
 	// between two Resyncs. A slow receiver delays no writer and no other receiver. The
@@ -33,9 +34,9 @@ type Watcher interface {
 	// batch without events comes.
 	//
 	// The sequence ends with an error and with nothing else: the context's, or the
-	// store's, such as ErrClosed. A name that is not valid is refused with
-	// ErrInvalidName, one that is given twice with ErrInvalid. Each loop over the
-	// sequence is a watch of its own.
+	// store's, such as ErrClosed. A name that is not valid fails with ErrInvalidName,
+	// one that is given twice with ErrInvalid. Each loop over the sequence is a watch of
+	// its own.
 	Watch(ctx context.Context, opts WatchOptions) iter.Seq2[Batch, error]
 }
 
@@ -48,18 +49,20 @@ type WatchOptions struct {
 	OmitManifest bool
 }
 
-// Batch is what [Watcher] Watch yields.
+// Batch is what [Watcher].Watch yields.
 type Batch struct {
 	// Resync says that the list begins anew with this batch.
 	Resync bool
 	// Events are the Pods that are new or changed, each once.
 	Events []Event
 	// Synced says that after this batch the receiver has one moment of the store. It is
-	// set in each batch except those of a list before its last.
+	// not set while a list goes on. The last batch of a list sets it, and so does every
+	// batch after that.
 	Synced bool
-	// Number, if Synced is set, says how far the receiver is: it has every change that
-	// concerns what it watches and whose Revision.Number is not higher. Number does not
-	// go down between two Resyncs. A batch without events reports only Number.
+	// Number, if Synced is set, says how up to date the receiver is: it has every change
+	// that concerns what it watches and whose Revision.Number is not higher. Number may
+	// be higher than the Revision.Number of any Pod. It does not go down between two
+	// Resyncs. A batch without events reports only Number.
 	Number uint64
 }
 
@@ -68,8 +71,8 @@ type Event struct {
 	// Pod is its name. It is "" if Err concerns no single Pod: the store is damaged and
 	// Pods have vanished from it.
 	Pod string
-	// Metadata is nil if the Pod does not exist, or if it cannot be read, and then Err
-	// says why. All receivers share it: it must not be changed.
+	// Metadata is nil if the Pod does not exist (Err is nil) or cannot be read (Err says
+	// why). All receivers share it: it must not be changed.
 	Metadata *Metadata
 	Err      error
 }

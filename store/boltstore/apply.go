@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -11,14 +12,14 @@ import (
 )
 
 // An Apply has three parts. First the caller encodes and seals what the operations set.
-// Then the leader reads what the operations and conditions need, runs the rules, and
-// puts what differs into the transaction. After the commit the caller builds its
-// result.
+// Then the leader (group.go) reads what the operations and conditions need and runs the
+// rules (stage.go), finds out what differs (plan.go), and puts it into the transaction
+// (put.go). After the commit (commit.go) the caller builds its result.
 
 // Apply makes changes: see [store.MetadataStore]. It reads and writes only what the
 // operations and conditions name, so it does not notice damage elsewhere in a Pod. Each
 // Pod keeps the IDs of the last 16 requests that changed it. The file keeps the IDs of
-// the last 64 requests that deleted a Pod.
+// the last 64 requests that deleted a Pod. [store.Remove] looks at every Pod of the file.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	if opts == nil {
 		opts = &store.ApplyOptions{}
@@ -126,7 +127,7 @@ func (a *application) run(g *txn, _ *request) error {
 			return inOp(c.Op, err)
 		}
 	}
-	if err := st.commit(codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
+	if err := st.put(codec.MadeID{ID: a.opts.ID, Changes: a.sum}); err != nil {
 		return err
 	}
 	a.take(st)
@@ -227,7 +228,8 @@ func (a *application) results() ([]store.Applied, error) {
 		if m == nil {
 			var err error
 			if m, err = raw.metadata(); err != nil {
-				return nil, damaged("apply", a.changes[i].Pod, err)
+				// Not ErrCorrupt, which promises that nothing was changed.
+				return nil, &store.Error{Op: "apply", Pod: a.changes[i].Pod, Err: fmt.Errorf("the changes were made, but the Pod cannot be decoded: %w", err)}
 			}
 			built[raw] = m
 		}

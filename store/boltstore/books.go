@@ -125,50 +125,6 @@ func readBase(value []byte) (uint64, error) {
 	return n[0], nil
 }
 
-// checkFormat returns the format version. It refuses a version, and a record, that this
-// program does not know.
-func checkFormat(tx *bolt.Tx) (int64, error) {
-	b := tx.Bucket([]byte(bookkeeping))
-	if b == nil {
-		return 0, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
-	}
-	version, err := parseFormat(b.Get([]byte(keyFormat)))
-	if err != nil {
-		return 0, err
-	}
-	return version, b.ForEach(func(k, v []byte) error { return knownRecord(string(k), v) })
-}
-
-// parseFormat returns the format version, or an error if this program cannot read it.
-func parseFormat(value []byte) (int64, error) {
-	payload, ok := unsealBook(keyFormat, value)
-	if !ok {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
-	}
-	n, err := codec.DecodeUints(payload, 0)
-	if err != nil {
-		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
-	}
-	if n[0] < oldestFormat || n[0] > formatVersion {
-		return 0, &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads versions %d to %d; use a newer podstore", n[0], oldestFormat, formatVersion)}
-	}
-	return int64(n[0]), nil
-}
-
-// knownRecord returns an error for a record that this program does not know. If its
-// checksum is right, a newer version wrote it. Otherwise it is damage, perhaps of a
-// record that is missing elsewhere.
-func knownRecord(key string, value []byte) error {
-	switch key {
-	case keyBase, keyDeletions, keyFormat, keyNames:
-		return nil
-	}
-	if _, ok := unsealBook(key, value); ok {
-		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has a record %.32q, which was written by a newer version; use a newer podstore", key)}
-	}
-	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
-}
-
 // readBooks checks all of the bookkeeping and returns the record of names.
 func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 	if b == nil {

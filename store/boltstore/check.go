@@ -30,8 +30,9 @@ type Summary struct {
 // Check reads every page of a database file and verifies all checksums and records. It
 // calls report for each finding: first those of the file, then those of the Pods in the
 // order of their names. It does not map the file and changes nothing. It takes the
-// shared lock, so that no writer is at work. Whatever the file holds, Check neither
-// panics nor hangs, and it needs memory for one Pod only.
+// shared lock, so that no writer is at work: while a writer has the file open, Check
+// fails with store.ErrLocked. Check a copy then: see [Store.Backup]. Whatever the file
+// holds, Check neither panics nor hangs, and it needs memory for one Pod only.
 //
 // A finding is not an error. Check fails with the errors of [Open] if it cannot read
 // the file at all, with store.ErrFormat, after all findings, if a newer version wrote a

@@ -10,9 +10,10 @@ import (
 )
 
 // Compact copies the database at src into a new one at dst, without free space. It
-// opens src for reading. dst appears when it is complete and durable. Compact leaves
-// alone what already stands at dst and returns store.ErrExists. It refuses a damaged
-// source with store.ErrCorrupt: use Salvage instead.
+// opens src for reading: while a writer has src open, Compact fails with store.ErrLocked.
+// dst appears when it is complete and durable. Compact leaves alone what already stands
+// at dst and returns store.ErrExists. For a damaged source it fails with store.ErrCorrupt:
+// use Salvage instead.
 func Compact(ctx context.Context, src, dst string, opts *Options) error {
 	var o Options
 	if opts != nil {

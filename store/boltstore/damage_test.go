@@ -144,6 +144,32 @@ func TestDamagedPod(t *testing.T) {
 	}
 }
 
+// A value with a right checksum that no version wrote: only the decoding after the commit
+// notices it. ErrCorrupt would say that nothing was changed.
+func TestUndecodableResult(t *testing.T) {
+	path := spoiled(t, func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte("b"))
+		sum := codec.NameSum([]byte("b"))
+		if err := b.Put([]byte("peers"), codec.Seal(sum, codec.Peers, []byte{0xc1})); err != nil {
+			return err
+		}
+		var values [codec.NumSubKeys][]byte
+		for i := range values {
+			values[i] = bytes.Clone(b.Get(codec.SubKeyBytes(i)))
+		}
+		return b.SetSequence(digest(sum, &values))
+	})
+	s := open(t, path, nil)
+	commits := s.Stats().Commits
+	_, err := store.DoAndRead(t.Context(), s, "b", store.SetSegment{})
+	if err == nil || errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), `apply pod "b": the changes were made`) {
+		t.Error(err)
+	}
+	if now := s.Stats().Commits; now != commits+1 {
+		t.Errorf("%d commits", now-commits)
+	}
+}
+
 func damagedPods2(s *Store) (errs []error) {
 	for _, err := range s.All(context.Background(), store.ReadOptions{}) {
 		if err != nil {

@@ -3,18 +3,39 @@
 // [Open] returns a [*Store]. It is a [store.MetadataStore] with the abilities
 // [store.PartReader], [store.Lister], [store.PodUpdater], [store.Watcher] and
 // [store.Snapshotter]. Each change is one bbolt transaction. Callers that arrive during
-// a commit share the next one, so many writers cost little more than one. What returned
+// a commit share the next one, so many writers take little longer than one. What returned
 // without an error is on disk.
 //
-// The file belongs to one process at a time: Open takes a lock and Close releases it.
+// # Who can open the file
+//
+// One process at a time can have the file open for writing; several can read it while
+// nobody writes. Open takes the lock and Close releases it. The same holds for two handles
+// in one process. [Check], [Compact] and [Salvage] read: while a writer has the file open,
+// they fail with [store.ErrLocked]. On the open Store use [Store.Backup], [Store.WriteTo]
+// or [Store.Snapshot], and check the copy. When the open file was moved, removed or
+// replaced, changes fail with [store.ErrUnusable].
+//
+// # Formats
+//
 // Open reads format versions 1 and 2. The first change to a file of version 1 makes it
-// version 2, which older programs refuse. The file never shrinks; [Compact] writes a
-// smaller one. When the open file was moved, removed or replaced, changes fail with
-// [store.ErrUnusable].
+// version 2, which older programs refuse.
+//
+// # Limits
+//
+// One change has no limit of its own: its transaction is in memory until the commit. Each
+// of these takes at most 64 MiB ([store.MaxValueSize]) as stored: the manifest, all
+// unknown fields, the children, the peers, a history of up to 16 entries, and each entry
+// of a longer history. What is larger fails with [store.ErrInvalid]. The number of Pods
+// has no limit, and the file only that of bbolt (256 TiB on a machine of 64 bits). Open
+// reads all names, so it takes longer with many Pods. The file never shrinks; [Compact]
+// writes a smaller one.
+//
+// # Damage and errors
 //
 // Damage is an error that names what is damaged, never a panic. The store still serves
-// the rest.
+// the rest. An error that matches [store.ErrNoSpace] and not [store.ErrUnusable] means
+// that nothing was changed. [Store] says when a handle becomes unusable.
 //
-// schema.go draws the file format, docs/format.md describes it to the byte, and
+// format.go draws the file format, docs/format.md describes it to the byte, and
 // docs/durability.md says what survives which failure and which test shows it.
 package boltstore

@@ -77,7 +77,8 @@ const (
 )
 
 // All yields every Pod: see [store.Lister]. The list of names is from one moment. All
-// reads the Pods themselves in short transactions of some hundred.
+// reads the Pods themselves in short transactions of some hundred. If the Store is closed
+// meanwhile, the last element is an error that matches store.ErrClosed.
 func (s *Store) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		names, listErr := s.List(ctx)

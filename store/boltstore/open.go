@@ -18,8 +18,8 @@ import (
 )
 
 // Open opens the database file at path. If it does not exist, Open creates it with mode
-// 0600, along with missing parent directories with mode 0700, whatever the umask. What
-// root creates gets the owner of the directory around it. Creating is atomic: after a
+// 0600, along with missing parent directories with mode 0700, whatever the umask. If root
+// creates them, they get the owner of the parent directory. Creating is atomic: after a
 // crash the whole file is there, or nothing.
 //
 // Open does not follow path if its last component is a symbolic link. It refuses, with
@@ -28,10 +28,10 @@ import (
 // may write, it logs a warning.
 //
 // Errors: store.ErrLocked if another handle, in this process or another, still has the
-// file open after LockTimeout; store.ErrFormat if it is not a podstore database, or of
-// a newer version; store.ErrCorrupt if damage hits what all Pods depend on (Salvage
-// copies the whole Pods); store.ErrNotFound if the file does not exist and Open must
-// not create it.
+// file open after LockTimeout; store.ErrFormat if it is not a podstore database, or has a
+// newer format; store.ErrCorrupt if damage hits what all Pods depend on (Salvage copies
+// the undamaged Pods); store.ErrNotFound if the file does not exist and Open must not
+// create it.
 func Open(path string, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {

@@ -11,12 +11,13 @@ const DefaultLockTimeout = 5 * time.Second
 // Options change how [Open] opens a file. The zero value, and nil, suit a supervisor.
 type Options struct {
 	// ReadOnly opens an existing file for reading and never changes it. Several readers
-	// can share the file, but not with a writer.
+	// can share the file, but not with a writer: each waits for the other, and fails with
+	// store.ErrLocked after LockTimeout.
 	ReadOnly bool
 	// MustExist makes Open fail with store.ErrNotFound instead of creating the file.
 	MustExist bool
 	// LockTimeout is how long to wait for a file that another handle has open. 0 means
-	// DefaultLockTimeout. The wait cannot be switched off.
+	// DefaultLockTimeout. There is always a wait; 1 ns is nearly none.
 	LockTimeout time.Duration
 	// FullCheck makes Open read every page first and fail with store.ErrCorrupt if any
 	// is damaged. Without it, Open checks only what all Pods share, and each Pod is
@@ -31,8 +32,8 @@ type Options struct {
 	// unusable. Nil logs nothing.
 	Logger *slog.Logger
 	// [Check], [Salvage] and [Compact] call Progress, from one goroutine at a time,
-	// with the number of Pods that they have read and the number in the file's record,
-	// or 0 while that is not known. Nil reports nothing. Open does not use it.
+	// with the number of Pods that they have read and how many the file should have, or
+	// 0 while that is not known. Nil reports nothing. Open does not use it.
 	Progress func(done, total int)
 }
 

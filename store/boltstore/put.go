@@ -7,9 +7,9 @@ import (
 	"podstore/store/internal/codec"
 )
 
-// commit puts everything into the transaction. An error concerns only this request,
-// except errFatal: then the whole transaction is lost.
-func (st *staging) commit(id codec.MadeID) error {
+// put puts everything into the transaction. An error concerns only this request, except
+// errFatal: then the whole transaction is lost.
+func (st *staging) put(id codec.MadeID) error {
 	var todo []*staged
 	var err error
 	names := false

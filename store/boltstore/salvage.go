@@ -29,19 +29,19 @@ type SalvageSummary struct {
 	Older int // Pods saved in an earlier state, or perhaps so
 	Lost  int // Pods found, but not whole
 	// Missing is the number of Pods in the file's record that were not found; even
-	// their names are lost. It is -1 if the record itself is lost, or if the last
-	// commit may be, with the Pods that it created.
+	// their names are lost. It is -1 if the record itself is lost, or if the last commit
+	// may be lost, and with it Pods that it created.
 	Missing int
 }
 
 // Salvage copies every whole Pod of the file at src into a new database at dst. It
 // calls report, from one goroutine at a time, for each Pod that it finds. It reads src
-// under the shared lock, without mapping it, and never changes it. dst appears when it
-// is complete and durable. Salvage leaves alone what already stands at dst and returns
-// store.ErrExists.
+// under the shared lock, without mapping it, and never changes it. While a writer has src
+// open, Salvage fails with store.ErrLocked. dst appears when it is complete and durable.
+// Salvage leaves alone what already stands at dst and returns store.ErrExists.
 //
-// If the newest state is damaged, Salvage takes the Pods that are not whole there from
-// the state before the last commit.
+// If the newest state is damaged, Salvage takes each Pod that is damaged or missing there
+// from the state before the last commit.
 func Salvage(ctx context.Context, src, dst string, opts *Options, report func(Salvaged)) (SalvageSummary, error) {
 	v := &salvager{ctx: ctx, report: report, saved: make(map[string]bool), lost: make(map[string]error)}
 	v.read, v.total = opts.progress()

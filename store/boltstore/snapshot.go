@@ -103,9 +103,10 @@ func (m *metaOrder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. A Store
-// opened for reading is its own snapshot. Otherwise Snapshot copies the file to a
-// temporary one beside it, which takes as much space until the closer is closed.
+// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. Snapshot copies
+// the file to a temporary one beside it, which takes as much space until the closer is
+// closed. It can be read until then, also after the Store is closed. A Store opened for
+// reading is its own snapshot, and makes no copy: it ends with the Store.
 func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -148,11 +149,11 @@ func (s *Store) newCopy() (*osfs.TempFile, error) {
 // OpenCopy opens a copy of a store's file for reading, such as a snapshot from
 // elsewhere. fetch writes the copy. OpenCopy checks all its pages; a damaged value is
 // an error of its Pod when that is read. The copy is a temporary file in tempDir (""
-// for the system's directory). Close of the returned closer removes it. Errors name of,
-// the original.
+// for the system's directory). Close of the returned closer removes it. original is the
+// name that errors have for it.
 //
 // Errors: those of fetch, and store.ErrCorrupt if what fetch wrote is damaged.
-func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
+func OpenCopy(original, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
 	f, err := osfs.NewTempFile(tempDir, "podstore-live-*.db")
 	if err != nil {
 		// Not ErrNotFound: the directory is missing, not the store.
@@ -160,26 +161,26 @@ func OpenCopy(of, tempDir string, fetch func(io.Writer) error) (*Store, io.Close
 		if isNoSpace(err) {
 			kind = store.ErrNoSpace
 		}
-		return nil, nil, &store.Error{Op: "open", Path: of, Kind: kind, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
+		return nil, nil, &store.Error{Op: "open", Path: original, Kind: kind, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
 	}
 	err = fetch(f.File)
 	var s *Store
 	if err == nil {
-		s, err = openCopy(f.Path, of, &Options{ReadOnly: true, FullCheck: true})
+		s, err = openCopy(f.Path, original, &Options{ReadOnly: true, FullCheck: true})
 	}
 	if err != nil {
-		return nil, nil, opError("open", of, errors.Join(err, f.Close()))
+		return nil, nil, opError("open", original, errors.Join(err, f.Close()))
 	}
 	return s, &snapshotFile{s, f}, nil
 }
 
 // openCopy opens a copy of a store. Errors name the original.
-func openCopy(path, of string, opts *Options) (*Store, error) {
+func openCopy(path, original string, opts *Options) (*Store, error) {
 	s, err := Open(path, opts)
 	if err != nil {
-		return nil, renamed(err, path, of)
+		return nil, renamed(err, path, original)
 	}
-	s.path = of
+	s.path = original
 	return s, nil
 }
 

@@ -43,9 +43,9 @@ func (f *freshSize) add(b *boltfile.Bucket) {
 	f.pages += (size + pageSize - 1) / pageSize
 }
 
-// Reclaimable estimates the bytes that Compact would save. In a new file about a tenth
-// of the tree of names is empty. The file doubles up to 1 MiB and then grows in steps
-// of 1 MiB.
+// Reclaimable estimates the bytes that Compact would save. The estimate allows for room
+// that Compact leaves too: in a new file about a tenth of the tree of names is empty, and
+// the file doubles up to 1 MiB and then grows in steps of 1 MiB.
 func (s Space) Reclaimable() int64 {
 	fresh := s.fresh.tree*10/9 + (s.fresh.pages+4)*pageSize
 	if fresh > allocSize {

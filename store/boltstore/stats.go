@@ -10,7 +10,7 @@ import (
 // The other fields are as of the last commit.
 type Stats struct {
 	Commits       uint64        // committed transactions
-	Changes       uint64        // calls that shared the commits; Changes/Commits is the mean group size
+	Changes       uint64        // calls of Apply, Update and UpdatePods in these commits, also those that failed; Changes/Commits is the mean group size
 	LargestGroup  uint64        // calls in the largest group
 	CommitTime    time.Duration // total time of all commits
 	SlowestCommit time.Duration // time of the longest commit

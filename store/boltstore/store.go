@@ -28,9 +28,9 @@ import (
 // written, only the changes of that commit fail, with [store.ErrNoSpace]. Nothing was
 // changed, and the store goes on.
 //
-// Update and UpdatePods call an edit exactly once, in the goroutine of any of the
-// callers that share a commit. The edit sees the successful edits before it. It must
-// return: one that calls [runtime.Goexit] ends the goroutine of another caller. A
+// Update and UpdatePods call an edit exactly once, in the goroutine of one of the callers
+// that share a commit, not always your own. The edit sees the successful edits before it.
+// It must return: one that calls [runtime.Goexit] ends the goroutine of another caller. A
 // change or a Close that an edit calls itself fails with [store.ErrInvalid]. The log
 // names an edit that runs for more than a second, and the calls that wait for it.
 type Store struct {
@@ -92,8 +92,9 @@ var (
 func (s *Store) Path() string { return s.filePath }
 
 // Close waits for the commit and the reads under way and releases the file. Changes
-// that have not begun fail with [store.ErrClosed], and so do later calls. A second
-// Close does nothing. Close does not hang on an unusable handle.
+// that have not begun fail with [store.ErrClosed], and so do later calls. A loop over
+// [Store.All] or [Store.Watch] ends with ErrClosed; what All has read already may come
+// before that. A second Close does nothing. Close does not hang on an unusable handle.
 func (s *Store) Close() error {
 	if err := s.nested("close", ""); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 // Update edits one Pod: see [store.MetadataStore]. It writes only the sub-keys that
-// edit changed. If edit changed nothing, there is no commit.
+// edit changed. If the Pod exists and edit changed nothing, there is no commit.
 func (s *Store) Update(ctx context.Context, name string, edit func(*store.Metadata) error) (*store.Metadata, error) {
 	pods, err := s.UpdatePods(ctx, []string{name}, func(pods []*store.Metadata) error {
 		if pods[0] == nil {
@@ -89,7 +89,7 @@ func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) erro
 		p.exists, p.m = true, m
 		p.replace(store.AllFields)
 	}
-	if err := st.commit(codec.MadeID{}); err != nil {
+	if err := st.put(codec.MadeID{}); err != nil {
 		return nil, err
 	}
 	for i, name := range names {

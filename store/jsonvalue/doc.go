@@ -8,7 +8,7 @@
 // return are the only whitespace.
 //
 // The canonical form has no whitespace, object keys sorted by their unescaped
-// bytes (of equal keys the last wins), only `"`, `\` and the control
+// bytes (of equal keys the last wins: order.go), only `"`, `\` and the control
 // characters below 0x20 escaped, integers that fit uint64 or int64 as integers
 // and every other number as the shortest float64 that reads back the same:
 // 0.00001 ≤ |f| < 1e16 with a decimal point (1.0), the rest with an exponent

@@ -27,13 +27,17 @@ type Options struct {
 // Mirror is a copy of a store in memory. All methods are safe for concurrent use. Each
 // looks at one moment of the store, and later calls never see an earlier moment, unless
 // someone puts older data back into the store. A mirror lags behind the store by some
-// milliseconds: to read your own writes, see [Mirror.WaitFor].
+// milliseconds: to read your own write, call [Mirror.WaitFor] first.
+//
+// A mirror owns its Pods: all callers share what [Mirror.Read] and [Mirror.All] return,
+// and nobody may change it. Lists of names belong to the caller.
 //
 // If the watch ends with an error, the mirror keeps what it has and watches again, with
 // pauses of up to five seconds. Meanwhile [Mirror.Stale] reports true and [Mirror.Err]
 // says why. If another try cannot help, the mirror gives up for good: after
 // [store.ErrClosed], [store.ErrUnusable], [store.ErrForbidden], [store.ErrFormat],
-// [store.ErrInvalid] or [errors.ErrUnsupported]. Even then you can read what it has.
+// [store.ErrInvalid], [store.ErrInvalidName] or [errors.ErrUnsupported]. Even then you can
+// read what it has.
 type Mirror struct {
 	pods    store.MetadataStore
 	opts    store.WatchOptions
@@ -56,10 +60,11 @@ type Mirror struct {
 	advanced chan struct{} // closed by the next batch, and at the end
 }
 
-// New begins to mirror s and returns when the mirror is complete. The mirror lives
-// until [Mirror.Close], not only as long as ctx. The error is the context's, joined
-// with that of the last try, or one after which a mirror gives up. After an error
-// nothing stays behind.
+// New begins to mirror s and returns when the mirror is complete. The mirror lives until
+// [Mirror.Close], not only as long as ctx. If the store cannot be watched now, New tries
+// again until ctx ends; its error is then the context's, joined with the last failure. It
+// returns at once an error after which a mirror gives up: see [Mirror]. After an error no
+// goroutine is left.
 func New(ctx context.Context, s store.MetadataStore, opts *Options) (*Mirror, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -114,8 +119,8 @@ func (m *Mirror) Age() time.Duration {
 	return time.Since(m.heard)
 }
 
-// Stale reports whether the store may have changed some time ago without the mirror:
-// the watch has ended, or lists everything again, or has been silent for more than
+// Stale reports whether the mirror may be out of date by more than some milliseconds: the
+// watch has ended, or lists everything again, or has been silent for more than
 // [store.WatchQuiet].
 func (m *Mirror) Stale() bool {
 	m.mu.RLock()
@@ -123,8 +128,8 @@ func (m *Mirror) Stale() bool {
 	return !m.current || time.Since(m.heard) > store.WatchQuiet
 }
 
-// Number returns the place of the mirror: it has every change whose Revision.Number is
-// not higher.
+// Number returns how far the mirror has come: it has every change whose Revision.Number
+// is not higher.
 func (m *Mirror) Number() uint64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -138,7 +143,7 @@ func (m *Mirror) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// WaitFor waits until the mirror has the change that made a revision, such as your own
+// WaitFor waits until the mirror has the change with revision r. Use it to read your own
 // write. If only some Pods are mirrored and the change was of another one, that takes
 // up to [store.WatchQuiet]. The error is the context's, or the one that ended the
 // mirror. If someone puts older data back into the store, a revision from before may

@@ -51,7 +51,7 @@ func dump(t *testing.T, path string) string {
 	return b.String()
 }
 
-// The drawing in schema.go, held against a real file: a change of this dump is a
+// The drawing in format.go, held against a real file: a change of this dump is a
 // change of the format.
 func TestFormatIsAsDrawn(t *testing.T) {
 	ctx := context.Background()

@@ -1,8 +1,13 @@
 package boltstore
 
 import (
+	"errors"
+	"fmt"
 	"hash/crc32"
 
+	bolt "go.etcd.io/bbolt"
+
+	"podstore/store"
 	"podstore/store/internal/codec"
 )
 
@@ -42,8 +47,8 @@ import (
 // in its transaction.
 //
 // Format version 1 has no stamps, bases or deletions, and every history is one value.
-// podstore reads such a file as it is. The first change makes it version 2. A Pod gets
-// a stamp with its first change.
+// podstore reads such a file as it is. The first change makes it version 2: see
+// upgradeFormat. A Pod gets a stamp with its first change.
 const (
 	formatVersion = 2
 	oldestFormat  = 1
@@ -54,6 +59,66 @@ const (
 	keyFormat    = "format"
 	keyNames     = "names"
 )
+
+// checkFormat returns the format version. It refuses a version, and a record, that this
+// program does not know.
+func checkFormat(tx *bolt.Tx) (int64, error) {
+	b := tx.Bucket([]byte(bookkeeping))
+	if b == nil {
+		return 0, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database")}
+	}
+	version, err := parseFormat(b.Get([]byte(keyFormat)))
+	if err != nil {
+		return 0, err
+	}
+	return version, b.ForEach(func(k, v []byte) error { return knownRecord(string(k), v) })
+}
+
+// parseFormat returns the format version, or an error if this program cannot read it.
+func parseFormat(value []byte) (int64, error) {
+	payload, ok := unsealBook(keyFormat, value)
+	if !ok {
+		return 0, &store.Error{Kind: store.ErrCorrupt, Err: errors.New("the format version is damaged; " + adviceSalvage)}
+	}
+	n, err := codec.DecodeUints(payload, 0)
+	if err != nil {
+		return 0, &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the format version: %w", err)}
+	}
+	if n[0] < oldestFormat || n[0] > formatVersion {
+		return 0, &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has format version %d, this program reads versions %d to %d; use a newer podstore", n[0], oldestFormat, formatVersion)}
+	}
+	return int64(n[0]), nil
+}
+
+// knownRecord returns an error for a record that this program does not know. If its
+// checksum is right, a newer version wrote it. Otherwise it is damage, perhaps of a
+// record that is missing elsewhere.
+func knownRecord(key string, value []byte) error {
+	switch key {
+	case keyBase, keyDeletions, keyFormat, keyNames:
+		return nil
+	}
+	if _, ok := unsealBook(key, value); ok {
+		return &store.Error{Kind: store.ErrFormat, Err: fmt.Errorf("the file has a record %.32q, which was written by a newer version; use a newer podstore", key)}
+	}
+	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("the bookkeeping has an unexpected record %.32q; %s", key, adviceSalvage)}
+}
+
+// upgradeFormat makes the file one of this version. Every transaction with changes calls
+// it, so an older program never takes a file whose Pods it would misread.
+func (s *Store) upgradeFormat(put func(key string, payload []byte) error) error {
+	if s.format.Load() == formatVersion {
+		return nil
+	}
+	return put(keyFormat, s.enc.Uint(formatVersion))
+}
+
+// upgraded notes that a transaction with changes is durable.
+func (s *Store) upgraded() {
+	if s.format.Swap(formatVersion) != formatVersion {
+		s.log.Warn("podstore: the file now has a format that older programs cannot open", "path", s.path, "format", formatVersion)
+	}
+}
 
 // placeBits is the number of bits of a revision number that number the changes within
 // one transaction.

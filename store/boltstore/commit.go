@@ -149,9 +149,7 @@ func (g *txn) commit() {
 	s.highest = g.highest
 	s.changes.note(id, g.touched)
 	s.setDurable(id)
-	if s.format.Swap(formatVersion) != formatVersion {
-		s.log.Warn("podstore: the file now has a format that older programs cannot open", "path", s.path, "format", formatVersion)
-	}
+	s.upgraded()
 }
 
 // inPlace checks that the path still names the open file. Otherwise a commit would be
@@ -177,10 +175,8 @@ func (g *txn) writeBooks() error {
 		put := func(key string, payload []byte) error {
 			return g.tx.Bucket([]byte(bookkeeping)).Put([]byte(key), sealBook(key, payload))
 		}
-		if g.s.format.Load() != formatVersion {
-			if err := put(keyFormat, g.s.enc.Uint(formatVersion)); err != nil {
-				return err
-			}
+		if err := g.s.upgradeFormat(put); err != nil {
+			return err
 		}
 		if d := g.deletions; d != nil && d.changed {
 			if err := put(keyDeletions, g.s.enc.Deletions(d.last, d.floor, d.ids)); err != nil {
