@@ -243,8 +243,12 @@ func (c *treeCheck) inner(value []byte) error {
 	if p.flags != leafFlag || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > uint64(len(page)) {
 		return errors.New("the bucket in place is not a leaf")
 	}
+	var list []leafElement
+	if p.count > 0 { // otherwise it would begin behind the page
+		list = unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count)
+	}
 	in := &treeCheck{mapped: c.mapped, history: true}
-	end, err := in.elements(unsafe.Slice((*leafElement)(unsafe.Add(unsafe.Pointer(p), headerSize)), p.count), uint64(len(page)))
+	end, err := in.elements(list, uint64(len(page)))
 	if err == nil && end != uint64(len(page)) {
 		err = fmt.Errorf("the bucket in place uses %d of its %d bytes", end, len(page))
 	}

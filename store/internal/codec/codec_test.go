@@ -113,7 +113,7 @@ func FuzzDecodeValue(f *testing.F) {
 	}
 	f.Add(Children, []byte{0xdd, 0, 0, 0, 1, 0x94, 0xa0, 0xa0, 0x90, 0xa0})
 	f.Fuzz(func(t *testing.T, sub int, payload []byte) {
-		if sub < 0 || sub >= NumSubKeys {
+		if sub < 0 || sub >= store.NumFields {
 			return
 		}
 		m := &store.Metadata{PodName: "x"}
