@@ -136,12 +136,12 @@ func (c *Client) stream(ctx context.Context, r *request, opts store.ReadOptions,
 	if err := c.begin(ctx, r); err != nil {
 		return false, err
 	}
-	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
+	answer, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
 	if err != nil {
 		return false, err
 	}
-	defer in.Close()
-	reader := bufio.NewReaderSize(in, smallBytes)
+	defer answer.Body.Close()
+	reader := bufio.NewReaderSize(answer.Body, smallBytes)
 	for {
 		line, err := readLine(reader)
 		if err != nil {

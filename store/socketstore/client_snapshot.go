@@ -47,14 +47,14 @@ func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 const snapshotPatience = 40 * time.Second
 
 func (c *Client) fetch(ctx context.Context, r *request, w io.Writer) error {
-	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
+	answer, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	if !in.file {
+	defer answer.Body.Close()
+	if answer.Header.Get("Content-Type") != fileType {
 		return fmt.Errorf("%w: the store that is served there is not kept in a file", errors.ErrUnsupported)
 	}
-	_, err = io.Copy(w, in)
+	_, err = io.Copy(w, answer.Body)
 	return err
 }

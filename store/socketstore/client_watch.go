@@ -99,12 +99,12 @@ func (w *watch) run(ctx context.Context, opts store.WatchOptions) error {
 // stream yields the batches of one answer until that breaks, which is the error. It
 // reports whether the answer was synced.
 func (w *watch) stream(ctx context.Context, r *request) (synced bool, err error) {
-	in, err := w.client.pool.open(ctx, r, max(w.client.opts.AnswerTimeout, 2*store.WatchQuiet))
+	answer, err := w.client.pool.open(ctx, r, max(w.client.opts.AnswerTimeout, 2*store.WatchQuiet))
 	if err != nil {
 		return false, err
 	}
-	defer in.Close()
-	reader := bufio.NewReaderSize(in, 4<<10)
+	defer answer.Body.Close()
+	reader := bufio.NewReaderSize(answer.Body, 4<<10)
 	listing := true
 	events := map[string]store.Event{}
 	for {

@@ -22,6 +22,9 @@ const (
 	// maxReads limits the Pods that the server reads at a time without counting their
 	// memory, because it does not know yet that they are large.
 	maxReads = 16
+
+	// maxSizes is how many sizes of lines the server remembers at least.
+	maxSizes = 4096
 )
 
 // Server serves one store to other processes. All methods are safe for concurrent use.
@@ -32,10 +35,10 @@ type Server struct {
 	http  http.Server
 
 	memory, watches, streams, snapshots *budget
-	encoded                             encoded
-	alive                               context.Context // ends with Shutdown
+	encoded                             *recent[lineKey, []byte] // so that each change is encoded once for all watches
+	alive                               context.Context          // ends with Shutdown
 
-	sizes    sizes
+	sizes    *recent[lineOf, int64] // so that a large line is counted before it is read
 	reads    chan struct{}
 	counters counters
 	peerOf   func(net.Conn) (peer, error)
@@ -50,7 +53,7 @@ type Server struct {
 // reads a whole request before it changes anything. If a client goes away before its
 // change has begun, nothing is changed. The caller closes s after [Server.Shutdown].
 func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
-	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}, of: map[int]int{}}
+	server := &Server{store: s, opts: opts.withDefaults(), encoded: newRecent[lineKey, []byte](cacheBytes), sizes: newRecent[lineOf, int64](maxSizes), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}, of: map[int]int{}}
 	o := &server.opts
 	server.log = o.Logger
 	server.memory = newBudget("memory", o.MaxHeld)

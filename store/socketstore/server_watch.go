@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"podstore/store"
@@ -35,7 +33,7 @@ const (
 	maxNames  = 1024
 	nameBytes = 512
 
-	// encoded keeps up to twice this many bytes of lines for other watches.
+	// cacheBytes is how much the server keeps of the lines of changes, for other watches.
 	cacheBytes = 1 << 20
 )
 
@@ -95,21 +93,19 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 }
 
 func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (opts store.WatchOptions, err error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	for key, values := range query {
-		for _, value := range values {
-			switch {
-			case key == "omit" && value == "manifest":
-				opts.OmitManifest = true
-			case key == "pod" && r.Method == http.MethodGet:
-				opts.Pods = append(opts.Pods, value)
-			default:
-				err = fmt.Errorf("%.80q has no meaning here; expected pod=NAME or omit=manifest", key+"="+value)
-			}
+	err = eachParameter(r, func(key, value string) error {
+		switch {
+		case key == "omit" && value == "manifest":
+			opts.OmitManifest = true
+		case key == "pod" && r.Method == http.MethodGet:
+			opts.Pods = append(opts.Pods, value)
+		default:
+			return errors.New("expected pod=NAME or omit=manifest")
 		}
-	}
+		return nil
+	})
 	if err != nil {
-		return opts, invalid("query: %v", err)
+		return opts, err
 	}
 	if r.Method == http.MethodPost {
 		if r.ContentLength > smallBytes {
@@ -221,7 +217,7 @@ func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
 		case listing: // other watches hardly list at the same time, so the line is not kept
 			t.add(eventLine(e), nil)
 		default:
-			t.add(t.server.encoded.line(e, t.opts.OmitManifest), nil)
+			t.add(t.server.changeLine(e, t.opts.OmitManifest), nil)
 		}
 	}
 	if b.Synced {
@@ -262,41 +258,20 @@ func weightOf(b store.Batch) (n int64) {
 	return n
 }
 
-// encoded keeps the last encoded lines, so that the server encodes each change once for
-// all watches. It holds at most twice cacheBytes.
-type encoded struct {
-	mu         sync.Mutex
-	young, old map[lineKey][]byte
-	size       int // bytes in young
-}
-
 type lineKey struct {
 	pod      string
 	revision store.Revision
 	bare     bool
 }
 
-func (c *encoded) line(e store.Event, bare bool) []byte {
+// changeLine returns the line of a change, which other watches send too.
+func (s *Server) changeLine(e store.Event, bare bool) []byte {
 	key := lineKey{e.Pod, e.Metadata.Version.Revision, bare}
-	c.mu.Lock()
-	line, ok := c.young[key]
+	line, ok := s.encoded.get(key)
 	if !ok {
-		line, ok = c.old[key]
+		if line = eventLine(e); len(line) <= smallBytes {
+			s.encoded.put(key, line, len(line))
+		}
 	}
-	c.mu.Unlock()
-	if ok {
-		return line
-	}
-	line = eventLine(e)
-	if len(line) > smallBytes {
-		return line
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.young == nil || c.size > cacheBytes-smallBytes {
-		c.old, c.young, c.size = c.young, make(map[lineKey][]byte), 0
-	}
-	c.young[key] = line
-	c.size += len(line)
 	return line
 }
