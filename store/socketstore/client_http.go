@@ -61,11 +61,7 @@ func (a *answer) release() {
 
 // err returns the error that an answer reports.
 func (a *answer) err() error {
-	line := a.body
-	for first := range lines(a.body) {
-		line = first
-		break
-	}
+	line, _, _ := bytes.Cut(a.body, []byte("\n"))
 	if err := errorIn(line); err != nil {
 		return err
 	}

@@ -43,22 +43,38 @@ func (p *pauses) wait(ctx context.Context) bool {
 	}
 }
 
-// ask sends a request that only reads, again and again until the server answers.
-func (c *Client) ask(ctx context.Context, r *request) (*answer, error) {
+// retry makes attempts at what changes nothing until one succeeds or another cannot
+// help. After an attempt that came further than those before it, its patience starts
+// anew.
+func (c *Client) retry(ctx context.Context, r *request, attempt func() (further bool, err error)) error {
 	for p := c.pauses(); ; {
-		a, _, err := c.send(ctx, r)
+		if err := c.begin(ctx, r); err != nil {
+			return err
+		}
+		further, err := attempt()
 		switch {
 		case err == nil:
-			return a, nil
+			return nil
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return ctx.Err()
 		case final(err):
-			return nil, err
+			return c.named(r, err)
+		case further:
+			p = c.pauses()
 		}
 		if !p.wait(ctx) {
-			return nil, c.givenUp(ctx, r, err)
+			return c.givenUp(ctx, r, err)
 		}
 	}
+}
+
+// ask sends a request that only reads, again and again until the server answers.
+func (c *Client) ask(ctx context.Context, r *request) (a *answer, err error) {
+	err = c.retry(ctx, r, func() (_ bool, err error) {
+		a, _, err = c.send(ctx, r)
+		return false, err
+	})
+	return a, err
 }
 
 // givenUp is the error of a reading request, or of a change that was never sent, that

@@ -111,7 +111,7 @@ func (s *Server) reserve(ctx context.Context, f *flow, names []string) error {
 		total += size
 	}
 	if total > smallBytes {
-		return s.takeMemory(ctx, f, 2*total)
+		return s.take(ctx, s.memory, f, 2*total)
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
-	"podstore/store/podjson"
 )
 
 // GET /v2/names
@@ -149,7 +148,7 @@ func (s *Server) line(ctx context.Context, f *flow, key lineOf) ([]byte, error) 
 	for {
 		size, _ := s.sizes.get(key)
 		if size > smallBytes {
-			if err := s.takeMemory(ctx, f, 2*size); err != nil {
+			if err := s.take(ctx, s.memory, f, 2*size); err != nil {
 				return nil, err
 			}
 		} else {
@@ -185,5 +184,5 @@ func (s *Server) read(ctx context.Context, key lineOf) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(podjson.AppendPod(nil, store.Applied{Pod: m.PodName, Version: m.Version, Metadata: m}), '\n'), nil
+	return podLine(m), nil
 }

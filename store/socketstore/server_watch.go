@@ -170,7 +170,7 @@ func (t *watchAnswer) run(ctx context.Context) error {
 	}
 	for {
 		if want > 0 {
-			if err := s.takeMemory(ctx, t.flow, want); err != nil {
+			if err := s.take(ctx, s.memory, t.flow, want); err != nil {
 				return err
 			}
 			want = 0
@@ -215,7 +215,7 @@ func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
 		case e.Metadata == nil:
 			t.add(append(jsonvalue.AppendString([]byte(`{"gone":`), e.Pod), "}\n"...), nil)
 		case listing: // other watches hardly list at the same time, so the line is not kept
-			t.add(eventLine(e), nil)
+			t.add(podLine(e.Metadata), nil)
 		default:
 			t.add(t.server.changeLine(e, t.opts.OmitManifest), nil)
 		}
@@ -226,8 +226,8 @@ func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
 	t.flush()
 }
 
-func eventLine(e store.Event) []byte {
-	return append(podjson.AppendPod(nil, store.Applied{Pod: e.Pod, Version: e.Metadata.Version, Metadata: e.Metadata}), '\n')
+func podLine(m *store.Metadata) []byte {
+	return append(podjson.AppendPod(nil, store.Applied{Pod: m.PodName, Version: m.Version, Metadata: m}), '\n')
 }
 
 // weightOf estimates the memory of a batch in bytes.
@@ -269,7 +269,7 @@ func (s *Server) changeLine(e store.Event, bare bool) []byte {
 	key := lineKey{e.Pod, e.Metadata.Version.Revision, bare}
 	line, ok := s.encoded.get(key)
 	if !ok {
-		if line = eventLine(e); len(line) <= smallBytes {
+		if line = podLine(e.Metadata); len(line) <= smallBytes {
 			s.encoded.put(key, line, len(line))
 		}
 	}
