@@ -37,15 +37,13 @@ func (p *pool) get(ctx context.Context) (c *clientConn, used bool, err error) {
 	if n := len(p.idle); n > 0 {
 		c, p.idle = p.idle[n-1], p.idle[:n-1]
 	}
-	var stale []*clientConn
 	if c != nil && time.Since(c.since) > maxIdle {
-		stale = append(p.idle, c) // the others have been idle for longer
+		for _, stale := range append(p.idle, c) { // the others have been idle for longer
+			stale.Close()
+		}
 		c, p.idle = nil, nil
 	}
 	p.mu.Unlock()
-	for _, s := range stale {
-		s.Close()
-	}
 	if c != nil {
 		return c, true, nil
 	}

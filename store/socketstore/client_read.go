@@ -96,8 +96,8 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// All yields every Pod: see [store.Lister]. It reads a stream. If that breaks, it goes
-// on behind the last Pod in another one, so the caller's loop may take its time.
+// All yields every Pod: see [store.Lister]. It reads a stream. If that breaks, the
+// client opens another one and goes on after the last Pod. So a slow loop is fine.
 func (c *Client) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		r := &request{op: "list", method: http.MethodGet}

@@ -3,6 +3,7 @@ package socketstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -33,10 +34,8 @@ func (p *pauses) wait(ctx context.Context) bool {
 	if ctx.Err() != nil || time.Until(p.end) < d {
 		return false
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false
@@ -75,6 +74,59 @@ func (c *Client) ask(ctx context.Context, r *request) (a *answer, err error) {
 		return false, err
 	})
 	return a, err
+}
+
+// change sends changes until the server answers. If the error matches store.ErrUnknown,
+// the server may have made them; after any other error it has not.
+func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
+	r.target = changesTarget(o)
+	resent, lost := o.Resent, false
+	seen := c.number.Load() // before the first attempt
+	for p := c.pauses(); ; {
+		a, sent, err := c.send(ctx, r)
+		switch {
+		case err == nil:
+			return a, nil
+		case final(err) && lost && !looked(err):
+			return nil, c.lost(r, err)
+		case final(err):
+			return nil, err
+		case sent && !answered(err):
+			lost = true
+			if o.ID == (store.RequestID{}) {
+				return nil, c.lost(r, err)
+			}
+			if !resent {
+				resent, o.Resent, o.Seen = true, true, seen
+				r.target = changesTarget(o)
+			}
+		}
+		if p.wait(ctx) {
+			continue
+		}
+		if resent {
+			return nil, c.lost(r, err)
+		}
+		return nil, c.givenUp(ctx, r, err)
+	}
+}
+
+// looked reports whether the error shows that the store looked for an earlier attempt
+// of the change and did not find it. Any other refusal says nothing about an earlier
+// attempt whose answer was lost.
+func looked(err error) bool {
+	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// lost is the error for a change whose answer was lost. It does not match the context's
+// errors: those promise that nothing was changed.
+func (c *Client) lost(r *request, err error) error {
+	return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrUnknown, Err: fmt.Errorf("the answer was lost: %v", err)}
 }
 
 // givenUp is the error of a reading request, or of a change that was never sent, that

@@ -22,7 +22,7 @@ import (
 // what answers does not serve a store that is kept in a file.
 func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
-	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
+	c := newClient(socketPath, &Options{Patience: 40 * time.Second}, func(ctx context.Context) (net.Conn, error) {
 		nc, err := dialServer(ctx, socketPath)
 		if noListener(err) {
 			err = &store.Error{Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
@@ -34,8 +34,6 @@ func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 	}
 	return c.retry(ctx, r, func() (bool, error) { return false, c.fetch(ctx, r, w) })
 }
-
-const snapshotPatience = 40 * time.Second
 
 func (c *Client) fetch(ctx context.Context, r *request, w io.Writer) error {
 	answer, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)

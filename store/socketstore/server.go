@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,12 +35,11 @@ type Server struct {
 	log   *slog.Logger
 	http  http.Server
 
-	memory, watches, streams, snapshots *budget
-	encoded                             *recent[lineKey, []byte] // so that each change is encoded once for all watches
-	alive                               context.Context          // ends with Shutdown
+	memory, small, large, watches, streams, snapshots *budget
+	encoded                                           *recent[lineKey, []byte] // so that each change is encoded once for all watches
+	alive                                             context.Context          // ends with Shutdown
 
 	sizes    *recent[lineOf, int64] // so that a large line is counted before it is read
-	reads    chan struct{}
 	counters counters
 	peerOf   func(net.Conn) (peer, error)
 
@@ -53,10 +53,13 @@ type Server struct {
 // reads a whole request before it changes anything. If a client goes away before its
 // change has begun, nothing is changed. The caller closes s after [Server.Shutdown].
 func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
-	server := &Server{store: s, opts: opts.withDefaults(), encoded: newRecent[lineKey, []byte](cacheBytes), sizes: newRecent[lineOf, int64](maxSizes), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}, of: map[int]int{}}
+	server := &Server{store: s, opts: opts.withDefaults(), encoded: newRecent[lineKey, []byte](cacheBytes), sizes: newRecent[lineOf, int64](maxSizes), conns: map[*conn]bool{}, of: map[int]int{}}
 	o := &server.opts
 	server.log = o.Logger
 	server.memory = newBudget("memory", o.MaxHeld)
+	server.small = newBudget("turns for reads", maxReads)
+	// The other half of the processors is for what is small.
+	server.large = newBudget("turns for what is large", int64(max(1, runtime.GOMAXPROCS(0)/2)))
 	server.watches = newBudget("places for watches", int64(o.MaxWatches))
 	server.streams = newBudget("places for answers with many Pods", int64(o.MaxStreams))
 	server.snapshots = newBudget("places for snapshots", int64(o.MaxSnapshots))
@@ -88,7 +91,8 @@ func (s *Server) Serve(l net.Listener) error { return s.http.Serve(&gate{l, s}) 
 // or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
-// Close stops at once. It makes the changes that have begun, but does not answer them.
+// Close stops at once. Changes that have begun are still made; their clients get no
+// answer.
 func (s *Server) Close() error { return s.http.Close() }
 
 // ServerStats are figures of a server. The first three are as of now; the others count
@@ -171,11 +175,6 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request, c *conn) error {
 }
 
 func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
-	defer func() {
-		if w.Header().Get("Connection") == "close" {
-			c.ends()
-		}
-	}()
 	d, status := documentOf(err)
 	if _, ok := errors.AsType[withStatus](err); ok {
 		w.Header().Set("Connection", "close") // nobody has read its body
@@ -185,4 +184,7 @@ func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	_ = s.send(w, &flow{conn: c}, jsonType, status, appendError(nil, d))
+	if w.Header().Get("Connection") == "close" {
+		c.ends()
+	}
 }

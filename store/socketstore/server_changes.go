@@ -23,7 +23,13 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 	if err != nil {
 		return err
 	}
+	if len(body.bytes) > smallBytes {
+		if err := s.take(r.Context(), s.large, f, 1); err != nil {
+			return err
+		}
+	}
 	changes, err := podjson.DecodeChanges(body.bytes, s.opts.MaxChanges)
+	s.large.give(f)
 	body.release()
 	if err != nil {
 		return err

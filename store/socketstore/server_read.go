@@ -147,21 +147,18 @@ type lineOf struct {
 func (s *Server) line(ctx context.Context, f *flow, key lineOf) ([]byte, error) {
 	for {
 		size, _ := s.sizes.get(key)
+		turns := s.small
 		if size > smallBytes {
+			turns = s.large
 			if err := s.take(ctx, s.memory, f, 2*size); err != nil {
 				return nil, err
 			}
-		} else {
-			select {
-			case s.reads <- struct{}{}:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
+		}
+		if err := s.take(ctx, turns, f, 1); err != nil {
+			return nil, err
 		}
 		line, err := s.read(ctx, key)
-		if size <= smallBytes {
-			<-s.reads
-		}
+		turns.give(f)
 		n := int64(len(line))
 		s.sizes.put(key, n, 1)
 		if n <= smallBytes || s.memory.has(f, n) {

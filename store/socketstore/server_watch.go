@@ -64,14 +64,17 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 	_ = c.SetReadDeadline(time.Time{}) // the client sends nothing more
 	f := &flow{conn: c}
 	defer s.memory.give(f)
+	defer s.large.give(f)
 	flush := http.NewResponseController(w).Flush
 	st := &stream{server: s, flow: f, chunk: func(p []byte) error {
+		s.large.give(f)
 		if _, err := w.Write(p); err != nil {
 			return err
 		}
 		return flush()
 	}}
-	t := &watchAnswer{stream: st, opts: opts, header: w.Header()}
+	t := &watchAnswer{stream: st, opts: opts}
+	w.Header().Set("Content-Type", linesType)
 	err = t.run(ctx)
 	switch {
 	case r.Context().Err() != nil:
@@ -144,9 +147,8 @@ func tooManyNames() error {
 // watchAnswer is the answer to one watch.
 type watchAnswer struct {
 	*stream
-	opts   store.WatchOptions
-	header http.Header
-	begun  bool
+	opts  store.WatchOptions
+	begun bool
 }
 
 // Before the server reads a list with manifests, it reserves listWeight for a piece of
@@ -162,7 +164,8 @@ const (
 // that begin at once would each hold a piece before the server counts any. If there is
 // no room, run drops what it has read and lists everything again once there is room, so
 // a waiting client holds nothing. It keeps what a list takes until the list ends, so
-// that the list does not start again for ever.
+// that the list does not start again for ever. It reads a list when it has its turn,
+// and sends without one.
 func (t *watchAnswer) run(ctx context.Context) error {
 	s, want := t.server, int64(0)
 	if !t.opts.OmitManifest {
@@ -174,6 +177,9 @@ func (t *watchAnswer) run(ctx context.Context) error {
 				return err
 			}
 			want = 0
+		}
+		if err := s.take(ctx, s.large, t.flow, 1); err != nil {
+			return err
 		}
 		listing, again := true, t.begun
 		for b, err := range store.Watch(ctx, s.store, t.opts) {
@@ -190,19 +196,22 @@ func (t *watchAnswer) run(ctx context.Context) error {
 				listing = false
 				s.memory.give(t.flow)
 			}
+			if listing && !s.large.has(t.flow, 1) {
+				if err := s.take(ctx, s.large, t.flow, 1); err != nil {
+					return err
+				}
+			}
 		}
 		if want == 0 {
 			return errors.New("the store's watch ended without an error")
 		}
 		s.memory.give(t.flow)
+		s.large.give(t.flow)
 	}
 }
 
 func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
-	if !t.begun {
-		t.header.Set("Content-Type", linesType)
-		t.begun = true
-	}
+	t.begun = true
 	if b.Resync || again {
 		t.add([]byte("{\"resync\":true}\n"), nil)
 	}
