@@ -121,5 +121,8 @@ func (c *clientConn) head() (*http.Response, error) {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the server has closed the connection, or sent a head of more than %d bytes", maxHeader)
 	}
+	if err == nil && head.ProtoMajor != 1 {
+		err = fmt.Errorf("what answers there speaks %.80q", head.Proto)
+	}
 	return head, err
 }
