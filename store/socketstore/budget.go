@@ -56,15 +56,12 @@ func (b *budget) take(ctx context.Context, f *flow, n int64) error {
 		if slow != nil {
 			slow.cut()
 		}
-		look := time.NewTimer(lookAgain)
 		select {
 		case <-freed:
-		case <-look.C:
+		case <-time.After(lookAgain):
 		case <-ctx.Done():
-			look.Stop()
 			return b.short()
 		}
-		look.Stop()
 	}
 }
 

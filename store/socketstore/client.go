@@ -41,7 +41,7 @@ type Options struct {
 // The client sends each change with an ID. If the answer is lost, it sends the change
 // again under the same ID, also to a server that was restarted, and the store makes the
 // change once. An error of the server's store matches the same sentinels here. Errors
-// of the way there are [store.ErrUnavailable] if nobody answers or the server is too
+// of the connection are [store.ErrUnavailable] if nobody answers or the server is too
 // busy (nothing was changed), [store.ErrUnknown] if the answer to a change is lost for
 // good, [store.ErrForbidden] if the server does not permit the request or one side does
 // not trust the other, and [store.ErrTooLarge] if the request is larger than the server

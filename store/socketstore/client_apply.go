@@ -84,71 +84,17 @@ func (c *Client) UpdatePods(ctx context.Context, names []string, edit func(pods 
 	return store.EditByRevision(ctx, c, names, edit)
 }
 
-// change sends changes until the server answers. If the error matches store.ErrUnknown,
-// the server may have made them; after any other error it has not.
-func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
-	r.target = changesTarget(o)
-	resent, lost := o.Resent, false
-	seen := c.number.Load() // before the first attempt
-	for p := c.pauses(); ; {
-		a, sent, err := c.send(ctx, r)
-		switch {
-		case err == nil:
-			return a, nil
-		case final(err) && lost && !looked(err):
-			return nil, c.lost(r, err)
-		case final(err):
-			return nil, err
-		case sent && !answered(err):
-			lost = true
-			if o.ID == (store.RequestID{}) {
-				return nil, c.lost(r, err)
-			}
-			if !resent {
-				resent, o.Resent, o.Seen = true, true, seen
-				r.target = changesTarget(o)
-			}
-		}
-		if p.wait(ctx) {
-			continue
-		}
-		if resent {
-			return nil, c.lost(r, err)
-		}
-		return nil, c.givenUp(ctx, r, err)
-	}
-}
-
 // changesTarget returns the path and query for changes.
 func changesTarget(o store.ApplyOptions) string {
-	target, separator := changesPath, "?"
-	add := func(s string) { target, separator = target+separator+s, "&" }
+	var query []string
 	if o.ID != (store.RequestID{}) {
-		add("id=" + o.ID.String())
+		query = append(query, "id="+o.ID.String())
 	}
 	if o.Resent {
-		add("seen=" + strconv.FormatUint(o.Seen, 10))
+		query = append(query, "seen="+strconv.FormatUint(o.Seen, 10))
 	}
 	if o.Metadata {
-		add("return=metadata")
+		query = append(query, "return=metadata")
 	}
-	return target
-}
-
-// looked reports whether the error shows that the store looked for an earlier attempt
-// of the change and did not find it. Any other refusal says nothing about an earlier
-// attempt whose answer was lost.
-func looked(err error) bool {
-	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
-}
-
-// lost is the error for a change whose answer was lost. It does not match the context's
-// errors: those promise that nothing was changed.
-func (c *Client) lost(r *request, err error) error {
-	return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrUnknown, Err: fmt.Errorf("the answer was lost: %v", err)}
+	return changesPath + "?" + strings.Join(query, "&")
 }

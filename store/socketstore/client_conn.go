@@ -1,12 +1,10 @@
 package socketstore
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"sync"
 	"time"
 )
@@ -39,15 +37,13 @@ func (p *pool) get(ctx context.Context) (c *clientConn, used bool, err error) {
 	if n := len(p.idle); n > 0 {
 		c, p.idle = p.idle[n-1], p.idle[:n-1]
 	}
-	var stale []*clientConn
 	if c != nil && time.Since(c.since) > maxIdle {
-		stale = append(p.idle, c) // the others have been idle for longer
+		for _, stale := range append(p.idle, c) { // the others have been idle for longer
+			stale.Close()
+		}
 		c, p.idle = nil, nil
 	}
 	p.mu.Unlock()
-	for _, s := range stale {
-		s.Close()
-	}
 	if c != nil {
 		return c, true, nil
 	}
@@ -56,7 +52,7 @@ func (p *pool) get(ctx context.Context) (c *clientConn, used bool, err error) {
 		<-p.slots
 		return nil, false, err
 	}
-	return &clientConn{Conn: nc, r: bufio.NewReader(nc)}, false, nil
+	return newClientConn(nc), false, nil
 }
 
 func (p *pool) put(c *clientConn, usable bool) {
@@ -147,78 +143,71 @@ func (c *clientConn) exchange(ctx context.Context, r *request, timeout, grace ti
 	return a, true, err
 }
 
-// open sends a request on a connection of its own and returns the body of the answer.
-// Each read must succeed within timeout. The body ends with the context.
-func (p *pool) open(ctx context.Context, r *request, timeout time.Duration) (*answerBody, error) {
+// open sends a request on a connection of its own and returns the answer, whose body
+// the caller reads as it arrives. Each read must succeed within timeout. The body ends
+// with the context.
+func (p *pool) open(ctx context.Context, r *request, timeout time.Duration) (*http.Response, error) {
 	nc, err := p.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &clientConn{Conn: nc, r: bufio.NewReader(nc)}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	in := &answerBody{conn: c, timeout: timeout, stop: stop, ctx: ctx}
-	if err := in.deadline(); err != nil {
-		in.Close()
-		return nil, err
-	}
-	if _, err := c.Write(r.append(nil)); err != nil {
-		in.Close()
-		return nil, err
-	}
-	a, err := c.head()
+	c := newClientConn(nc)
+	body := &openBody{conn: c, timeout: timeout, ctx: ctx}
+	body.stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	head, err := body.begin(r)
 	if err != nil {
-		in.Close()
+		body.Close()
 		return nil, err
 	}
-	if in.answer, in.Reader = a, c.r; a.chunked {
-		in.Reader = httputil.NewChunkedReader(c.r)
-	} else if a.length >= 0 {
-		in.Reader, in.left = io.LimitReader(c.r, a.length), a.length
-	}
-	if a.status != http.StatusOK {
-		defer in.Close()
-		if a.body, err = io.ReadAll(io.LimitReader(in, smallBytes)); err != nil {
-			return nil, err
-		}
-		return nil, a.err()
-	}
-	return in, nil
+	body.Reader, head.Body = head.Body, body
+	return head, nil
 }
 
-// answerBody is the body of an answer that the caller reads as it arrives.
-type answerBody struct {
-	*answer
+// openBody is the body of an answer that arrives bit by bit.
+type openBody struct {
 	io.Reader
 	conn    *clientConn
 	timeout time.Duration
 	stop    func() bool
 	ctx     context.Context
-	left    int64 // bytes still to come, if the server told the length
 }
 
-func (in *answerBody) deadline() error {
-	if err := in.ctx.Err(); err != nil {
-		return err
+// begin sends the request and reads the head of its answer, or the whole of an error.
+func (b *openBody) begin(r *request) (*http.Response, error) {
+	if err := b.deadline(); err != nil {
+		return nil, err
 	}
-	if err := in.conn.SetDeadline(time.Now().Add(in.timeout)); err != nil {
-		return err
+	if _, err := b.conn.Write(r.append(nil)); err != nil {
+		return nil, err
 	}
-	return in.ctx.Err() // the context may have ended before SetDeadline undid its deadline
+	head, err := b.conn.head()
+	if err == nil && head.StatusCode != http.StatusOK {
+		a := &answer{status: head.StatusCode}
+		if a.body, err = io.ReadAll(io.LimitReader(head.Body, smallBytes)); err == nil {
+			err = a.err()
+		}
+	}
+	return head, err
 }
 
-// Read reads the next bytes. An answer that breaks off gives io.ErrUnexpectedEOF.
-func (in *answerBody) Read(p []byte) (int, error) {
-	if err := in.deadline(); err != nil {
+func (b *openBody) deadline() error {
+	if err := b.ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.conn.SetDeadline(time.Now().Add(b.timeout)); err != nil {
+		return err
+	}
+	return b.ctx.Err() // the context may have ended before SetDeadline undid its deadline
+}
+
+func (b *openBody) Read(p []byte) (int, error) {
+	if err := b.deadline(); err != nil {
 		return 0, err
 	}
-	n, err := in.Reader.Read(p)
-	if in.left -= int64(n); err == io.EOF && in.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	return b.Reader.Read(p)
 }
 
-func (in *answerBody) Close() error {
-	in.stop()
-	return in.conn.Close()
+func (b *openBody) Close() error {
+	b.stop()
+	return b.conn.Close()
 }

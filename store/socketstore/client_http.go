@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -45,13 +46,10 @@ func (r *request) asks() bool { return len(r.body) > smallBytes }
 
 // answer is an answer of the server. Nobody may use body after release.
 type answer struct {
-	status  int
-	length  int64 // of the body, or -1 if the server does not say
-	chunked bool
-	close   bool // the server closes the connection
-	file    bool // the body is a file's
-	body    []byte
-	in      *buffer // holds body, or nil
+	status int
+	close  bool // the server closes the connection
+	body   []byte
+	in     *buffer // holds body, or nil
 }
 
 func (a *answer) release() {
@@ -63,11 +61,7 @@ func (a *answer) release() {
 
 // err returns the error that an answer reports.
 func (a *answer) err() error {
-	line := a.body
-	for first := range lines(a.body) {
-		line = first
-		break
-	}
+	line, _, _ := bytes.Cut(a.body, []byte("\n"))
 	if err := errorIn(line); err != nil {
 		return err
 	}
@@ -87,91 +81,48 @@ func lines(body []byte) iter.Seq[[]byte] {
 
 type clientConn struct {
 	net.Conn
-	r     *bufio.Reader
-	since time.Time // since when it has been idle
+	limited io.LimitedReader // of Conn, so that a head has an end
+	r       *bufio.Reader    // of limited
+	since   time.Time        // since when it has been idle
+}
+
+func newClientConn(nc net.Conn) *clientConn {
+	c := &clientConn{Conn: nc, limited: io.LimitedReader{R: nc}}
+	c.r = bufio.NewReader(&c.limited)
+	return c
 }
 
 func (c *clientConn) answer() (*answer, error) {
-	a, err := c.head()
-	if err != nil || a.status < 200 || a.length == 0 {
-		return a, err
-	}
-	if a.length < 0 || a.length > maxAnswer {
-		return nil, fmt.Errorf("the answer has %d bytes, the limit is %d", a.length, maxAnswer)
-	}
-	a.in = borrow()
-	a.in.grow(int(a.length))
-	if _, err := io.ReadFull(c.r, a.in.bytes); err != nil {
-		return nil, err
-	}
-	a.body = a.in.bytes
-	return a, nil
-}
-
-// head reads the part of an answer's head that matters here. Only a stream has no
-// length.
-func (c *clientConn) head() (*answer, error) {
-	line, err := c.headLine()
+	head, err := c.head()
 	if err != nil {
 		return nil, err
 	}
-	version, rest, _ := bytes.Cut(line, []byte(" "))
-	code, _, _ := bytes.Cut(rest, []byte(" "))
-	status, err := strconv.Atoi(string(code))
-	if !bytes.HasPrefix(version, []byte("HTTP/1.")) || err != nil || status < 100 {
-		return nil, fmt.Errorf("this is not HTTP: %.80q", line)
+	a := &answer{status: head.StatusCode, close: head.Close}
+	if a.status < 200 || head.ContentLength == 0 {
+		return a, nil
 	}
-	a := &answer{status: status, length: -1}
-	for {
-		if line, err = c.headLine(); err != nil {
-			return nil, err
-		}
-		if len(line) == 0 {
-			return a, nil
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case isHeader(name, "content-length"):
-			if a.length, err = strconv.ParseInt(string(value), 10, 64); err != nil || a.length < 0 {
-				return nil, fmt.Errorf("the answer's Content-Length is %.80q", value)
-			}
-		case isHeader(name, "connection"):
-			a.close = isHeader(value, "close")
-		case isHeader(name, "transfer-encoding"):
-			a.chunked = isHeader(value, "chunked")
-		case isHeader(name, "content-type"):
-			a.file = isHeader(value, fileType)
-		}
+	if n := head.ContentLength; n < 0 || n > maxAnswer {
+		return nil, fmt.Errorf("the answer has %d bytes, the limit is %d", n, maxAnswer)
 	}
-}
-
-// headLine reads a line of an answer's head. The line is valid until the next read.
-func (c *clientConn) headLine() ([]byte, error) {
-	line, err := c.r.ReadSlice('\n')
-	switch {
-	case err == bufio.ErrBufferFull:
-		return nil, errors.New("a line of the answer's head is too long")
-	case err == io.EOF:
-		return nil, errors.New("the server has closed the connection")
-	case err != nil:
+	a.in = borrow()
+	a.in.grow(int(head.ContentLength))
+	a.body = a.in.bytes
+	if _, err := io.ReadFull(head.Body, a.body); err != nil {
 		return nil, err
 	}
-	return bytes.TrimRight(line, "\r\n"), nil
+	return a, nil
 }
 
-// isHeader compares a header, whatever its case, with one in lower case.
-func isHeader(name []byte, lower string) bool {
-	if len(name) != len(lower) {
-		return false
+// head reads the head of an answer, whose body then is read from the connection.
+func (c *clientConn) head() (*http.Response, error) {
+	c.limited.N = maxHeader
+	head, err := http.ReadResponse(c.r, nil)
+	c.limited.N = math.MaxInt64
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the server has closed the connection, or sent a head of more than %d bytes", maxHeader)
 	}
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
+	if err == nil && head.ProtoMajor != 1 {
+		err = fmt.Errorf("what answers there speaks %.80q", head.Proto)
 	}
-	return true
+	return head, err
 }

@@ -32,7 +32,7 @@ func (c *Client) ReadPart(ctx context.Context, name string, opts store.ReadOptio
 	a, err := c.ask(ctx, r)
 	defer a.release()
 	if err != nil {
-		return nil, c.named(r, err)
+		return nil, err
 	}
 	m, err := c.metadata(a.body, opts)
 	if err == nil && m.PodName != name {
@@ -77,13 +77,10 @@ func (c *Client) saw(p store.Applied) {
 // List returns the names: see [store.MetadataStore].
 func (c *Client) List(ctx context.Context) ([]string, error) {
 	r := &request{op: "list", method: http.MethodGet, target: namesPath}
-	if err := c.begin(ctx, r); err != nil {
-		return nil, err
-	}
 	a, err := c.ask(ctx, r)
 	defer a.release()
 	if err != nil {
-		return nil, c.named(r, err)
+		return nil, err
 	}
 	var names []string
 	for line := range lines(a.body) {
@@ -99,70 +96,57 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// All yields every Pod: see [store.Lister]. It reads a stream. If that breaks, it goes
-// on behind the last Pod in another one, so the caller's loop may take its time.
+// All yields every Pod: see [store.Lister]. It reads a stream. If that breaks, the
+// client opens another one and goes on after the last Pod. So a slow loop is fine.
 func (c *Client) All(ctx context.Context, opts store.ReadOptions) iter.Seq2[*store.Metadata, error] {
 	return func(yield func(*store.Metadata, error) bool) {
 		r := &request{op: "list", method: http.MethodGet}
 		after := ""
-		for p := c.pauses(); ; {
-			r.target = podsPath + "?after=" + url.QueryEscape(after) + omit("&", opts)
+		err := c.retry(ctx, r, func() (further bool, err error) {
 			before := after
-			done, err := c.stream(ctx, r, opts, &after, yield)
-			switch {
-			case done:
-				return
-			case ctx.Err() != nil:
-				yield(nil, ctx.Err())
-				return
-			case final(err):
-				yield(nil, c.named(r, err))
-				return
-			}
-			if after != before {
-				p = c.pauses()
-			}
-			if !p.wait(ctx) {
-				yield(nil, c.givenUp(ctx, r, err))
-				return
-			}
+			r.target = podsPath + "?after=" + url.QueryEscape(after) + omit("&", opts)
+			err = c.stream(ctx, r, opts, &after, yield)
+			return after != before, err
+		})
+		if err != nil {
+			yield(nil, err)
 		}
 	}
 }
 
-// stream yields the Pods of one answer until that is done or breaks, which is the
-// error.
-func (c *Client) stream(ctx context.Context, r *request, opts store.ReadOptions, after *string, yield func(*store.Metadata, error) bool) (done bool, err error) {
-	if err := c.begin(ctx, r); err != nil {
-		return false, err
-	}
-	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
+// stream yields the Pods of one answer until the caller has enough or the answer
+// breaks, which is the error.
+func (c *Client) stream(ctx context.Context, r *request, opts store.ReadOptions, after *string, yield func(*store.Metadata, error) bool) error {
+	answer, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
 	if err != nil {
-		return false, err
+		return err
 	}
-	defer in.Close()
-	reader := bufio.NewReaderSize(in, smallBytes)
+	defer answer.Body.Close()
+	reader := bufio.NewReaderSize(answer.Body, smallBytes)
 	for {
 		line, err := readLine(reader)
+		if err == io.EOF {
+			return nil
+		}
 		if err != nil {
-			return err == io.EOF, err
+			return err
 		}
 		if err := errorIn(line); err != nil {
 			if e, ok := errors.AsType[*store.Error](err); ok && e.Pod != "" {
 				*after = e.Pod
 			}
 			if !yield(nil, err) {
-				return true, nil
+				return nil
 			}
 			continue
 		}
 		m, err := c.metadata(line, opts)
 		if err != nil {
-			return false, &store.Error{Op: r.op, Err: err}
+			return &store.Error{Op: r.op, Err: err}
 		}
 		*after = m.PodName
 		if !yield(m, nil) {
-			return true, nil
+			return nil
 		}
 	}
 }
@@ -170,22 +154,20 @@ func (c *Client) stream(ctx context.Context, r *request, opts store.ReadOptions,
 // readLine reads a line of any length. A line without a line feed at the end is
 // incomplete.
 func readLine(r *bufio.Reader) ([]byte, error) {
-	line, err := r.ReadSlice('\n')
-	if err != bufio.ErrBufferFull {
-		if err == io.EOF && len(line) > 0 {
+	var long []byte
+	for {
+		line, err := r.ReadSlice('\n')
+		switch {
+		case err == nil && long == nil:
+			return line, nil // valid until the next read
+		case err == io.EOF && len(long)+len(line) > 0:
 			err = io.ErrUnexpectedEOF
 		}
-		return line, err
-	}
-	long := append([]byte(nil), line...)
-	for err == bufio.ErrBufferFull {
-		line, err = r.ReadSlice('\n')
-		if long = append(long, line...); len(long) > maxAnswer {
+		if long = append(long, line...); err != bufio.ErrBufferFull {
+			return long, err
+		}
+		if len(long) > maxAnswer {
 			return nil, fmt.Errorf("a line has more than %d bytes", maxAnswer)
 		}
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return long, err
 }

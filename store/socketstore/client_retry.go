@@ -3,6 +3,7 @@ package socketstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -33,32 +34,99 @@ func (p *pauses) wait(ctx context.Context) bool {
 	if ctx.Err() != nil || time.Until(p.end) < d {
 		return false
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// ask sends a request that only reads, again and again until the server answers.
-func (c *Client) ask(ctx context.Context, r *request) (*answer, error) {
+// retry makes attempts at what changes nothing until one succeeds or another cannot
+// help. After an attempt that came further than those before it, its patience starts
+// anew.
+func (c *Client) retry(ctx context.Context, r *request, attempt func() (further bool, err error)) error {
 	for p := c.pauses(); ; {
-		a, _, err := c.send(ctx, r)
+		if err := c.begin(ctx, r); err != nil {
+			return err
+		}
+		further, err := attempt()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case final(err):
+			return c.named(r, err)
+		case further:
+			p = c.pauses()
+		}
+		if !p.wait(ctx) {
+			return c.givenUp(ctx, r, err)
+		}
+	}
+}
+
+// ask sends a request that only reads, again and again until the server answers.
+func (c *Client) ask(ctx context.Context, r *request) (a *answer, err error) {
+	err = c.retry(ctx, r, func() (_ bool, err error) {
+		a, _, err = c.send(ctx, r)
+		return false, err
+	})
+	return a, err
+}
+
+// change sends changes until the server answers. If the error matches store.ErrUnknown,
+// the server may have made them; after any other error it has not.
+func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
+	r.target = changesTarget(o)
+	resent, lost := o.Resent, false
+	seen := c.number.Load() // before the first attempt
+	for p := c.pauses(); ; {
+		a, sent, err := c.send(ctx, r)
 		switch {
 		case err == nil:
 			return a, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
+		case final(err) && lost && !looked(err):
+			return nil, c.lost(r, err)
 		case final(err):
 			return nil, err
+		case sent && !answered(err):
+			lost = true
+			if o.ID == (store.RequestID{}) {
+				return nil, c.lost(r, err)
+			}
+			if !resent {
+				resent, o.Resent, o.Seen = true, true, seen
+				r.target = changesTarget(o)
+			}
 		}
-		if !p.wait(ctx) {
-			return nil, c.givenUp(ctx, r, err)
+		if p.wait(ctx) {
+			continue
+		}
+		if resent {
+			return nil, c.lost(r, err)
+		}
+		return nil, c.givenUp(ctx, r, err)
+	}
+}
+
+// looked reports whether the error shows that the store looked for an earlier attempt
+// of the change and did not find it. Any other refusal says nothing about an earlier
+// attempt whose answer was lost.
+func looked(err error) bool {
+	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
+		if errors.Is(err, kind) {
+			return true
 		}
 	}
+	return false
+}
+
+// lost is the error for a change whose answer was lost. It does not match the context's
+// errors: those promise that nothing was changed.
+func (c *Client) lost(r *request, err error) error {
+	return &store.Error{Op: r.op, Pod: r.pod, Path: c.path, Kind: store.ErrUnknown, Err: fmt.Errorf("the answer was lost: %v", err)}
 }
 
 // givenUp is the error of a reading request, or of a change that was never sent, that

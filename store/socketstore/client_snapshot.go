@@ -17,44 +17,35 @@ import (
 // the server sends snapshots to others, it waits up to 40 seconds for its turn. The
 // file is complete only if the error is nil.
 //
-// Errors: store.ErrNotFound if nothing listens there, errors.ErrUnsupported if what
-// answers does not serve snapshots of a file.
+// Errors: [store.ErrNotFound] if nothing listens there, [store.ErrForbidden] if one side
+// does not trust the other or the server does not permit it, [errors.ErrUnsupported] if
+// what answers does not serve a store that is kept in a file.
 func FetchSnapshot(ctx context.Context, socketPath string, w io.Writer) error {
 	r := &request{op: "open", method: http.MethodGet, target: snapshotPath}
-	c := newClient(socketPath, &Options{Patience: snapshotPatience}, func(ctx context.Context) (net.Conn, error) {
+	c := newClient(socketPath, &Options{Patience: 40 * time.Second}, func(ctx context.Context) (net.Conn, error) {
 		nc, err := dialServer(ctx, socketPath)
 		if noListener(err) {
 			err = &store.Error{Kind: store.ErrNotFound, Err: errors.New("no supervisor serves a store there; start it, or name the database file itself")}
 		}
 		return nc, err
 	})
-	err := checkSocketPath(socketPath)
-	for p := c.pauses(); err == nil; {
-		if err = c.fetch(ctx, r, w); err == nil {
-			return nil
-		}
-		if !errors.Is(err, errBusy) || !p.wait(ctx) {
-			break
-		}
-		err = nil
+	if err := checkSocketPath(socketPath); err != nil {
+		return c.named(r, err)
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return c.named(r, err)
+	return c.retry(ctx, r, func() (bool, error) { return false, c.fetch(ctx, r, w) })
 }
 
-const snapshotPatience = 40 * time.Second
-
 func (c *Client) fetch(ctx context.Context, r *request, w io.Writer) error {
-	in, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
+	answer, err := c.pool.open(ctx, r, c.opts.AnswerTimeout)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	if !in.file {
-		return fmt.Errorf("%w: the store that is served there is not kept in a file", errors.ErrUnsupported)
+	defer answer.Body.Close()
+	if answer.Header.Get("Content-Type") != fileType {
+		return fmt.Errorf("%w: what answers there sends no file", errors.ErrUnsupported)
 	}
-	_, err = io.Copy(w, in)
-	return err
+	if _, err = io.Copy(w, answer.Body); err != nil {
+		return &store.Error{Err: err} // another attempt would write to w behind this one
+	}
+	return nil
 }

@@ -18,8 +18,8 @@ import (
 
 // Watch yields every Pod, then what changes: see [store.Watcher]. If the connection
 // breaks, the server restarts or has lost the client's place, the client lists again
-// and yields the differences as one batch. Only if the server has an older file does
-// that batch begin with Resync. The client collects a whole list in memory before it
+// and yields the differences as one batch. That batch has Resync set only if the server
+// now has an older file. The client collects a whole list in memory before it
 // yields any of it. It keeps the name and revision of each watched Pod.
 //
 // Like any operation, Watch ends with [store.ErrUnavailable] if nobody has answered for
@@ -39,7 +39,6 @@ type watch struct {
 	part   store.ReadOptions
 	names  map[string]bool // the wanted names if the client asks the server for all; nil: all
 	yield  func(store.Batch) bool
-	left   bool // the caller has left the loop
 
 	given  map[string]store.Revision // by yielded Pod; nil before the first batch
 	number uint64                    // of the last batch
@@ -72,39 +71,22 @@ func (w *watch) run(ctx context.Context, opts store.WatchOptions) error {
 	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.alive, cancel)()
-	for p := c.pauses(); ; {
-		if err := c.begin(ctx, r); err != nil {
-			return err
-		}
-		synced, err := w.stream(alive, r)
-		switch {
-		case w.left:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case c.alive.Err() != nil:
-			continue // begin returns ErrClosed
-		case final(err):
-			return c.named(r, err)
-		}
-		if synced {
-			p = c.pauses()
-		}
-		if !p.wait(alive) && alive.Err() == nil {
-			return c.givenUp(ctx, r, err)
-		}
+	err := c.retry(alive, r, func() (bool, error) { return w.stream(alive, r) })
+	if err != nil && alive.Err() != nil {
+		return c.begin(ctx, r) // the caller's context ended, or the client was closed
 	}
+	return err
 }
 
-// stream yields the batches of one answer until that breaks, which is the error. It
-// reports whether the answer was synced.
+// stream yields the batches of one answer until the caller has enough or the answer
+// breaks, which is the error. It reports whether the answer was synced.
 func (w *watch) stream(ctx context.Context, r *request) (synced bool, err error) {
-	in, err := w.client.pool.open(ctx, r, max(w.client.opts.AnswerTimeout, 2*store.WatchQuiet))
+	answer, err := w.client.pool.open(ctx, r, max(w.client.opts.AnswerTimeout, 2*store.WatchQuiet))
 	if err != nil {
 		return false, err
 	}
-	defer in.Close()
-	reader := bufio.NewReaderSize(in, 4<<10)
+	defer answer.Body.Close()
+	reader := bufio.NewReaderSize(answer.Body, 4<<10)
 	listing := true
 	events := map[string]store.Event{}
 	for {
@@ -139,7 +121,6 @@ func (w *watch) stream(ctx context.Context, r *request) (synced bool, err error)
 			events = map[string]store.Event{}
 			synced, listing = true, false
 			if !w.yield(b) {
-				w.left = true
 				return true, nil
 			}
 		}

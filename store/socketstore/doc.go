@@ -8,13 +8,14 @@
 //
 // A change is one request, and the server makes it as its store does: all or nothing,
 // durable when the call returns. The client sends a change again under the same request
-// ID when the answer was lost, so it is made once. Where nobody can tell any more, the
-// error matches [store.ErrUnknown]. Edits run in the client and are written under the
+// ID when the answer was lost, so it is made once. If even that cannot find out, the error
+// matches [store.ErrUnknown]. Edits run in the client and are written under the
 // condition that nobody else has changed the Pods; otherwise they run again.
 //
-// A client waits for a server that is not there yet or starts again, as long as
-// [Options] say. The server lets in its own user and root. [ServerOptions] holds further
-// rights, and the limits of everything that a client can make the server do.
+// A client waits for a server that is not there yet or is restarting, for
+// [Options.Patience]. The server accepts only processes of its own user and of root.
+// [ServerOptions] holds further rights, and the limits of everything that a client can
+// make the server do.
 //
 // docs/socket.md describes the protocol, which is HTTP.
 package socketstore

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"podstore/store"
+	"podstore/store/internal/osfs"
 )
 
 // Listen listens on a Unix socket at path. Only this user can connect: the socket has
@@ -108,23 +109,20 @@ const lockWait = 5 * time.Second
 // it. So nobody takes for stale, and removes, what another one has just created. The
 // lock leaves no file behind.
 func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
+	d, err := osfs.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(lockWait); ; time.Sleep(5 * time.Millisecond) {
-		switch err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-		case err == nil:
-			return func() { f.Close() }, nil
-		case err == unix.EINTR:
-		case err != unix.EWOULDBLOCK:
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", dir, err)
-		case time.Now().After(deadline):
-			f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	if err := d.Lock(ctx); err != nil {
+		d.Close()
+		if ctx.Err() != nil {
 			return nil, &store.Error{Kind: store.ErrLocked, Err: fmt.Errorf("another process has locked %s for %v", dir, lockWait)}
 		}
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
+	return d.Close, nil
 }
 
 // maxSocketPath is the longest path, in bytes, that the kernel accepts for a socket.

@@ -10,8 +10,8 @@ import (
 	"podstore/store"
 )
 
-// Caller is the process that connected, as the kernel vouches for it. A process that
-// was handed the connection later counts as the one that connected.
+// Caller is the process that connected, as the kernel vouches for it. If a
+// connection is passed to another process, Caller still names the one that connected.
 type Caller struct {
 	UID, GID uint32
 	// PID is the number as this process sees it. It is 0 if the system does not tell

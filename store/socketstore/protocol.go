@@ -2,6 +2,7 @@ package socketstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,34 +91,28 @@ func (e withStatus) Unwrap() error { return e.error }
 
 // documentOf returns the document and the status for an error.
 func documentOf(err error) (*errorDocument, int) {
-	d := &errorDocument{}
-	var own, kind error // of the error itself, and as sent
-	var cause error     // beside the kind
-	if e, ok := errors.AsType[*store.Error](err); ok {
-		d.Op, d.Pod, d.Path, d.Line, d.Column = e.Op, e.Pod, e.Path, e.Line, e.Column
-		own, cause = e.Kind, e.Err
-	} else {
-		cause = err
+	e, ok := errors.AsType[*store.Error](err)
+	if !ok {
+		e = &store.Error{Err: err}
 	}
-	status := 0
+	d := &errorDocument{Op: e.Op, Pod: e.Pod, Path: e.Path, Line: e.Line, Column: e.Column}
+	kind, status := e.Kind, 0
 	for _, k := range kinds {
-		switch {
-		case !errors.Is(err, k.err):
+		if !errors.Is(err, k.err) {
 			continue
-		case kind == nil || k.err == own:
-			if kind != nil {
-				d.Also = append(d.Also, d.Kind)
-			}
-			d.Kind, kind = k.name, k.err
-		case !errors.Is(kind, k.err):
-			d.Also = append(d.Also, k.name)
 		}
 		if status == 0 {
 			status = k.status
 		}
+		switch {
+		case kind == nil || kind == k.err:
+			d.Kind, kind = k.name, k.err
+		case !errors.Is(kind, k.err):
+			d.Also = append(d.Also, k.name)
+		}
 	}
-	if cause != nil {
-		d.Reason = cause.Error()
+	if e.Err != nil {
+		d.Reason = e.Err.Error()
 	}
 	if kind != nil {
 		rest, _ := strings.CutPrefix(d.Reason, kind.Error())
@@ -128,10 +123,7 @@ func documentOf(err error) (*errorDocument, int) {
 	if s, ok := errors.AsType[withStatus](err); ok {
 		status = s.status
 	}
-	if status == 0 {
-		status = http.StatusInternalServerError
-	}
-	return d, status
+	return d, cmp.Or(status, http.StatusInternalServerError)
 }
 
 // err returns the error that a document describes.

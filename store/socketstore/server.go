@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,9 @@ const (
 	// maxReads limits the Pods that the server reads at a time without counting their
 	// memory, because it does not know yet that they are large.
 	maxReads = 16
+
+	// maxSizes is how many sizes of lines the server remembers at least.
+	maxSizes = 4096
 )
 
 // Server serves one store to other processes. All methods are safe for concurrent use.
@@ -31,12 +35,11 @@ type Server struct {
 	log   *slog.Logger
 	http  http.Server
 
-	memory, watches, streams, snapshots *budget
-	encoded                             encoded
-	alive                               context.Context // ends with Shutdown
+	memory, small, large, watches, streams, snapshots *budget
+	encoded                                           *recent[lineKey, []byte] // so that each change is encoded once for all watches
+	alive                                             context.Context          // ends with Shutdown
 
-	sizes    sizes
-	reads    chan struct{}
+	sizes    *recent[lineOf, int64] // so that a large line is counted before it is read
 	counters counters
 	peerOf   func(net.Conn) (peer, error)
 
@@ -50,10 +53,13 @@ type Server struct {
 // reads a whole request before it changes anything. If a client goes away before its
 // change has begun, nothing is changed. The caller closes s after [Server.Shutdown].
 func NewServer(s store.MetadataStore, opts *ServerOptions) *Server {
-	server := &Server{store: s, opts: opts.withDefaults(), reads: make(chan struct{}, maxReads), conns: map[*conn]bool{}, of: map[int]int{}}
+	server := &Server{store: s, opts: opts.withDefaults(), encoded: newRecent[lineKey, []byte](cacheBytes), sizes: newRecent[lineOf, int64](maxSizes), conns: map[*conn]bool{}, of: map[int]int{}}
 	o := &server.opts
 	server.log = o.Logger
 	server.memory = newBudget("memory", o.MaxHeld)
+	server.small = newBudget("turns for reads", maxReads)
+	// The other half of the processors is for what is small.
+	server.large = newBudget("turns for what is large", int64(max(1, runtime.GOMAXPROCS(0)/2)))
 	server.watches = newBudget("places for watches", int64(o.MaxWatches))
 	server.streams = newBudget("places for answers with many Pods", int64(o.MaxStreams))
 	server.snapshots = newBudget("places for snapshots", int64(o.MaxSnapshots))
@@ -85,7 +91,8 @@ func (s *Server) Serve(l net.Listener) error { return s.http.Serve(&gate{l, s}) 
 // or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
-// Close stops at once. It makes the changes that have begun, but does not answer them.
+// Close stops at once. Changes that have begun are still made; their clients get no
+// answer.
 func (s *Server) Close() error { return s.http.Close() }
 
 // ServerStats are figures of a server. The first three are as of now; the others count
@@ -168,11 +175,6 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request, c *conn) error {
 }
 
 func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
-	defer func() {
-		if w.Header().Get("Connection") == "close" {
-			c.ends()
-		}
-	}()
 	d, status := documentOf(err)
 	if _, ok := errors.AsType[withStatus](err); ok {
 		w.Header().Set("Connection", "close") // nobody has read its body
@@ -182,4 +184,7 @@ func (s *Server) fail(w http.ResponseWriter, c *conn, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	_ = s.send(w, &flow{conn: c}, jsonType, status, appendError(nil, d))
+	if w.Header().Get("Connection") == "close" {
+		c.ends()
+	}
 }

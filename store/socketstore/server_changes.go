@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -14,7 +13,7 @@ import (
 
 // POST /v2/changes
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error {
-	opts, err := changeOptions(r.URL.RawQuery)
+	opts, err := changeOptions(r)
 	if err != nil {
 		return err
 	}
@@ -24,7 +23,13 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 	if err != nil {
 		return err
 	}
+	if len(body.bytes) > smallBytes {
+		if err := s.take(r.Context(), s.large, f, 1); err != nil {
+			return err
+		}
+	}
 	changes, err := podjson.DecodeChanges(body.bytes, s.opts.MaxChanges)
+	s.large.give(f)
 	body.release()
 	if err != nil {
 		return err
@@ -62,13 +67,9 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 	return s.send(w, f, linesType, http.StatusOK, out.bytes)
 }
 
-func changeOptions(query string) (*store.ApplyOptions, error) {
+func changeOptions(r *http.Request) (*store.ApplyOptions, error) {
 	opts := new(store.ApplyOptions)
-	for query != "" {
-		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		key, value, _ := strings.Cut(pair, "=")
-		var err error
+	return opts, eachParameter(r, func(key, value string) (err error) {
 		switch key {
 		case "id":
 			if opts.ID, err = store.ParseRequestID(value); err == nil && opts.ID == (store.RequestID{}) {
@@ -82,13 +83,10 @@ func changeOptions(query string) (*store.ApplyOptions, error) {
 				err = errors.New(`expected "metadata"`)
 			}
 		default:
-			err = errors.New(`expected id, seen or return`)
+			err = errors.New("expected id, seen or return")
 		}
-		if err != nil {
-			return nil, invalid("query %.80q: %v", pair, reason(err))
-		}
-	}
-	return opts, nil
+		return err
+	})
 }
 
 // namesOf returns the Pods that changes name, each once.
@@ -106,7 +104,7 @@ func namesOf(changes []store.Change) []string {
 func (s *Server) reserve(ctx context.Context, f *flow, names []string) error {
 	total := int64(0)
 	for _, name := range names {
-		key := sizeKey{pod: name}
+		key := lineOf{pod: name}
 		size, known := s.sizes.get(key)
 		if !known {
 			line, err := s.line(ctx, f, key)
@@ -119,7 +117,7 @@ func (s *Server) reserve(ctx context.Context, f *flow, names []string) error {
 		total += size
 	}
 	if total > smallBytes {
-		return s.takeMemory(ctx, f, 2*total)
+		return s.take(ctx, s.memory, f, 2*total)
 	}
 	return nil
 }

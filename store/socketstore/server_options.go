@@ -14,16 +14,18 @@ import (
 type ServerOptions struct {
 	// The server calls Authorize before it makes the changes of a request, with all of
 	// them together. An error refuses them: the client's error matches
-	// store.ErrForbidden and has its text. Nil permits everything. The server calls it
-	// for several requests at the same time. It must neither change nor keep the
-	// changes.
+	// store.ErrForbidden and has its text. Nil permits everything. What a client's edit
+	// changed arrives as operations too. The server calls Authorize for several requests
+	// at the same time. It must neither change nor keep the changes.
 	//
 	// Before that, the server refuses everybody who runs neither as its own user nor as
 	// root.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
-	// AuthorizeRead does the same for reading, and for a watch when it begins. pods are
-	// the named Pods; none means everything, snapshots included. Changes that consist
-	// of conditions alone count as reading too.
+	// AuthorizeRead does the same for reading, and for a watch when it begins: a right
+	// that is withdrawn later does not end it. pods are the names asked for. An empty
+	// list asks for everything, snapshots included: a hook that loops over pods must
+	// refuse that itself. Changes that consist of conditions alone count as reading, and
+	// changes whose answer has metadata as both.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
 	// Handlers answer requests for further paths, such as "/debug/vars". They see only
 	// callers that the server trusts, and no paths that begin with /v1/ or /v2/.
@@ -34,15 +36,14 @@ type ServerOptions struct {
 	// store's file, or the system's directory for temporary files.
 	TempDir string
 
-	// MaxConns limits the open connections (default 512). For one more, the process
-	// with the most connections pays: the server closes that of its connections which
-	// has waited longest for a request. If all of them have a request, the server
-	// answers a new one of that process 503. It accepts those of other processes up to
-	// twice the limit.
+	// MaxConns limits the open connections (default 512). If there is one more, the
+	// server takes the process with the most connections and closes the one of them that
+	// has been idle longest. If none is idle, it answers a new one of that process with
+	// status 503. It accepts those of other processes up to twice MaxConns.
 	MaxConns int
-	// MaxWatches limits the watches under way (default 256). The server answers one
-	// more 503. A watch takes a connection for as long as it lasts, so this should be
-	// less than MaxConns.
+	// MaxWatches limits the watches under way (default 256). The server answers a
+	// further one with status 503. A watch takes a connection for as long as it lasts,
+	// so this should be less than MaxConns.
 	MaxWatches int
 	// MaxStreams limits the answers with many Pods that are under way (default 64), and
 	// MaxSnapshots the snapshots (default 4). Further requests wait for their turn.
@@ -57,8 +58,8 @@ type ServerOptions struct {
 	// MaxChanges limits the changes in one request (default 4096).
 	MaxChanges int
 	// Stall is the time a client may take to send or receive 256 KiB (default 10 s).
-	// The server cuts off a client that takes longer. While others wait for what it
-	// holds, it has only half a second.
+	// The server cuts off a client that takes longer. If others wait for the memory or
+	// the place that it holds, it has only half a second.
 	Stall time.Duration
 	// Wait is how long a request waits for its turn (default 30 s). After that the
 	// server answers 503.

@@ -3,14 +3,12 @@ package socketstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"podstore/store"
 	"podstore/store/jsonvalue"
-	"podstore/store/podjson"
 )
 
 // GET /v2/names
@@ -24,7 +22,7 @@ func (s *Server) names(w http.ResponseWriter, r *http.Request, c *conn) error {
 	}
 	f := &flow{conn: c}
 	defer s.memory.give(f)
-	lines, err := s.line(ctx, f, sizeKey{})
+	lines, err := s.line(ctx, f, lineOf{})
 	if err != nil && lines == nil {
 		return err
 	}
@@ -37,7 +35,7 @@ func (s *Server) names(w http.ResponseWriter, r *http.Request, c *conn) error {
 
 // GET /v2/pods/NAME
 func (s *Server) pod(w http.ResponseWriter, r *http.Request, c *conn) error {
-	key := sizeKey{pod: strings.TrimPrefix(r.URL.Path, podPath)}
+	key := lineOf{pod: strings.TrimPrefix(r.URL.Path, podPath)}
 	var err error
 	if key.part, _, err = readOptions(r, false); err != nil {
 		return err
@@ -83,7 +81,7 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request, c *conn) error {
 		if name <= after {
 			continue
 		}
-		line, err := s.line(ctx, f, sizeKey{name, part})
+		line, err := s.line(ctx, f, lineOf{name, part})
 		if !errors.Is(err, store.ErrNotFound) {
 			st.add(line, err)
 		}
@@ -100,61 +98,69 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request, c *conn) error {
 }
 
 func readOptions(r *http.Request, many bool) (part store.ReadOptions, after string, err error) {
-	if r.URL.RawQuery == "" {
-		return part, "", nil
-	}
+	err = eachParameter(r, func(key, value string) error {
+		switch {
+		case key == "omit" && value == "manifest":
+			part.OmitManifest = true
+		case key == "omit" && value == "reclaimed":
+			part.OmitReclaimed = true
+		case key == "after" && many && after == "":
+			after = value
+		default:
+			return errors.New("expected omit=manifest or omit=reclaimed")
+		}
+		return nil
+	})
+	return part, after, err
+}
+
+// eachParameter calls take with each parameter of the query, until one is refused.
+func eachParameter(r *http.Request, take func(key, value string) error) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return invalid("query: %v", err)
+	}
 	for key, values := range query {
 		for _, value := range values {
-			switch {
-			case key == "omit" && value == "manifest":
-				part.OmitManifest = true
-			case key == "omit" && value == "reclaimed":
-				part.OmitReclaimed = true
-			case key == "after" && many && len(values) == 1:
-				after = value
-			default:
-				err = fmt.Errorf("%.80q has no meaning here; expected omit=manifest or omit=reclaimed", key+"="+value)
+			if err := take(key, value); err != nil {
+				return invalid("query %.80q: %v", key+"="+value, reason(err))
 			}
 		}
 	}
-	if err != nil {
-		return part, "", invalid("query: %v", err)
-	}
-	return part, after, nil
+	return nil
 }
 
 func noQuery(r *http.Request) error {
-	if r.URL.RawQuery != "" {
-		return invalid("query %.80q: expected none", r.URL.RawQuery)
-	}
-	return nil
+	return eachParameter(r, func(string, string) error { return errors.New("expected none") })
+}
+
+// lineOf is what is answered with a line: a Pod, or the names of all if pod is "".
+type lineOf struct {
+	pod  string
+	part store.ReadOptions
 }
 
 // line reads a Pod, or all names, and returns the lines of the answer. If they are
 // large, line reserves memory, which the caller must give back. If a line turns out
 // large without a reservation, line drops it and reads it again when there is room. So
 // slow clients cannot make the server hold more than it counts.
-func (s *Server) line(ctx context.Context, f *flow, key sizeKey) ([]byte, error) {
+func (s *Server) line(ctx context.Context, f *flow, key lineOf) ([]byte, error) {
 	for {
 		size, _ := s.sizes.get(key)
+		turns := s.small
 		if size > smallBytes {
-			if err := s.takeMemory(ctx, f, 2*size); err != nil {
+			turns = s.large
+			if err := s.take(ctx, s.memory, f, 2*size); err != nil {
 				return nil, err
 			}
-		} else {
-			select {
-			case s.reads <- struct{}{}:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
+		}
+		if err := s.take(ctx, turns, f, 1); err != nil {
+			return nil, err
 		}
 		line, err := s.read(ctx, key)
-		if size <= smallBytes {
-			<-s.reads
-		}
+		turns.give(f)
 		n := int64(len(line))
-		s.sizes.put(key, n)
+		s.sizes.put(key, n, 1)
 		if n <= smallBytes || s.memory.has(f, n) {
 			return line, err
 		}
@@ -162,7 +168,7 @@ func (s *Server) line(ctx context.Context, f *flow, key sizeKey) ([]byte, error)
 	}
 }
 
-func (s *Server) read(ctx context.Context, key sizeKey) ([]byte, error) {
+func (s *Server) read(ctx context.Context, key lineOf) ([]byte, error) {
 	if key.pod == "" {
 		names, err := s.store.List(ctx)
 		var lines []byte
@@ -175,5 +181,5 @@ func (s *Server) read(ctx context.Context, key sizeKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(podjson.AppendPod(nil, store.Applied{Pod: m.PodName, Version: m.Version, Metadata: m}), '\n'), nil
+	return podLine(m), nil
 }

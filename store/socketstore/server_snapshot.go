@@ -1,7 +1,6 @@
 package socketstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,13 +10,12 @@ import (
 	"strconv"
 
 	"podstore/store"
-	"podstore/store/podjson"
 )
 
 // GET /v2/snapshot
 //
-// The server first copies the store to a temporary file and then sends that, so a slow
-// client holds nothing of the store.
+// The server first copies the store's file to a temporary file and then sends
+// that, so a slow client holds nothing of the store.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error {
 	ctx := r.Context()
 	if err := noQuery(r); err != nil {
@@ -26,31 +24,24 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error
 	if err := s.authorizeRead(ctx, c); err != nil {
 		return err
 	}
+	file, ok := s.store.(io.WriterTo)
+	if !ok {
+		return fmt.Errorf("%w: the store that is served here is not kept in a file", errors.ErrUnsupported)
+	}
 	f := &flow{conn: c}
 	if err := s.take(ctx, s.snapshots, f, 1); err != nil {
 		return err
 	}
 	defer s.snapshots.give(f)
-	contentType, copyTo := fileType, s.copyFile
-	if _, ok := s.store.(io.WriterTo); !ok {
-		contentType, copyTo = linesType, s.copyLines
-	}
-	spool, err := s.spool()
+	spool, size, err := s.spool(file)
 	if err != nil {
-		return snapshotFailed(err)
+		if _, ok := errors.AsType[*store.Error](err); !ok {
+			err = &store.Error{Op: "snapshot", Err: err}
+		}
+		return err
 	}
 	defer spool.Close()
-	if err = copyTo(ctx, spool); err != nil {
-		return snapshotFailed(err)
-	}
-	size, err := spool.Seek(0, io.SeekCurrent)
-	if err == nil {
-		_, err = spool.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return snapshotFailed(err)
-	}
-	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Type", fileType)
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	b := make([]byte, chunkBytes)
 	for size > 0 {
@@ -67,56 +58,23 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, c *conn) error
 	return nil
 }
 
-func snapshotFailed(err error) error {
-	if _, ok := errors.AsType[*store.Error](err); ok || errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return &store.Error{Op: "snapshot", Err: err}
-}
-
-// spool creates a temporary file that vanishes by itself.
-func (s *Server) spool() (*os.File, error) {
+// spool copies the store's file to a temporary file that vanishes by itself.
+func (s *Server) spool(file io.WriterTo) (f *os.File, size int64, err error) {
 	dir := s.opts.TempDir
 	if in, ok := s.store.(interface{ Path() string }); ok && dir == "" {
 		dir = filepath.Dir(in.Path())
 	}
-	f, err := os.CreateTemp(dir, ".podstore-snapshot-")
+	if f, err = os.CreateTemp(dir, ".podstore-snapshot-"); err != nil {
+		return nil, 0, err
+	}
+	if err = os.Remove(f.Name()); err == nil {
+		size, err = file.WriteTo(f)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
 	if err != nil {
-		return nil, err
+		return nil, 0, errors.Join(err, f.Close())
 	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// copyFile copies the store's file as it is at one moment.
-func (s *Server) copyFile(_ context.Context, w io.Writer) error {
-	_, err := s.store.(io.WriterTo).WriteTo(w)
-	return err
-}
-
-// copyLines writes the Pods of one moment, one on each line.
-func (s *Server) copyLines(ctx context.Context, w io.Writer) error {
-	frozen, ok := s.store.(store.Snapshotter)
-	if !ok {
-		return fmt.Errorf("%w: this store gives no snapshots", errors.ErrUnsupported)
-	}
-	pods, closer, err := frozen.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	var line []byte
-	for m, err := range store.All(ctx, pods, store.ReadOptions{}) {
-		if err != nil {
-			d, _ := documentOf(err)
-			line = appendError(line[:0], d)
-		} else {
-			line = append(podjson.AppendPod(line[:0], store.Applied{Pod: m.PodName, Version: m.Version, Metadata: m}), '\n')
-		}
-		if _, err := w.Write(line); err != nil {
-			return errors.Join(err, closer.Close())
-		}
-	}
-	return errors.Join(ctx.Err(), closer.Close())
+	return f, size, nil
 }

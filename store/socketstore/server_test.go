@@ -60,7 +60,7 @@ func TestHooks(t *testing.T) {
 		}
 		in, snapErr := c.pool.open(ctx, &request{method: "GET", target: snapshotPath}, time.Minute)
 		if snapErr == nil {
-			in.Close()
+			in.Body.Close()
 		}
 		for what, err := range map[string]error{"read": readErr, "list": listErr, "all": allErr, "snapshot": snapErr, "mixed": mixed, "returned": returned, "looked": looked,
 			"write": store.Write(ctx, c, pod("secret", 10)), "remove": store.Do(ctx, c, "secret", store.Remove{})} {

@@ -19,10 +19,6 @@ func (s *Server) take(ctx context.Context, b *budget, f *flow, n int64) error {
 	return b.take(ctx, f, n)
 }
 
-func (s *Server) takeMemory(ctx context.Context, f *flow, n int64) error {
-	return s.take(ctx, s.memory, f, n)
-}
-
 // body reads the whole body of a request. For a large one it reserves memory for the
 // request itself, for what it decodes to, and for the copy that the store makes.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffer, err error) {
@@ -47,7 +43,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 	b.grow(int(min(n, smallBytes)))
 	err = read(b.bytes)
 	if err == nil && n > smallBytes {
-		if err := s.takeMemory(r.Context(), f, 3*n); err != nil {
+		if err := s.take(r.Context(), s.memory, f, 3*n); err != nil {
 			return nil, err
 		}
 		_ = f.conn.SetWriteDeadline(time.Time{}) // the next read makes net/http write "100 Continue"

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"podstore/store"
@@ -35,7 +33,7 @@ const (
 	maxNames  = 1024
 	nameBytes = 512
 
-	// encoded keeps up to twice this many bytes of lines for other watches.
+	// cacheBytes is how much the server keeps of the lines of changes, for other watches.
 	cacheBytes = 1 << 20
 )
 
@@ -66,14 +64,17 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 	_ = c.SetReadDeadline(time.Time{}) // the client sends nothing more
 	f := &flow{conn: c}
 	defer s.memory.give(f)
+	defer s.large.give(f)
 	flush := http.NewResponseController(w).Flush
 	st := &stream{server: s, flow: f, chunk: func(p []byte) error {
+		s.large.give(f)
 		if _, err := w.Write(p); err != nil {
 			return err
 		}
 		return flush()
 	}}
-	t := &watchAnswer{stream: st, opts: opts, header: w.Header()}
+	t := &watchAnswer{stream: st, opts: opts}
+	w.Header().Set("Content-Type", linesType)
 	err = t.run(ctx)
 	switch {
 	case r.Context().Err() != nil:
@@ -95,21 +96,19 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 }
 
 func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (opts store.WatchOptions, err error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	for key, values := range query {
-		for _, value := range values {
-			switch {
-			case key == "omit" && value == "manifest":
-				opts.OmitManifest = true
-			case key == "pod" && r.Method == http.MethodGet:
-				opts.Pods = append(opts.Pods, value)
-			default:
-				err = fmt.Errorf("%.80q has no meaning here; expected pod=NAME or omit=manifest", key+"="+value)
-			}
+	err = eachParameter(r, func(key, value string) error {
+		switch {
+		case key == "omit" && value == "manifest":
+			opts.OmitManifest = true
+		case key == "pod" && r.Method == http.MethodGet:
+			opts.Pods = append(opts.Pods, value)
+		default:
+			return errors.New("expected pod=NAME or omit=manifest")
 		}
-	}
+		return nil
+	})
 	if err != nil {
-		return opts, invalid("query: %v", err)
+		return opts, err
 	}
 	if r.Method == http.MethodPost {
 		if r.ContentLength > smallBytes {
@@ -148,9 +147,8 @@ func tooManyNames() error {
 // watchAnswer is the answer to one watch.
 type watchAnswer struct {
 	*stream
-	opts   store.WatchOptions
-	header http.Header
-	begun  bool
+	opts  store.WatchOptions
+	begun bool
 }
 
 // Before the server reads a list with manifests, it reserves listWeight for a piece of
@@ -166,7 +164,8 @@ const (
 // that begin at once would each hold a piece before the server counts any. If there is
 // no room, run drops what it has read and lists everything again once there is room, so
 // a waiting client holds nothing. It keeps what a list takes until the list ends, so
-// that the list does not start again for ever.
+// that the list does not start again for ever. It reads a list when it has its turn,
+// and sends without one.
 func (t *watchAnswer) run(ctx context.Context) error {
 	s, want := t.server, int64(0)
 	if !t.opts.OmitManifest {
@@ -174,10 +173,13 @@ func (t *watchAnswer) run(ctx context.Context) error {
 	}
 	for {
 		if want > 0 {
-			if err := s.takeMemory(ctx, t.flow, want); err != nil {
+			if err := s.take(ctx, s.memory, t.flow, want); err != nil {
 				return err
 			}
 			want = 0
+		}
+		if err := s.take(ctx, s.large, t.flow, 1); err != nil {
+			return err
 		}
 		listing, again := true, t.begun
 		for b, err := range store.Watch(ctx, s.store, t.opts) {
@@ -194,19 +196,22 @@ func (t *watchAnswer) run(ctx context.Context) error {
 				listing = false
 				s.memory.give(t.flow)
 			}
+			if listing && !s.large.has(t.flow, 1) {
+				if err := s.take(ctx, s.large, t.flow, 1); err != nil {
+					return err
+				}
+			}
 		}
 		if want == 0 {
 			return errors.New("the store's watch ended without an error")
 		}
 		s.memory.give(t.flow)
+		s.large.give(t.flow)
 	}
 }
 
 func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
-	if !t.begun {
-		t.header.Set("Content-Type", linesType)
-		t.begun = true
-	}
+	t.begun = true
 	if b.Resync || again {
 		t.add([]byte("{\"resync\":true}\n"), nil)
 	}
@@ -219,9 +224,9 @@ func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
 		case e.Metadata == nil:
 			t.add(append(jsonvalue.AppendString([]byte(`{"gone":`), e.Pod), "}\n"...), nil)
 		case listing: // other watches hardly list at the same time, so the line is not kept
-			t.add(eventLine(e), nil)
+			t.add(podLine(e.Metadata), nil)
 		default:
-			t.add(t.server.encoded.line(e, t.opts.OmitManifest), nil)
+			t.add(t.server.changeLine(e, t.opts.OmitManifest), nil)
 		}
 	}
 	if b.Synced {
@@ -230,8 +235,8 @@ func (t *watchAnswer) batch(b store.Batch, again, listing bool) {
 	t.flush()
 }
 
-func eventLine(e store.Event) []byte {
-	return append(podjson.AppendPod(nil, store.Applied{Pod: e.Pod, Version: e.Metadata.Version, Metadata: e.Metadata}), '\n')
+func podLine(m *store.Metadata) []byte {
+	return append(podjson.AppendPod(nil, store.Applied{Pod: m.PodName, Version: m.Version, Metadata: m}), '\n')
 }
 
 // weightOf estimates the memory of a batch in bytes.
@@ -262,41 +267,20 @@ func weightOf(b store.Batch) (n int64) {
 	return n
 }
 
-// encoded keeps the last encoded lines, so that the server encodes each change once for
-// all watches. It holds at most twice cacheBytes.
-type encoded struct {
-	mu         sync.Mutex
-	young, old map[lineKey][]byte
-	size       int // bytes in young
-}
-
 type lineKey struct {
 	pod      string
 	revision store.Revision
 	bare     bool
 }
 
-func (c *encoded) line(e store.Event, bare bool) []byte {
+// changeLine returns the line of a change, which other watches send too.
+func (s *Server) changeLine(e store.Event, bare bool) []byte {
 	key := lineKey{e.Pod, e.Metadata.Version.Revision, bare}
-	c.mu.Lock()
-	line, ok := c.young[key]
+	line, ok := s.encoded.get(key)
 	if !ok {
-		line, ok = c.old[key]
+		if line = podLine(e.Metadata); len(line) <= smallBytes {
+			s.encoded.put(key, line, len(line))
+		}
 	}
-	c.mu.Unlock()
-	if ok {
-		return line
-	}
-	line = eventLine(e)
-	if len(line) > smallBytes {
-		return line
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.young == nil || c.size > cacheBytes-smallBytes {
-		c.old, c.young, c.size = c.young, make(map[lineKey][]byte), 0
-	}
-	c.young[key] = line
-	c.size += len(line)
 	return line
 }

@@ -350,10 +350,10 @@ func TestSlowSnapshots(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := io.Copy(io.Discard, in); got != 4<<20 || err != nil {
+			if got, err := io.Copy(io.Discard, in.Body); got != 4<<20 || err != nil {
 				t.Errorf("%d bytes, %v", got, err)
 			}
-			in.Close()
+			in.Body.Close()
 		}
 		within(t, start, 0, 10*time.Second)
 	})
