@@ -118,10 +118,10 @@ func (c *clientConn) head() (*http.Response, error) {
 	c.limited.N = maxHeader
 	head, err := http.ReadResponse(c.r, nil)
 	c.limited.N = math.MaxInt64
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the server has closed the connection, or sent a head of more than %d bytes", maxHeader)
-	}
-	if err == nil && head.ProtoMajor != 1 {
+	case err == nil && head.ProtoMajor != 1:
 		err = fmt.Errorf("what answers there speaks %.80q", head.Proto)
 	}
 	return head, err

@@ -28,7 +28,7 @@ func serveOne(s *Server, r *http.Request) (w *httptest.ResponseRecorder) {
 			panic(p)
 		}
 	}()
-	s.serve(w, r.WithContext(withConn(r.Context(), &conn{Conn: end, server: s, peer: peer{pidfd: -1}})))
+	s.serve(w, r.WithContext(s.http.ConnContext(r.Context(), &conn{Conn: end, server: s, peer: peer{pidfd: -1}})))
 	return w
 }
 

@@ -2,7 +2,6 @@ package socketstore
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -152,9 +151,5 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 type connKey struct{}
-
-func withConn(ctx context.Context, nc net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, nc)
-}
 
 func connOf(r *http.Request) *conn { return r.Context().Value(connKey{}).(*conn) }
