@@ -241,7 +241,8 @@ func (b *buffers) readStable(f osfs.File, limit int64) (data []byte, fresh bool,
 		if err := needMemory(before.Size); err != nil {
 			return nil, false, err
 		}
-		fresh = isFresh(before)
+		// Linux empties a file before it sets its time: a writer may be in between.
+		fresh = isFresh(before) || before.Size == 0
 		if b.data, err = readWhole(b.data, f, before.Size); err != nil {
 			return nil, fresh, err
 		}
