@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"slices"
+	"sync"
 
 	"podstore/store"
 	"podstore/store/internal/osfs"
@@ -47,10 +48,11 @@ type DirOptions struct {
 // changed and changed back has its former revision again. Its changed time is the
 // file's modification time. Its created time is unknown.
 //
-// Within one Dir, changes of the same Pod wait for each other. Between two Dirs on the
-// same root, or between processes, they do not: a file is always one of the versions
-// that were written, but one of two concurrent changes may be lost, and a condition may
-// be tested on a version that another process is replacing. Read does not trust a file
+// Within one Dir, changes of the same Pod wait for each other, and List has the names of
+// one moment. Between two Dirs on the same root, or between processes, that is not so: a
+// file is always one of the versions that were written, but one of two concurrent changes
+// may be lost, and a condition may be tested on a version that another process is
+// replacing. List then tells of each name whether it was there at some moment. Read does not trust a file
 // that another program is rewriting in place: it returns one version whole, or an error.
 //
 // On a file system that takes two names for the same one, as macOS does with case,
@@ -61,6 +63,7 @@ type Dir struct {
 	readOnly bool
 	seed     maphash.Seed
 	locks    [32]chan struct{} // the hash of a Pod's name selects its lock
+	names    sync.RWMutex      // podFiles.names
 }
 
 var (
@@ -106,6 +109,9 @@ func OpenDir(root string, opts *DirOptions) (*Dir, error) {
 // open opens the root for one operation on a Pod.
 func (d *Dir) open(op, pod string) (*podFiles, error) {
 	p, err := openPodFiles(d.root, d.max)
+	if err == nil {
+		p.names = &d.names
+	}
 	var e *store.Error
 	if errors.As(err, &e) {
 		e.Op, e.Pod = op, pod
@@ -213,6 +219,8 @@ func (d *Dir) List(ctx context.Context) ([]string, error) {
 }
 
 func (p *podFiles) list(ctx context.Context) ([]string, error) {
+	p.names.Lock() // else a Pod that is created meanwhile may be missing beside a later one
+	defer p.names.Unlock()
 	entries, err := p.root.Entries(p.path)
 	if err != nil {
 		return nil, &store.Error{Op: "list", Path: p.path, Err: err}

@@ -228,7 +228,10 @@ func (p *podFiles) remove(name string) error {
 		return err
 	}
 	defer dir.Close()
-	if err := dir.Remove(fileName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	p.names.RLock()
+	err = dir.Remove(fileName)
+	p.names.RUnlock()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := removeTemps(dir); err != nil {
@@ -413,7 +416,9 @@ func (p *podFiles) finish(s staged, failed error, sync bool) error {
 	}
 	defer dir.Close()
 	if failed == nil {
+		p.names.RLock()
 		failed = dir.Rename(s.temp, fileName)
+		p.names.RUnlock()
 	}
 	if failed != nil {
 		_ = dir.Remove(s.temp)

@@ -46,7 +46,7 @@ type ImportOptions struct {
 // is only counted. An error in a file has path, line and column.
 //
 // Import only reads the directory. Another program may be writing it: a file is taken
-// only as one version whole. A file that is empty or does not parse, and was modified
+// only as one version whole. A file that is empty, or that does not parse and was modified
 // less than 2 s ago, is read again, all such files together in one last pass of at most
 // 2 s. A Pod's changed time is the modification time of its file.
 //

@@ -202,8 +202,8 @@ func TestImportCancelled(t *testing.T) {
 // come last.
 func TestImportReadsYoungFilesAgain(t *testing.T) {
 	t.Parallel() // it waits
-	files := map[string]string{"a-old/metadata.json": ""}
-	want := map[string]result{"a-old": {Refused, "", 1, 1, "unexpected end of input"}}
+	files := map[string]string{"a-old/metadata.json": "{"}
+	want := map[string]result{"a-old": {Refused, "", 1, 2, "unexpected end of input"}}
 	for i := range 1000 {
 		name := benchPod(i).PodName
 		files[name+"/metadata.json"] = minimal(name)

@@ -36,6 +36,7 @@ type podFiles struct {
 	path   string         // of root, for messages
 	max    int64          // size limit of one file
 	naming podjson.Naming // of files to write
+	names  *sync.RWMutex  // held for reading while a name may come or go, for writing by list
 
 	missing bool // in a dry run: there is no root, so do not use it
 }
@@ -45,7 +46,7 @@ func newPodFiles(path string, limit int64) *podFiles {
 	if limit <= 0 {
 		limit = DefaultMaxFileSize
 	}
-	return &podFiles{path: path, max: limit, missing: true}
+	return &podFiles{path: path, max: limit, missing: true, names: new(sync.RWMutex)}
 }
 
 // openPodFiles opens a root. The error is a *store.Error without Op; it matches
@@ -58,7 +59,7 @@ func openPodFiles(path string, limit int64) (*podFiles, error) {
 	root, err := osfs.OpenRoot(path)
 	switch {
 	case err == nil:
-		return &podFiles{root: root, path: path, max: limit}, nil
+		return &podFiles{root: root, path: path, max: limit, names: new(sync.RWMutex)}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &store.Error{Path: path, Kind: store.ErrNotFound, Err: errors.New("there is no such directory")}
 	case osfs.IsNotDir(err):
@@ -240,7 +241,8 @@ func (b *buffers) readStable(f osfs.File, limit int64) (data []byte, fresh bool,
 		if err := needMemory(before.Size); err != nil {
 			return nil, false, err
 		}
-		fresh = isFresh(before)
+		// Linux empties a file before it sets its time: a writer may be in between.
+		fresh = isFresh(before) || before.Size == 0
 		if b.data, err = readWhole(b.data, f, before.Size); err != nil {
 			return nil, fresh, err
 		}

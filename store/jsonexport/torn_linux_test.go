@@ -200,3 +200,21 @@ func TestImportBesideBusyWriter(t *testing.T) {
 		}
 	}
 }
+
+// TestImportOfFileJustEmptied: the system empties a file before it sets its time, so the
+// time of an empty file may be old although its writer is at work.
+func TestImportOfFileJustEmptied(t *testing.T) {
+	root := tree(t, map[string]string{"pod/metadata.json": ""})
+	written := make(chan error, 1)
+	time.AfterFunc(100*time.Millisecond, func() {
+		written <- os.WriteFile(filepath.Join(root, "pod", fileName), version("pod", 1), 0o600)
+	})
+	got := map[string]Result{}
+	r, err := Import(t.Context(), stores["dir"](t), root, ImportOptions{Progress: collect(t, got)})
+	if err != nil || r.Counts[Imported] != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"podstore/store"
@@ -49,6 +50,45 @@ var concurrencyTests = slices.Concat(concurrentVersions, concurrentConditions, [
 			m.Peers = want
 			s.expect(m)
 		}
+	}},
+	{"a list has the names of one moment", func(s *subject) {
+		// Each mover creates its next Pod before it deletes the last: one is always there.
+		const movers, still = 4, 40
+		pod := func(mover, i int) string { return fmt.Sprintf("mover-%d-%d", mover, i) }
+		for i := range still {
+			s.put(minimal(fmt.Sprint("still-", i)))
+		}
+		for w := range movers {
+			s.put(minimal(pod(w, 0)))
+		}
+		var moving atomic.Int32
+		moving.Store(movers)
+		s.inParallel(2*movers, func(w int) error {
+			if w < movers {
+				defer moving.Add(-1)
+				for i := range 4 * rounds {
+					if err := store.Do(background, s.MetadataStore, pod(w, i+1), store.AddPeer{PodName: "x"}); err != nil {
+						return err
+					}
+					if err := store.Do(background, s.MetadataStore, pod(w, i), store.Delete{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for moving.Load() > 0 {
+				names, err := s.List(background)
+				if err != nil {
+					return err
+				}
+				for w := range movers {
+					if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, pod(w, 0)[:8]) }) {
+						return fmt.Errorf("mover %d is not in %q", w, names)
+					}
+				}
+			}
+			return nil
+		})
 	}},
 	{"no change of a Pod falls between another", func(s *subject) {
 		// No two updates return the same number.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -312,6 +313,15 @@ var readMutants = []mutant{
 				}
 			}
 			return shown, err
+		}
+	}},
+	{"list looks at one name after the other", "Concurrency/a list has the names of one moment", func(f *faultyStore) {
+		f.list = func(ctx context.Context) ([]string, error) {
+			names, err := f.ableStore.List(ctx)
+			return slices.DeleteFunc(names, func(name string) bool {
+				_, err := f.ableStore.Read(ctx, name)
+				return errors.Is(err, store.ErrNotFound)
+			}), err
 		}
 	}},
 	{"list ends at a hundred", "List/gives many", func(f *faultyStore) {

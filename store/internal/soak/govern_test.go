@@ -35,6 +35,7 @@ func (p *place) govern(ctx context.Context, done <-chan struct{}) {
 	}
 	if server := p.start(r); server != nil {
 		<-done
+		p.atMost(1, "sockets of the server", func() int { return descriptors(server.Process.Pid, "socket:") })
 		p.end(server, syscall.SIGTERM)
 	}
 }

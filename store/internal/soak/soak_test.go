@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,9 @@ import (
 // Meanwhile workers change Pods of their own and compare them with a model. Histories
 // are checked for linearizability, here and on every other backend. Commands read
 // through the socket, and some are killed. Clients ask for everything and do not read.
-// At the end the file is sound and equals the models.
+// Watchers of one Pod and of all Pods come and go, here and through the socket.
+// At the end the file is sound and equals the models, the watchers know what the store
+// holds, and nothing is left open.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("SOAK"))
 	if err != nil {
@@ -49,9 +52,11 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d", seed)
+	p := newPlace(t, seed)
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
-	p := newPlace(t, cancel, seed)
+	p.cancel = cancel
+	running, open := runtime.NumGoroutine(), descriptors("self", "")
 	var wg sync.WaitGroup
 	governed, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -60,7 +65,7 @@ func TestSoak(t *testing.T) {
 	}()
 	var workers []*worker
 	for i := range 6 {
-		w := &worker{place: p, name: fmt.Sprint("w", i), r: p.random(), pods: map[string]*store.Metadata{}}
+		w := p.worker(i)
 		workers = append(workers, w)
 		wg.Go(func() { w.work(ctx) })
 	}
@@ -68,10 +73,14 @@ func TestSoak(t *testing.T) {
 	wg.Go(func() { p.others(ctx) })
 	wg.Go(func() { p.commands(ctx) })
 	wg.Go(func() { p.slowClients(ctx) })
+	endWatches := p.watchServer(ctx)
 	wg.Wait()
+	endWatches()
 	close(done)
 	<-governed
 	p.compareAll(workers)
+	p.atMost(running, "goroutines", runtime.NumGoroutine)
+	p.atMost(open, "descriptors", func() int { return descriptors("self", "") })
 	t.Log(&p.count)
 }
 
@@ -92,6 +101,7 @@ type counters struct {
 	starts, kills, stops, terms, fullDisks atomic.Int64
 	compactions, killedCompactions         atomic.Int64
 	commands, killedCommands, slow         atomic.Int64
+	watches, batches, resyncs, believed    atomic.Int64
 
 	mu    sync.Mutex
 	lines []string
@@ -104,11 +114,11 @@ func (c *counters) add(format string, args ...any) {
 }
 
 func (c *counters) String() string {
-	return fmt.Sprintf("%d changes acknowledged, %d unsure, %d refused by a full disk; %d reads compared; %d servers started: %d killed, %d stopped and continued, %d terminated, %d with a full disk; %d compactions, %d of them killed; %d commands, %d of them killed; %d slow clients\n%s",
-		c.changes.Load(), c.unsure.Load(), c.full.Load(), c.reads.Load(), c.starts.Load(), c.kills.Load(), c.stops.Load(), c.terms.Load(), c.fullDisks.Load(), c.compactions.Load(), c.killedCompactions.Load(), c.commands.Load(), c.killedCommands.Load(), c.slow.Load(), strings.Join(c.lines, "\n"))
+	return fmt.Sprintf("%d changes acknowledged, %d unsure, %d refused by a full disk; %d reads compared; %d servers started: %d killed, %d stopped and continued, %d terminated, %d with a full disk; %d compactions, %d of them killed; %d commands, %d of them killed; %d slow clients; %d watches got %d batches, %d of them Resync, and believed %d Pods at the end\n%s",
+		c.changes.Load(), c.unsure.Load(), c.full.Load(), c.reads.Load(), c.starts.Load(), c.kills.Load(), c.stops.Load(), c.terms.Load(), c.fullDisks.Load(), c.compactions.Load(), c.killedCompactions.Load(), c.commands.Load(), c.killedCommands.Load(), c.slow.Load(), c.watches.Load(), c.batches.Load(), c.resyncs.Load(), c.believed.Load(), strings.Join(c.lines, "\n"))
 }
 
-func newPlace(t *testing.T, cancel context.CancelFunc, seed uint64) *place {
+func newPlace(t *testing.T, seed uint64) *place {
 	dir, err := os.MkdirTemp("", "soak") // a short name, for the socket
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +135,7 @@ func newPlace(t *testing.T, cancel context.CancelFunc, seed uint64) *place {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	p := &place{T: t, cancel: cancel, bin: dir, db: filepath.Join(dir, "data", "pods.db"), socket: filepath.Join(dir, "s"), seeds: rand.New(rand.NewPCG(seed, 0))}
+	p := &place{T: t, bin: dir, db: filepath.Join(dir, "data", "pods.db"), socket: filepath.Join(dir, "s"), seeds: rand.New(rand.NewPCG(seed, 0))}
 	p.tree, p.copies = filepath.Join(dir, "tree"), filepath.Join(dir, "copies")
 	if err := os.Mkdir(p.copies, 0o700); err != nil {
 		t.Fatal(err)
@@ -200,6 +210,25 @@ func (p *place) compareAll(workers []*worker) {
 	p.count.add("at the end %d Pods of the workers are as their models, among %d in a file of %d KiB; the largest server had %d KiB of memory of its own", pods, len(names), info.Size()>>10, p.mostMemory)
 }
 
+// watchServer watches through the socket, by clients of its own.
+func (p *place) watchServer(ctx context.Context) (end func()) {
+	var ends []func()
+	for i := range 2 {
+		c, err := p.dial(ctx)
+		if err != nil {
+			p.wrong("dial: %v", err)
+			break
+		}
+		watched := p.watch("through the socket", c, fmt.Sprintf("w%d-0", i))
+		ends = append(ends, func() { watched(); c.Close() })
+	}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
 // histories checks histories through the socket.
 func (p *place) histories(ctx context.Context) {
 	var stores []store.MetadataStore
@@ -230,6 +259,7 @@ func (p *place) check(ctx context.Context, what string, b linear.Backend) {
 }
 
 // others checks histories of the backends that need no server, each for the same time.
+// Those that can be watched have watchers and a worker too.
 func (p *place) others(ctx context.Context) {
 	file, err := boltstore.Open(filepath.Join(p.TempDir(), "pods.db"), nil)
 	if err != nil {
@@ -261,7 +291,16 @@ func (p *place) others(ctx context.Context) {
 	each := time.Until(deadline) / time.Duration(len(all))
 	for _, b := range all {
 		ctx, cancel := context.WithTimeout(ctx, each)
+		end := func() {}
+		if _, ok := b.s.(store.Watcher); ok {
+			w := p.worker(len(all))
+			var working sync.WaitGroup
+			working.Go(func() { w.run(ctx, b.s) })
+			endWatches := p.watch(b.what, b.s, w.name+"-0")
+			end = func() { working.Wait(); endWatches() }
+		}
 		p.check(ctx, b.what, linear.Backend{Stores: []store.MetadataStore{b.s}, Call: b.call})
+		end()
 		cancel()
 	}
 }

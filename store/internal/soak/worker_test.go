@@ -26,6 +26,10 @@ type worker struct {
 
 const podsEach = 8
 
+func (p *place) worker(i int) *worker {
+	return &worker{place: p, name: fmt.Sprint("w", i), r: p.random(), pods: map[string]*store.Metadata{}}
+}
+
 func (w *worker) pod() string { return fmt.Sprintf("%s-%d", w.name, w.r.IntN(podsEach)) }
 
 func (w *worker) work(ctx context.Context) {
@@ -35,7 +39,11 @@ func (w *worker) work(ctx context.Context) {
 		return
 	}
 	defer c.Close()
-	w.s = c
+	w.run(ctx, c)
+}
+
+func (w *worker) run(ctx context.Context, s store.MetadataStore) {
+	w.s = s
 	for ctx.Err() == nil {
 		if w.r.IntN(4) == 0 {
 			w.compare(w.pod())
@@ -44,7 +52,7 @@ func (w *worker) work(ctx context.Context) {
 		}
 		time.Sleep(time.Duration(w.r.IntN(5000)) * time.Microsecond)
 	}
-	w.compareAll(c)
+	w.compareAll(s)
 }
 
 // change makes one set of changes, by Apply or by an edit, and makes it on the model

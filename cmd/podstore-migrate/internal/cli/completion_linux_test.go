@@ -24,6 +24,7 @@ import (
 type screen struct {
 	t       *testing.T
 	keys    *os.File
+	ended   chan struct{} // closed when nothing more will be printed
 	mu      sync.Mutex
 	printed bytes.Buffer
 }
@@ -33,6 +34,10 @@ func startShell(t *testing.T, dir string, argv ...string) *screen {
 	t.Helper()
 	master, terminal := openTerminal(t)
 	setSize(t, terminal, 100, 120)
+	// Else fish starts a process that reads all manual pages for minutes, also after the test.
+	if err := os.MkdirAll(filepath.Join(dir, "fish", "generated_completions"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+dir, "ZDOTDIR="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir, "TERM=xterm", "LC_ALL=C.UTF-8", "PS1=$ ", "HISTFILE=")
@@ -42,10 +47,9 @@ func startShell(t *testing.T, dir string, argv ...string) *screen {
 		t.Fatal(err)
 	}
 	_ = terminal.Close()
-	s := &screen{t: t, keys: master}
-	ended := make(chan struct{})
+	s := &screen{t: t, keys: master, ended: make(chan struct{})}
 	go func() {
-		defer close(ended)
+		defer close(s.ended)
 		b := make([]byte, 4096)
 		for {
 			n, err := master.Read(b)
@@ -60,7 +64,7 @@ func startShell(t *testing.T, dir string, argv ...string) *screen {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		<-ended
+		<-s.ended
 	})
 	return s
 }
@@ -84,24 +88,27 @@ func (s *screen) types(keys, until string) bool {
 	if _, err := s.keys.WriteString(keys); err != nil {
 		s.t.Fatal(err)
 	}
-	for range 3000 {
-		if _, err := os.Stat(until); err == nil {
-			return true
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return false
+	return s.waits(func(string) bool {
+		_, err := os.Stat(until)
+		return err == nil
+	})
 }
 
-// waits waits until what was printed is so.
+// waits waits until something is so, given what was printed. It gives up when the shell
+// has ended or the test must: how long a shell takes depends on what else runs.
 func (s *screen) waits(so func(text string) bool) bool {
-	for range 6000 {
-		if so(s.text()) {
-			return true
+	deadline, ok := s.t.Deadline()
+	for !so(s.text()) {
+		select {
+		case <-s.ended:
+			return so(s.text())
+		case <-time.After(10 * time.Millisecond):
 		}
-		time.Sleep(10 * time.Millisecond)
+		if ok && time.Until(deadline) < 20*time.Second {
+			return false
+		}
 	}
-	return false
+	return true
 }
 
 // completionShells are how each shell is started and loads its script, and which part of
