@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -12,12 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitName is what the tables call the floor of any bbolt commit, groupLimitName
-// what a commit of 8 changes cannot do without.
-const (
-	limitName      = "LIMIT"
-	groupLimitName = "LIMIT-8"
-)
+// limitName is what the tables call the floor of any bbolt commit.
+const limitName = "LIMIT"
+
+// groupLimit is what a commit of so many changes to a store of 1,000 Pods cannot do
+// without: pages of 8 KiB, those of the Pods, which lie anywhere, and those of the
+// tree above them and of the freelist, which lie together.
+type groupLimit struct{ changes, above int }
+
+// groupLimits are as many pages as podstore writes (strace of BenchmarkAddPeer).
+var groupLimits = []groupLimit{{8, 5}, {64, 10}, {256, 10}}
+
+func (g groupLimit) String() string { return fmt.Sprint("LIMIT-", g.changes) }
+
+// groupLimitName is what latency of eight writers is compared with.
+var groupLimitName = groupLimits[0].String()
 
 const (
 	limitFile = 64 << 20
@@ -71,19 +81,18 @@ func limitJob(_ *bench, j job, talk conversation) (d done, err error) {
 	return d, err
 }
 
-// measureGroupLimit does the same for the pages of 8 KiB that 8 changes at a time
-// touch in a store of 1,000 Pods: theirs, which lie anywhere, and those of the
-// tree above them and of the freelist, which lie together.
-func measureGroupLimit(dir string, span time.Duration) (sample, error) {
-	const page, pods, above = 8192, 8, 5
+// measure makes such commits.
+func (g groupLimit) measure(dir string, span time.Duration) (sample, error) {
+	const page = 8192
 	rng := rand.New(rand.NewPCG(1, 3))
 	return measureCommits(dir, span, page, func() []int64 {
 		var at []int64
-		for range pods {
+		for range g.changes {
 			at = append(at, int64(1+rng.IntN(1000))*page)
 		}
 		slices.Sort(at)
-		for i := range above {
+		at = slices.Compact(at)
+		for i := range g.above {
 			at = append(at, int64(1010+i)*page)
 		}
 		return at

@@ -51,9 +51,13 @@ func (b *bench) goals() []goal {
 	ops := func(c string, n, writers int) float64 { return rs.median(addPeer, c, n, writers, rate) }
 	versus := func(c string, n, writers int, bound float64) {
 		us, them := ops(ours, n, writers), ops(c, n, writers)
+		measured := fmt.Sprintf("%s/s; %s %s/s", round(us), c, round(them))
+		if floor := b.floor(n, writers); bound > 0 && us < bound*them && floor > 0 {
+			measured += fmt.Sprintf("; the raw writes of such commits %s/s, %s ×", round(floor), round(floor/them))
+		}
 		add(goal{
 			what:     fmt.Sprintf("durable add-peer, %s, %s", plural(writers, "writer"), podCount(n)),
-			measured: fmt.Sprintf("%s/s; %s %s/s", round(us), c, round(them)),
+			measured: measured,
 			ratio:    us / them, least: true, bound: bound, unit: "× " + c,
 		}, us > 0 && them > 0)
 	}
@@ -126,9 +130,13 @@ func (b *bench) goals() []goal {
 			{"list with contents", listContents, map[int]float64{10_000: 10}[n]},
 		} {
 			us, them := rs.median(r.workload, ours, n, 0, cost), rs.median(r.workload, "json-now", n, 0, cost)
+			measured := fmt.Sprintf("%s; json-now %s", duration(us), duration(them))
+			if plain := rs.median(r.workload, "bbolt-update", n, 0, cost); them < r.bound*us && plain > 0 {
+				measured += fmt.Sprintf("; plain bbolt without checksums %s, %s ×", duration(plain), round(them/plain))
+			}
 			add(goal{
 				what:     r.what + ", " + podCount(n),
-				measured: fmt.Sprintf("%s; json-now %s", duration(us), duration(them)),
+				measured: measured,
 				ratio:    them / us, least: true, bound: r.bound, unit: "× as fast",
 			}, us > 0)
 		}
@@ -276,6 +284,17 @@ func (b *bench) fsyncPair() float64 {
 		}
 	}
 	return medianOf(all)
+}
+
+// floor is how many changes a second the raw writes of commits allow that have a change
+// of each writer.
+func (b *bench) floor(n, writers int) float64 {
+	for _, g := range groupLimits {
+		if g.changes == writers {
+			return float64(writers) * b.results.median(addPeer, g.String(), n, writers, rate)
+		}
+	}
+	return b.results.median(addPeer, limitName, n, writers, rate)
 }
 
 func (b *bench) fastDisk() bool { return b.fsyncPair() < fastPair }

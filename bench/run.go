@@ -250,11 +250,16 @@ func (b *bench) pair() error {
 }
 
 func (b *bench) limitTurn(n, round int) error {
-	for _, l := range []struct {
+	type limit struct {
 		name    string
 		writers int
 		measure func(dir string, span time.Duration) (sample, error)
-	}{{limitName, 1, measureLimit}, {groupLimitName, 8, measureGroupLimit}} {
+	}
+	limits := []limit{{limitName, 1, measureLimit}}
+	for _, g := range groupLimits {
+		limits = append(limits, limit{g.String(), g.changes, g.measure})
+	}
+	for _, l := range limits {
 		// A candidate reads before it writes, and meanwhile the disk comes to rest.
 		time.Sleep(2 * b.reading)
 		s, err := l.measure(b.dir, b.span)
