@@ -157,6 +157,7 @@ func TestListenRefuses(t *testing.T) {
 	}{
 		filepath.Join(tmp, "none", "s"): {nil, "no such file"},
 		filepath.Join(file, "s"):        {nil, "not a directory"},
+		filepath.Join(tmp, "s\x00"):     {nil, "invalid argument"},
 		file:                            {store.ErrExists, "not a socket"},
 		fits + "s":                      {store.ErrInvalid, fmt.Sprintf("at most %d bytes and this one %d", longest, longest+1)},
 		"":                              {store.ErrInvalid, "empty"},

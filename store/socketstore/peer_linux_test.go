@@ -190,6 +190,17 @@ func TestUnknownPeersAreRefused(t *testing.T) {
 	}
 }
 
+// Where no file can be made, Listen tells the kernel's reason.
+func TestListenWhereNothingCanBeMade(t *testing.T) {
+	l, err := socketstore.Listen("/proc/podstore")
+	if err == nil {
+		l.Close()
+	}
+	if e, ok := errors.AsType[*store.Error](err); !ok || e.Op != "listen" || e.Kind != nil || strings.Count(err.Error(), "/proc/podstore") != 1 {
+		t.Error(err)
+	}
+}
+
 // The server does not trust a process that has ended, even if another one still has its
 // connection: its PID may be anybody's by now.
 func TestEndedPeerIsRefused(t *testing.T) {

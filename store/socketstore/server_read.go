@@ -123,7 +123,7 @@ func eachParameter(r *http.Request, take func(key, value string) error) error {
 	for key, values := range query {
 		for _, value := range values {
 			if err := take(key, value); err != nil {
-				return invalid("query %.80q: %v", key+"="+value, reason(err))
+				return invalid("query %.80q: %v", key+"="+value, err)
 			}
 		}
 	}

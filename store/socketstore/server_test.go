@@ -138,6 +138,8 @@ func TestErrorsAreJSON(t *testing.T) {
 			post(`{"pod":"a","if":"exists"}`):                                   `404 "kind":"not_found"`,
 			strings.Replace(post(change), "/changes", "/changes?id=1", 1):       `400 "kind":"invalid","op":"request","reason":"query`,
 			strings.Replace(post(change), "/changes", "/changes?return=all", 1): `400 "kind":"invalid"`,
+			strings.Replace(post(change), "/changes", "/changes?x=y", 1):        `400 "kind":"invalid","op":"request","reason":"query \"x=y\": expected id, seen or return"`,
+			"GET /v2/snapshot?x=y HTTP/1.1\nHost: p\n\n":                        `400 "kind":"invalid","op":"request","reason":"query \"x=y\": expected none"`,
 		} {
 			c := n.say(request)
 			status, body, header := hear(t, c)

@@ -86,10 +86,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, c *conn) error {
 		return err
 	}
 	d, _ := documentOf(err)
-	line, err := json.Marshal(watchLine{Ended: d})
-	if err != nil {
-		return err
-	}
+	line, _ := json.Marshal(watchLine{Ended: d}) // strings and numbers always encode
 	st.add(append(line, '\n'), nil)
 	st.flush()
 	return nil
@@ -127,7 +124,7 @@ func (s *Server) watchOptions(w http.ResponseWriter, r *http.Request, c *conn) (
 			sc := jsonvalue.NewScanner(line)
 			name := sc.ReadString()
 			if err := sc.End(); err != nil {
-				return opts, invalid("line %d of the body is not a name as a JSON string: %v", n, reason(err))
+				return opts, invalid("line %d of the body is not a name as a JSON string: %v", n, err)
 			}
 			if opts.Pods = append(opts.Pods, name); n > maxNames {
 				return opts, tooManyNames()

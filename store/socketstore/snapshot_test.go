@@ -140,6 +140,9 @@ func TestFetchFromOthers(t *testing.T) {
 			}
 		})
 	}
+	if err := socketstore.FetchSnapshot(t.Context(), "", io.Discard); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("no path: %v", err)
+	}
 	none := filepath.Join(shortDir(t), "none")
 	if err := socketstore.FetchSnapshot(t.Context(), none, io.Discard); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("nobody: %v", err)

@@ -339,14 +339,15 @@ func TestWatchRequests(t *testing.T) {
 			return fmt.Sprintf("POST /v2/watch HTTP/1.1\nHost: p\nContent-Length: %d\n\n%s", len(body), body)
 		}
 		for request, want := range map[string]string{
-			"GET /v2/watch?pod=a%2Fb HTTP/1.1\nHost: p\n\n":               `400 {"error":{"kind":"invalid_name"`,
-			"GET /v2/watch?pod=a&pod=a HTTP/1.1\nHost: p\n\n":             `400 {"error":{"kind":"invalid","op":"watch"`,
-			"GET /v2/watch?pods=a HTTP/1.1\nHost: p\n\n":                  `400 {"error":{"kind":"invalid","op":"request"`,
-			"DELETE /v2/watch HTTP/1.1\nHost: p\n\n":                      `405 {"error":{"kind":"unsupported"`,
-			post("\"a\"\nb\n"):                                            `400 {"error":{"kind":"invalid","op":"request","reason":"line 2 of the body`,
-			post(strings.Repeat("\"a\"\n", maxNames+1)):                   `413 {"error":{"kind":"too_large"`,
-			"POST /v2/watch HTTP/1.1\nHost: p\nContent-Length: 65537\n\n": `413 {"error":{"kind":"too_large"`,
-			strings.Replace(post(`"a"`), "/watch", "/watch?pod=a", 1):     `400 {"error":{"kind":"invalid","op":"request"`,
+			"GET /v2/watch?pod=a%2Fb HTTP/1.1\nHost: p\n\n":                         `400 {"error":{"kind":"invalid_name"`,
+			"GET /v2/watch?pod=a&pod=a HTTP/1.1\nHost: p\n\n":                       `400 {"error":{"kind":"invalid","op":"watch"`,
+			"GET /v2/watch?pods=a HTTP/1.1\nHost: p\n\n":                            `400 {"error":{"kind":"invalid","op":"request"`,
+			"DELETE /v2/watch HTTP/1.1\nHost: p\n\n":                                `405 {"error":{"kind":"unsupported"`,
+			post("\"a\"\nb\n"):                                                      `400 {"error":{"kind":"invalid","op":"request","reason":"line 2 of the body`,
+			post(strings.Repeat("\"a\"\n", maxNames+1)):                             `413 {"error":{"kind":"too_large"`,
+			"POST /v2/watch HTTP/1.1\nHost: p\nContent-Length: 65537\n\n":           `413 {"error":{"kind":"too_large"`,
+			"POST /v2/watch HTTP/1.1\nHost: p\nTransfer-Encoding: chunked\n\n0\n\n": `411 {"error":{"kind":"invalid"`,
+			strings.Replace(post(`"a"`), "/watch", "/watch?pod=a", 1):               `400 {"error":{"kind":"invalid","op":"request"`,
 		} {
 			c := n.say(request)
 			status, body, _ := hear(t, c)
