@@ -62,7 +62,8 @@ func startShell(t *testing.T, dir string, argv ...string) *screen {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		// Its children too: they may ignore that the terminal hangs up, as under nohup.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 		<-s.ended
 	})
