@@ -19,7 +19,8 @@ import (
 // Apply makes changes: see [store.MetadataStore]. It reads and writes only what the
 // operations and conditions name, so it does not notice damage elsewhere in a Pod. Each
 // Pod keeps the IDs of the last 16 requests that changed it. The file keeps the IDs of
-// the last 64 requests that deleted a Pod. [store.Remove] looks at every Pod of the file.
+// the last 64 requests that deleted a Pod, or changed only Pods that they do not name.
+// [store.Remove] looks at every Pod of the file.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	if opts == nil {
 		opts = &store.ApplyOptions{}
@@ -115,7 +116,7 @@ func (a *application) run(g *txn, _ *request) error {
 		if err != nil {
 			return inOp(c.Op, err)
 		}
-		p.asked = a.opts.Metadata
+		p.named, p.asked = true, a.opts.Metadata
 	}
 	if a.opts.ID != (store.RequestID{}) {
 		if made, err := a.madeBefore(g, st); made || err != nil {

@@ -68,7 +68,8 @@ func parseRecord(value []byte) (*nameRecord, error) {
 	return &nameRecord{count: n[0], sum: n[1]}, nil
 }
 
-// deletions records what a stamp cannot: a deleted Pod has none.
+// deletions records what a stamp cannot: a deleted Pod has none, and nobody looks for a
+// request in Pods that it does not name.
 type deletions struct {
 	last    uint64 // revision number of the last deletion of any Pod
 	floor   uint64 // highest revision number whose ID was dropped
@@ -79,7 +80,7 @@ type deletions struct {
 // maxDeletionIDs limits how many IDs of deletions a file keeps.
 const maxDeletionIDs = 64
 
-// note records a deletion.
+// note records a deletion, or a request that changed only Pods which it does not name.
 func (d *deletions) note(id codec.MadeID) {
 	d.last, d.changed = id.Number, true
 	if id.ID != (store.RequestID{}) && codec.FindID(d.ids, id.ID) == nil {

@@ -2,8 +2,10 @@ package boltstore
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
+	"podstore/store"
 	"podstore/store/internal/codec"
 )
 
@@ -31,6 +33,14 @@ func (st *staging) put(id codec.MadeID) error {
 			return err
 		}
 	}
+	// If only Pods that the request does not name have changed, the file keeps the ID:
+	// nobody would find it in them.
+	unnamed := id.ID != (store.RequestID{}) && len(todo) > 0 && !slices.ContainsFunc(todo, func(p *staged) bool { return p.named })
+	if unnamed {
+		if _, err = st.g.deleted(); err != nil {
+			return err
+		}
+	}
 	id.Number = st.g.number()
 	now := time.Now()
 	for _, p := range todo {
@@ -41,6 +51,9 @@ func (st *staging) put(id codec.MadeID) error {
 			st.g.changed = true
 			st.g.highest = id.Number
 			st.g.bulk(todo)
+			if unnamed {
+				st.g.deletions.note(id)
+			}
 		}
 		for _, p := range todo {
 			st.g.touched[p.name] = struct{}{}

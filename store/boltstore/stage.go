@@ -49,6 +49,7 @@ type staged struct {
 	stored
 	there  bool  // the transaction has it
 	damage error // why it cannot be read, or nil
+	named  bool  // a change names it; the others refer to removed Pods
 	asked  bool  // the caller wants its metadata
 
 	exists   bool // it exists after the changes so far

@@ -106,7 +106,9 @@ func (t *transaction) evaluate() (err error) {
 		return nil
 	}
 	for _, p := range t.moment.pods {
-		if p.missing() && slices.Contains(t.removes, p.name) {
+		// A removed Pod that is as it was keeps no ID itself, and nobody would look for it
+		// in the Pods that referred to it.
+		if _, changed := t.version[p.name]; (p.missing() || !changed) && slices.Contains(t.removes, p.name) {
 			t.note(p)
 		}
 		t.hold(p)

@@ -119,6 +119,24 @@ var requestTests = skipping("the store keeps no request IDs", (*subject).keepsID
 		s.put(minimal("b"))
 		s.again(opts, was, changes...)
 	}},
+	{"that only drop references to the Pod that they remove are made once", func(s *subject) {
+		if !s.removes() {
+			s.Skip("the store does not remove references")
+		}
+		for _, exists := range []bool{false, true} {
+			changes := []store.Change{{Pod: "gone", Op: store.Remove{}}}
+			if exists { // and is the same afterwards
+				s.put(minimal("gone"))
+				changes = append(changes, store.Change{Pod: "gone", Op: store.RemovePeer{PodName: "nobody"}})
+			}
+			s.do("agent", peer("gone"))
+			opts := &store.ApplyOptions{ID: store.NewRequestID()}
+			s.applyFor(opts, changes...)
+			s.do("agent", peer("gone"))
+			// The answer may say anything of a Pod that the request did not change.
+			s.writesNothing("the same request again, "+described(changes), func() { s.applyFor(opts, changes...) })
+		}
+	}},
 	{"with another ID are made again", func(s *subject) {
 		for i := range 3 {
 			s.applyFor(&store.ApplyOptions{ID: store.NewRequestID()}, once("agent", "x"))
