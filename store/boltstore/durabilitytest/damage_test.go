@@ -23,7 +23,7 @@ import (
 // Pod is left out without a word, damage of one Pod leaves the others usable,
 // writing does not spread it, and salvage delivers every Pod that is whole.
 func TestDamagedFiles(t *testing.T) {
-	every := pick(30, 1, 1)
+	every := pick(90, 1, 1)
 	r := damagedFiles(t, self(t), func(b *base) (some []damaged) {
 		for i, d := range append(b.damage(pick(1, 1, 8), nil), b.cutFiles()...) {
 			if i%every == 0 {

@@ -79,7 +79,7 @@ func TestImportKilled(t *testing.T) {
 	src := filepath.Join(tempDir(t), "tree")
 	writeTree(t, src, pods)
 	for _, strict := range []bool{false, true} {
-		step, most := pick(9, 1, 1), pick(10, 1<<20, 1<<20)
+		step, most := pick(9, 1, 1), pick(9, 1<<20, 1<<20)
 		if strict {
 			step, most = pick(1, 2, 1), pick(1, 1<<20, 1<<20)
 		}

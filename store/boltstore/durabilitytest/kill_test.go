@@ -18,12 +18,12 @@ var killed = []string{"pwrite64", "fdatasync", "fsync", "ftruncate", "renameat2"
 // afterwards, and of any operation all or nothing.
 func TestKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
-	alone := workload{Seed: 1, Goroutines: 1, Ops: pick(32, 64, 250), Large: 4}
-	group := workload{Seed: 2, Goroutines: 4, Ops: pick(16, 32, 120), Large: 2}
+	alone := workload{Seed: 1, Goroutines: 1, Ops: pick(12, 64, 250), Large: 4}
+	group := workload{Seed: 2, Goroutines: 4, Ops: pick(8, 32, 120), Large: 2}
 	step := pick(11, 1, 1)
 	total := killPoints(t, self(t), alone, killed, step) + killPoints(t, self(t), group, killed, step)
 	t.Logf("%d points of kill", total)
-	if total < pick(12, 300, 300) {
+	if total < pick(8, 300, 300) {
 		t.Errorf("only %d points of kill", total)
 	}
 }

@@ -145,8 +145,8 @@ func TestUpgradeKilled(t *testing.T) {
 	var mu sync.Mutex
 	eachUpgrade(t, func(t *testing.T, u upgraded, file []byte) {
 		dir := tempDir(t)
-		each(killed, func(_ int, name string) {
-			for n := 1; ; n += pick(4, 1, 1) {
+		each(killed[:pick(2, len(killed), len(killed))], func(_ int, name string) {
+			for n := 1; ; n += pick(5, 1, 1) {
 				here := filepath.Join(dir, fmt.Sprint(name, n))
 				job := upgradeJob{Path: filepath.Join(here, "pods.db"), Change: u.change}
 				if err := errors.Join(os.Mkdir(here, 0o700), os.WriteFile(job.Path, file, 0o600)); err != nil {
@@ -174,7 +174,7 @@ func TestUpgradeKilled(t *testing.T) {
 		})
 	})
 	t.Logf("%d points of kill", points)
-	if points < pick(8, 20, 20) {
+	if points < pick(6, 20, 20) {
 		t.Errorf("only %d points of kill", points)
 	}
 }
@@ -191,7 +191,7 @@ func TestUpgradePowerLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls, _ := record(t, self(t), "upgrade", job)
-		r := &replay{dir: tempDir(t), perCall: pick(4, 20, 200), seed: 61, samples: newSamples(61, "pods.db")}
+		r := &replay{dir: tempDir(t), perCall: pick(2, 20, 200), seed: 61, samples: newSamples(61, "pods.db")}
 		acked := false
 		r.run(newDisk(root, map[string][]byte{job.Path: file}), calls, func(c call) bool {
 			told := c.name == "write" && c.args[0].text == "1"
@@ -210,7 +210,7 @@ func TestUpgradePowerLoss(t *testing.T) {
 		total += r.images + r.samples.used(t, "pods.db")
 	})
 	t.Logf("%d images", total)
-	if total < 100 {
-		t.Errorf("only %d images, expected 100", total)
+	if least := pick(60, 100, 100); total < least {
+		t.Errorf("only %d images, expected %d", total, least)
 	}
 }

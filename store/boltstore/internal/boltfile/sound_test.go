@@ -17,7 +17,11 @@ import (
 // TestSound builds files of many shapes with bbolt: none has a problem, and
 // the contents are those that bbolt reads.
 func TestSound(t *testing.T) {
-	for _, ps := range []int{512, 1024, 4096, 8192, 16384, 65536} {
+	sizes := []int{4096, 512, 65536, 1024, 8192, 16384}
+	if testing.Short() {
+		sizes = sizes[:2]
+	}
+	for _, ps := range sizes {
 		for _, free := range []bolt.FreelistType{bolt.FreelistArrayType, bolt.FreelistMapType} {
 			t.Run(fmt.Sprintf("%d/%s", ps, free), func(t *testing.T) {
 				t.Parallel()
@@ -173,7 +177,11 @@ func TestNoFreelist(t *testing.T) {
 // TestHistory does random operations and checks the file after each: the
 // newest state, the one before it, and the rule on the two metas.
 func TestHistory(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			history(t, rand.New(rand.NewPCG(seed, 1)))
