@@ -20,7 +20,7 @@ import (
 const (
 	inlineHistory = 16 // most entries of a history that is one value
 	chunkEntries  = 16
-	chunkBytes    = 4 << 10 // a chunk with this much msgpack takes no more entries
+	chunkBytes    = 4 << 10 // a chunk with this much takes no more entries; an entry with more has a chunk of its own
 )
 
 var historyKey = codec.SubKeyBytes(codec.Reclaimed)
@@ -125,7 +125,7 @@ func (h *historyPlan) forget(k, v []byte, entries int) {
 // fill puts entries into new chunks, the first of which has number next.
 func (h *historyPlan) fill(next uint64, entries []store.ReclaimedChild) {
 	for ; len(entries) > 0; next++ {
-		n := fitting(entries)
+		n := fitting(0, 0, entries)
 		h.put(codec.ChunkKey(next), entries[:n])
 		entries = entries[n:]
 	}
@@ -162,8 +162,7 @@ func (h *historyPlan) change(tx *bolt.Tx, drop int, add []store.ReclaimedChild) 
 	}
 	kept := uint64(drop+len(last)) <= h.count
 	next := binary.BigEndian.Uint64(lastKey) + 1
-	if room := chunkEntries - len(last); kept && room > 0 && len(v) < chunkBytes && len(add) > 0 {
-		n := min(room, len(add))
+	if n := fitting(len(last), len(v), add); kept && n > 0 {
 		h.forget(lastKey, v, len(last))
 		h.put(bytes.Clone(lastKey), append(last, add[:n]...))
 		add = add[n:]
@@ -226,19 +225,20 @@ func (h *historyPlan) carryOut(pod *bolt.Bucket) error {
 	return nil
 }
 
-// fitting returns how many entries the next chunk takes.
-func fitting(entries []store.ReclaimedChild) int {
-	size := 0
-	for n := range min(chunkEntries, len(entries)) {
-		if n > 0 && size > chunkBytes {
+// fitting returns how many entries a chunk takes that has so many, and so many bytes.
+// Were a large entry to share its chunk, the two could be too large together.
+func fitting(has, size int, entries []store.ReclaimedChild) int {
+	for n := range min(chunkEntries-has, len(entries)) {
+		entry := len(entries[n].PodName)
+		for _, r := range entries[n].ScopeDelegated {
+			entry += len(r.Target) + len(r.Permission) + 8
+		}
+		if has+n > 0 && (size >= chunkBytes || entry > chunkBytes) {
 			return n
 		}
-		size += len(entries[n].PodName)
-		for _, r := range entries[n].ScopeDelegated {
-			size += len(r.Target) + len(r.Permission) + 8
-		}
+		size += entry
 	}
-	return min(chunkEntries, len(entries))
+	return min(chunkEntries-has, len(entries))
 }
 
 func beginsWith(now, was []store.ReclaimedChild) bool {

@@ -268,6 +268,23 @@ func TestHistoryOfLargeEntries(t *testing.T) {
 	sound(t, s)
 }
 
+// Entries that together are too large for a chunk have chunks of their own.
+func TestHistoryOfLargestEntries(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 200 MiB")
+	}
+	s := openNew(t)
+	large := func(size int) store.ReclaimedChild {
+		return store.ReclaimedChild{PodName: "large", ScopeDelegated: []store.ScopeRule{{Target: strings.Repeat("t", size)}}}
+	}
+	list := append(past(0, 20), large(store.MaxValueSize/2+1), large(store.MaxValueSize/2+1), past(20, 1)[0], large(store.MaxValueSize-1000))
+	do(t, s, "a", store.Reclaim{Reclaimed: list[:20]})
+	do(t, s, "a", store.Reclaim{Reclaimed: list[20:22]})
+	do(t, s, "a", store.Reclaim{Reclaimed: list[22:]})
+	holds(t, s, "a", list)
+	sound(t, s)
+}
+
 // Deleting, replacing and healing a Pod with a long history frees all of its pages.
 func TestHistoryIsFreed(t *testing.T) {
 	ctx := context.Background()
