@@ -96,9 +96,9 @@ type (
 	RemovePeer struct{ PodName string }
 	// Reclaim drops every spawned child that is named in Reclaimed, and appends all of
 	// Reclaimed to the history, even for names that are not among the spawned children.
-	// The scope recorded is the one given here, not the child's: nothing compares them.
-	// The backend bounds an entry, or the whole history, as its package says: a larger
-	// one is [ErrInvalid].
+	// The scope recorded is the one given here, not the child's: nothing compares them. A
+	// backend limits each entry or the whole history; its package says which. A larger
+	// one fails with [ErrInvalid].
 	Reclaim struct{ Reclaimed []ReclaimedChild }
 	// TrimReclaimed drops the oldest entries of the history and keeps the newest Keep
 	// entries, at least 0. Nothing trims a history by itself. It creates a missing Pod,
@@ -141,14 +141,15 @@ var (
 	// Missing holds if there is no such Pod. Otherwise nothing is changed and the error
 	// matches [ErrExists].
 	Missing = Condition{kind: missing}
-	// SkipMissing leaves the change out if there is no such Pod. The other changes
-	// are made.
+	// SkipMissing leaves this change out if there is no such Pod. Apply makes the other
+	// changes.
 	SkipMissing = Condition{kind: skipMissing}
 )
 
 // AtRevision holds if the Pod had this revision before the whole Apply. Otherwise nothing
-// is changed and the error matches [ErrConflict]. Unlike the other conditions, it does not
-// look at what earlier changes of the same Apply made.
+// is changed and the error matches [ErrConflict]. Unlike the other conditions, it does
+// not look at what earlier changes of the same Apply made. The zero Revision holds for a
+// missing Pod.
 func AtRevision(r Revision) Condition { return Condition{atRevision, r} }
 
 // String is the condition as in a change's JSON: "exists", "missing",
@@ -211,21 +212,23 @@ type ApplyOptions struct {
 	// ID makes sure that the changes are made only once, however often they are sent.
 	// Choose a random one for each set of changes ([NewRequestID]) before you send them
 	// first. If they were already made under this ID, they are not made again, and the
-	// result has the revision that they made. Of a Pod that has changed since, it may
-	// have only the number of that revision, and no metadata. Using one ID for different
-	// changes to a Pod fails with [ErrInvalid]. The zero ID is none. A store that keeps
-	// no IDs fails with [errors.ErrUnsupported]. A store remembers a limited number of
-	// IDs for each Pod: send a request again soon, with Resent, and not after many other
-	// changes.
+	// result has the revision that they made. If a Pod has changed since then, its result
+	// may have only the number of that revision and no metadata. Using one ID for
+	// different changes to a Pod fails with [ErrInvalid]. The zero ID is none. A store
+	// that keeps no IDs fails with [errors.ErrUnsupported]. A store remembers a limited
+	// number of IDs for each Pod: send a request again soon, with Resent, and not after
+	// many other changes.
 	ID RequestID
 	// Resent says that the same changes were sent before under this ID, with an unknown
-	// result. If the store has forgotten too many IDs since to know whether they were
-	// made, the error matches [ErrUnknown] and nothing is changed now.
+	// result. If the store has meanwhile forgotten so many IDs that it cannot tell
+	// whether it made the changes, it changes nothing now, and the error matches
+	// [ErrUnknown].
 	Resent bool
 	// Seen is used only with Resent. Set it to the highest Revision.Number that you had
 	// got from this store, in any Metadata or Applied, before you first sent the changes;
 	// 0 if you had got none. With a lower number the store answers [ErrUnknown] sooner.
-	// With a number from after the first sending it may make the changes twice.
+	// If you got the number after the first sending, the store may make the changes
+	// twice.
 	Seen uint64
 }
 

@@ -29,8 +29,8 @@ type CopyOptions struct {
 // Copy puts every Pod that src yields into dst, with the times of its Version as far
 // as they are known.
 //
-// A Pod is refused, and the copy goes on, if src yields an error that names it, if dst
-// does not take it, or, without Overwrite, if what dst has of it is damaged.
+// Copy refuses a Pod and goes on if src yields an error that names the Pod, if dst
+// rejects the Pod, or if the Pod in dst is damaged and Overwrite is not set.
 //
 // Without Overwrite, Copy also keeps a Pod that somebody creates while it runs. A
 // [BatchWriter] takes no conditions, so there such a Pod is replaced.

@@ -22,9 +22,9 @@ type Dangling struct {
 // or segment that logs do not have. It changes nothing and reads no log. What is
 // created while it runs counts as existing.
 //
-// If a Pod cannot be read, or logs cannot be asked about it, an error that names it is
-// yielded before the dangling Pods. An error that concerns no single Pod is yielded
-// too. It calls Exists once for each Pod, and ListSessions once.
+// If a Pod cannot be read, or logs cannot be asked about it, DanglingActive yields an
+// error that names it. It yields an error that concerns no single Pod too. It calls
+// Exists at most twice for each Pod, and ListSessions at most once.
 func DanglingActive(ctx context.Context, pods MetadataStore, logs SessionLog) iter.Seq2[Dangling, error] {
 	return func(yield func(Dangling, error) bool) {
 		var suspects []Dangling

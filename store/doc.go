@@ -21,24 +21,28 @@
 // These hold for every backend, unless its package comment says otherwise:
 //
 //   - Atomic: the changes of one Apply, and the edit of one Update or [UpdatePods], are
-//     made completely or not at all, for all Pods together. Nobody sees half of them.
+//     made completely or not at all, for all Pods together. No call sees half of them.
+//     Only a loop over [All] reads different Pods at different moments: it may see one
+//     Pod as it was before an Apply and another as it was after. A [Snapshotter] freezes
+//     one moment.
 //   - Durable: a change that returned nil survives a crash and a loss of power. A change
 //     that was under way at that moment is there completely or not at all.
 //   - Isolated: no update is lost. Each call takes effect at one moment between its start
-//     and its return (linearizable). So a call sees every change that returned before it
-//     began, also your own. A loop over [All] sees each Pod at a moment of its own.
-//   - Errors: an error is the context's or the edit's own, or matches one of the sentinels
-//     of this package ([ErrNotFound] and so on) or [errors.ErrUnsupported] by [errors.Is].
-//     Only an unexpected one, such as an I/O error of the operating system, may match
-//     none. The comment of [MetadataStore] lists the errors after which nothing was
-//     changed. [Error] says for which Pod, and where.
+//     and its return (linearizable). So a call sees every change that returned before the
+//     call began, including the caller's own.
+//   - Errors: a store returns the context's error, the edit's error, or an error that
+//     matches, by [errors.Is], a sentinel of this package ([ErrNotFound] and so on) or
+//     [errors.ErrUnsupported]. Only an unexpected error, such as an I/O error of the
+//     operating system, may match none. The comment of [MetadataStore] lists the errors
+//     after which nothing was changed. [Error] says for which Pod, and where.
 //   - Damage: a damaged Pod gives an error that names it ([ErrCorrupt]). The other Pods
-//     can still be read and changed.
+//     can still be read and changed. To repair the Pod, write it anew ([Put]) or delete
+//     it ([Delete]).
 //   - Memory: what a store returns belongs to the caller, with three exceptions. All
 //     watchers share what [Watch] yields. The results of one Apply for one Pod may share
-//     their Metadata. What Update and [UpdatePods] return may share memory with what the
-//     edit put in. What a caller passes in still belongs to the caller: a store neither
-//     changes nor keeps it.
+//     their Metadata. The metadata that Update and [UpdatePods] return may share memory
+//     with values that the edit assigned. What a caller passes in still belongs to the
+//     caller: a store neither changes nor keeps it.
 //   - Limits: a Pod's name has at most [MaxNameLen] bytes. [MaxValueSize] and
 //     [MaxValueDepth] limit what a Pod holds. A backend may bound one change
 //     ([ErrTooLarge]). The number of Pods has no limit here.

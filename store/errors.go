@@ -21,8 +21,8 @@ var (
 	// a manifest that is not JSON or a document that is not metadata. Nothing was
 	// written.
 	ErrInvalid = errors.New("invalid")
-	// ErrExists: what was to be created already exists, such as a Pod under the
-	// condition [Missing]. It was left alone.
+	// ErrExists: the Pod or file to create already exists, such as a Pod under the
+	// condition [Missing]. It was not changed.
 	ErrExists = errors.New("already exists")
 
 	// ErrForbidden: the caller may not do that. Nothing was changed.
@@ -56,18 +56,18 @@ var (
 	// ErrUnavailable: no server of the store answers, or none can serve. Nothing was
 	// changed.
 	ErrUnavailable = errors.New("the store's servers are not available")
-	// ErrConflict: a Pod is not at the revision that a change named, or an edit was tried
-	// again and again and other writers were faster each time. Nothing was changed. Read,
-	// and decide again.
+	// ErrConflict: a Pod is not at the revision that a change named, or other writers
+	// changed the Pods during every attempt of an edit. Nothing was changed. Read, and
+	// decide again.
 	ErrConflict = errors.New("changed by others meanwhile")
 	// ErrTooLarge: more Pods or bytes than the store takes in one change. It matches
 	// ErrInvalid too. Nothing was changed. Make several smaller changes.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
-	// ErrUnknown: the answer to a change was lost, and the store cannot tell whether
-	// the change was made. It was made completely or not at all. Send it again under the
-	// same ID ([ApplyOptions]), or read and decide whether to make it again. The error
-	// matches no other sentinel and no error of a context, because those promise that
-	// nothing was changed.
+	// ErrUnknown: the answer to a change was lost, and the store cannot tell whether the
+	// change was made. It was made completely or not at all. If you gave it an ID
+	// ([ApplyOptions]), send it again under that ID. Otherwise read the Pods and decide
+	// whether to make it again. The error matches no other sentinel and no error of a
+	// context, because those promise that nothing was changed.
 	ErrUnknown = errors.New("the change may or may not have been made")
 )
 

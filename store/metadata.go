@@ -13,12 +13,12 @@ import (
 
 // MaxValueSize is the limit, in bytes, of a manifest in canonical compact form, and of
 // all unknown fields of a Pod together: 64 MiB. The children, the history and the peers
-// may take as much each, as the backend stores them. A backend may take a longer history,
-// and may limit a whole Pod: its package says so.
+// each have the same limit, measured as the backend stores them. A backend may allow a
+// longer history or limit the whole Pod; its package comment says so.
 const MaxValueSize = 64 << 20
 
 // MaxValueDepth is how many nested containers a manifest or an unknown field may have:
-// 126. A document may have one more, as it contains the value.
+// 126. A whole document may have 127, because it contains the value.
 const MaxValueDepth = jsonvalue.MaxDepth - 1
 
 // ActiveSegment points at the session that a Pod writes and, once it is known, at
@@ -208,10 +208,10 @@ func equalActive(a, b *ActiveSegment) bool {
 //
 // The rules: a valid Pod name; every string UTF-8; manifest and Extra JSON as serde_json
 // accepts it (store/jsonvalue), of at most [MaxValueDepth] nested containers and
-// [MaxValueSize] bytes; no known field in Extra. Of a key that an object has twice, the
-// last value is kept. Names inside children and peers may be any UTF-8. The
-// error matches [ErrInvalidName] or [ErrInvalid] and names the field; m is then
-// left partly normalized.
+// [MaxValueSize] bytes; no known field in Extra. If an object has a key twice, Normalize
+// keeps the last value. Names inside children and peers may be any UTF-8. The error
+// matches [ErrInvalidName] or [ErrInvalid] and names the field; m is then left partly
+// normalized.
 func (m *Metadata) Normalize() error {
 	if err := m.NormalizeLists(); err != nil {
 		return err

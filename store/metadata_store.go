@@ -9,11 +9,11 @@ import (
 
 // MetadataStore keeps [Metadata] by Pod name.
 //
-// All methods are safe for concurrent use. Each checks its context before it starts
-// and while it waits to start: the error is then the context's and nothing was
-// changed. The end of the context does not stop a change that has begun: the call waits
-// for its result and returns that. A store in another process may stop waiting; the
-// error then matches ErrUnknown.
+// All methods are safe for concurrent use. Each method checks its context before it
+// starts and while it waits to start. If the context has ended, the method returns the
+// context's error and changes nothing. The end of the context does not stop a change that
+// has begun: the call waits for its result and returns that. A store in another process
+// may stop waiting; the error then matches ErrUnknown.
 //
 // When a method that changes something returns nil, the change survives a crash
 // and a loss of power. Nobody sees a change before it is durable.
@@ -26,8 +26,8 @@ import (
 //     ErrConflict, ErrForbidden, ErrReadOnly, ErrLocked, ErrClosed, ErrUnavailable,
 //     ErrCorrupt, ErrFormat or [errors.ErrUnsupported], and does not match ErrUnusable.
 //
-// After any other error it may be either, so find out. After ErrUnknown send the changes
-// again under the same ID: see [ApplyOptions]. Otherwise read the Pods; after ErrUnusable
+// After any other error it may be either, so find out. Changes that have an ID can be
+// sent again under it: see [ApplyOptions]. Otherwise read the Pods; after ErrUnusable
 // open the store again first. [ErrNoSpace] says when nothing was changed.
 //
 // [ValidateName] checks every Pod name passed in. The error for a bad one matches
@@ -44,9 +44,9 @@ type MetadataStore interface {
 	// [ReadPart] to leave out what is not needed.
 	Read(ctx context.Context, name string) (*Metadata, error)
 
-	// List returns the names of all Pods, sorted by bytes, damaged ones included.
-	// An error that matches ErrCorrupt may come together with the names that
-	// could be read.
+	// List returns the names of all Pods, sorted by bytes, damaged ones included. List
+	// may return the names that it could read together with an error that matches
+	// ErrCorrupt.
 	List(ctx context.Context) ([]string, error)
 
 	// Apply makes all of the changes or none, in order, as one atomic step. Several
@@ -62,22 +62,22 @@ type MetadataStore interface {
 	// Every other Pod gets a new Revision, all of them with the same Number.
 	Apply(ctx context.Context, changes []Change, opts *ApplyOptions) ([]Applied, error)
 
-	// Update reads one Pod, calls edit to change it, and writes the result, as one
-	// atomic step: nobody changes that Pod between the read and the write. For a missing
-	// Pod edit gets metadata with nothing but its name, and the Pod is created even if
-	// edit leaves it so. If the Pod exists and edit changes nothing, nothing is written.
-	// The name cannot be changed: what edit does to PodName is ignored. If edit returns
-	// an error, Update returns it, wrapped or as it is, and nothing is changed.
+	// Update reads one Pod, calls edit to change it, and writes the result, as one atomic
+	// step: nobody changes that Pod between the read and the write. If the Pod is
+	// missing, edit gets metadata with only the name, and Update creates the Pod even if
+	// edit changes nothing. If the Pod exists and edit changes nothing, nothing is
+	// written. The name cannot be changed: what edit does to PodName is ignored. If edit
+	// returns an error, Update returns it, wrapped or as it is, and nothing is changed.
 	//
 	// Update returns the resulting metadata, which may share memory with what edit
 	// assigned to its fields. The methods of [Metadata], such as [Metadata.SetChildren],
 	// copy what they are given.
 	//
 	// edit may be called several times, after conflicts with other writers, so it must
-	// depend on nothing but its argument. It must not use the store, must not keep its
-	// argument, and must return: it must not end its goroutine, as t.FailNow does. A
-	// panic in edit reaches the caller of Update, and nothing is changed. edit is not
-	// called for a damaged Pod: the error matches ErrCorrupt.
+	// depend on nothing but its argument. It must not use the store, not even to read,
+	// must not keep its argument, and must return: it must not end its goroutine, as
+	// t.FailNow does. A panic in edit reaches the caller of Update, and nothing is
+	// changed. edit is not called for a damaged Pod: the error matches ErrCorrupt.
 	Update(ctx context.Context, name string, edit func(*Metadata) error) (*Metadata, error)
 }
 

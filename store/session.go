@@ -14,8 +14,9 @@ import (
 // compact form, keys in the order and numbers in the notation in which they
 // were given.
 //
-// All methods are safe for concurrent use. Each checks its context before it starts and
-// while it waits to start: the error is then the context's and nothing was changed.
+// All methods are safe for concurrent use. Each method checks its context before it
+// starts and while it waits to start. If the context has ended, the method returns the
+// context's error and changes nothing.
 //
 // An entry that is not a JSON object fails with [ErrInvalid]. The error for a
 // segment that does not exist matches [ErrNotFound], unless a method says otherwise. The
@@ -30,13 +31,13 @@ type SessionLog interface {
 	// Entries that one goroutine appends keep their order.
 	Append(ctx context.Context, session SessionID, segment SegmentID, entry json.RawMessage) error
 
-	// ReadAll yields the entries in order, each in memory of its own: those that
-	// the segment held when the loop began, whatever changes meanwhile. The loop
-	// holds no lock and may use the store. A damaged entry is yielded as nil and
-	// an error, and the next one follows if the caller goes on; an error after
-	// which nothing can follow ends the sequence, as does the end of the context.
-	// Text after the last complete line, left by an append that was interrupted, is no
-	// entry. Another loop over the sequence yields what is there at that time.
+	// ReadAll yields the entries in order, each in memory of its own: those that the
+	// segment held when the loop began, whatever changes meanwhile. The loop holds no
+	// lock and may use the store. For a damaged entry ReadAll yields nil and an error,
+	// and then goes on. An error that makes going on impossible ends the sequence; so
+	// does the end of the context. Text after the last complete line, left by an append
+	// that was interrupted, is no entry. Another loop over the sequence yields what is
+	// there at that time.
 	ReadAll(ctx context.Context, session SessionID, segment SegmentID) iter.Seq2[json.RawMessage, error]
 
 	// ReadFrom yields what ReadAll yields, without the first n entries; damaged
@@ -64,8 +65,8 @@ type SessionLog interface {
 	// Exists reports whether a segment exists.
 	Exists(ctx context.Context, session SessionID, segment SegmentID) (bool, error)
 
-	// Truncate keeps the first entries of a segment, atomically. Asked to keep
-	// more than there are, it keeps all; a negative number is ErrInvalid.
+	// Truncate keeps the first entries of a segment, atomically. If the segment has fewer
+	// entries, Truncate keeps all. A negative number fails with ErrInvalid.
 	Truncate(ctx context.Context, session SessionID, segment SegmentID, entries int) error
 
 	// EntryCount counts the entries of a segment, damaged ones included: as many

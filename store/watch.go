@@ -18,15 +18,15 @@ type Watcher interface {
 	// one moment, not before Watch was called. Each later batch brings it to a later
 	// moment, so all Pods that one change touched are in one batch.
 	//
-	// A watch misses states, never the last one: a Pod that changes several times may
-	// come once, as it was last. A deletion comes, unless the Pod is created again
-	// before that. The history of reclaimed children is never sent. The Metadata of an
-	// Event has no history and is marked so (Omitted), so no store accepts it for
-	// writing.
+	// A watch may skip states of a Pod between others, but never the last one. It reports
+	// a deletion, unless somebody creates the Pod again first. The history of reclaimed
+	// children is never sent. The Metadata of an Event has no history and is marked so
+	// (Omitted), so no store accepts it for writing.
 	//
-	// A batch with Resync set begins the list anew: the receiver was slower than the
-	// store keeps track, much changed at once, or the connection was lost. When Synced
-	// comes again, Pods that no batch has named since the Resync no longer exist.
+	// A batch with Resync set begins the list again: the receiver fell further behind
+	// than the store remembers, too much changed at once, or the store's servers lost
+	// what they remembered. When Synced comes again, Pods that no batch has named since
+	// the Resync no longer exist.
 	//
 	// Only durable states are shown. The number of a Pod's revision does not go down
 	// between two Resyncs. A slow receiver delays no writer and no other receiver. The
@@ -60,9 +60,9 @@ type Batch struct {
 	// batch after that.
 	Synced bool
 	// Number, if Synced is set, says how up to date the receiver is: it has every change
-	// that concerns what it watches and whose Revision.Number is not higher. Number may
-	// be higher than the Revision.Number of any Pod. It does not go down between two
-	// Resyncs. A batch without events reports only Number.
+	// to the Pods it watches up to this Revision.Number. Number may be higher than the
+	// Revision.Number of any Pod. It does not go down between two Resyncs. A batch
+	// without events reports only Number.
 	Number uint64
 }
 

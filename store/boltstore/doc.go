@@ -9,11 +9,14 @@
 // # Who can open the file
 //
 // One process at a time can have the file open for writing; several can read it while
-// nobody writes. Open takes the lock and Close releases it. The same holds for two handles
-// in one process. [Check], [Compact] and [Salvage] read: while a writer has the file open,
-// they fail with [store.ErrLocked]. On the open Store use [Store.Backup], [Store.WriteTo]
-// or [Store.Snapshot], and check the copy. When the open file was moved, removed or
-// replaced, changes fail with [store.ErrUnusable].
+// nobody writes. Open takes the lock and Close releases it. The same holds for two
+// handles in one process. [Check], [Compact] and [Salvage] read: while a writer has the
+// file open, they fail with [store.ErrLocked]. On the open Store use [Store.Backup],
+// [Store.WriteTo] or [Store.Snapshot], and check the copy. When the open file was moved,
+// removed or replaced, changes fail with [store.ErrUnusable].
+//
+// To restore a backup, close the store, put the backup in the place of the file, and open
+// it. Revision numbers go on from those of the backup, so some are given twice.
 //
 // # Formats
 //
@@ -25,16 +28,21 @@
 // One change has no limit of its own: its transaction is in memory until the commit. Each
 // of these takes at most 64 MiB ([store.MaxValueSize]) as stored: the manifest, all
 // unknown fields, the children, the peers, a history of up to 16 entries, and each entry
-// of a longer history. What is larger fails with [store.ErrInvalid]. The number of Pods
-// has no limit, and the file only that of bbolt (256 TiB on a machine of 64 bits). Open
-// reads all names, so it takes longer with many Pods. The file never shrinks; [Compact]
-// writes a smaller one.
+// of a longer history. What is larger fails with [store.ErrInvalid]. A longer history and
+// a whole Pod have no other limit. The number of Pods has no limit, and the file only
+// that of bbolt (256 TiB on a machine of 64 bits). Open reads all names, so it takes
+// longer with many Pods. The file never shrinks; [Compact] writes a smaller one.
 //
 // # Damage and errors
 //
 // Damage is an error that names what is damaged, never a panic. The store still serves
-// the rest. An error that matches [store.ErrNoSpace] and not [store.ErrUnusable] means
-// that nothing was changed. [Store] says when a handle becomes unusable.
+// the rest. If whole Pods have vanished from the file, a Pod that is not there may be one
+// of them: then Read fails with [store.ErrCorrupt] instead of [store.ErrNotFound], and so
+// does a change that would create a Pod, except [store.Put]. [Salvage] writes a file of
+// what can be saved.
+//
+// An error that matches [store.ErrNoSpace] and not [store.ErrUnusable] means that nothing
+// was changed. [Store] says when a handle becomes unusable.
 //
 // format.go draws the file format, docs/format.md describes it to the byte, and
 // docs/durability.md says what survives which failure and which test shows it.

@@ -17,11 +17,11 @@ type Options struct {
 	// MustExist makes Open fail with store.ErrNotFound instead of creating the file.
 	MustExist bool
 	// LockTimeout is how long to wait for a file that another handle has open. 0 means
-	// DefaultLockTimeout. There is always a wait; 1 ns is nearly none.
+	// DefaultLockTimeout. Open always waits; 1 ns makes the wait nearly zero.
 	LockTimeout time.Duration
-	// FullCheck makes Open read every page first and fail with store.ErrCorrupt if any
-	// is damaged. Without it, Open checks only what all Pods share, and each Pod is
-	// checked when it is read.
+	// FullCheck makes Open read every page first and fail with store.ErrCorrupt if any is
+	// damaged. Without it, Open checks only what all Pods share and, for writing, that no
+	// two of them claim the same page; each Pod is checked when it is read.
 	FullCheck bool
 	// AllowNetworkFS permits writing a file on a file system that several machines may
 	// share, such as NFS, SMB, 9p, CephFS or most of FUSE. Locks may hang or not hold

@@ -103,10 +103,11 @@ func (m *metaOrder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. Snapshot copies
-// the file to a temporary one beside it, which takes as much space until the closer is
-// closed. It can be read until then, also after the Store is closed. A Store opened for
-// reading is its own snapshot, and makes no copy: it ends with the Store.
+// Snapshot freezes one moment of the whole store: see [store.Snapshotter]. Snapshot
+// copies the file to a temporary one beside it, which takes as much space until the
+// closer is closed. It can be read until then, also after the Store is closed. For a
+// Store that is open for reading, Snapshot makes no copy and returns the Store itself.
+// The closer then does nothing, and the snapshot ends when the Store is closed.
 func (s *Store) Snapshot(ctx context.Context) (store.MetadataStore, io.Closer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err

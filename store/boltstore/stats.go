@@ -7,7 +7,7 @@ import (
 )
 
 // Stats are figures for an operator's graphs. Counters start when the file is opened.
-// The other fields are as of the last commit.
+// FreeBytes is as of the last commit. FileSize and Unusable are as of the call.
 type Stats struct {
 	Commits       uint64        // committed transactions
 	Changes       uint64        // calls of Apply, Update and UpdatePods in these commits, also those that failed; Changes/Commits is the mean group size

@@ -21,12 +21,14 @@ import (
 // [store.Watcher] and [store.Snapshotter]. All methods are safe for concurrent use.
 //
 // A Store holds the lock on its file until Close. After an I/O error in a commit, or a
-// panic of bbolt during a change, the Store is unusable: every call returns an error
-// that matches [store.ErrUnusable] and wraps the cause. Close it and open the file
-// again. The change that failed may then be there or not; all others are as
-// acknowledged. If a full disk or quota stops the file from growing, before anything is
-// written, only the changes of that commit fail, with [store.ErrNoSpace]. Nothing was
-// changed, and the store goes on.
+// panic of bbolt during a change, the Store is unusable: every call returns an error that
+// matches [store.ErrUnusable] and wraps the cause. Close it and open the file again. All
+// changes of the commit that failed may then be there, or none of them. Every earlier
+// change is as its call reported.
+//
+// bbolt grows the file before it writes. If a full disk or quota stops that, only the
+// changes of that commit fail, with [store.ErrNoSpace]. They changed nothing, and the
+// store goes on to serve reads and changes.
 //
 // Update and UpdatePods call an edit exactly once, in the goroutine of one of the callers
 // that share a commit, not always your own. The edit sees the successful edits before it.
@@ -91,10 +93,11 @@ var (
 // OpenCopy or Snapshot it is the path of the copy; errors name the original instead.
 func (s *Store) Path() string { return s.filePath }
 
-// Close waits for the commit and the reads under way and releases the file. Changes
-// that have not begun fail with [store.ErrClosed], and so do later calls. A loop over
-// [Store.All] or [Store.Watch] ends with ErrClosed; what All has read already may come
-// before that. A second Close does nothing. Close does not hang on an unusable handle.
+// Close waits for the commit and the reads under way and releases the file. Changes that
+// have not begun fail with [store.ErrClosed], and so do later calls. A loop over
+// [Store.All] or [Store.Watch] ends with ErrClosed; before that, All may yield Pods that
+// it has already read. A second Close does nothing. Close does not hang on an unusable
+// handle.
 func (s *Store) Close() error {
 	if err := s.nested("close", ""); err != nil {
 		return err

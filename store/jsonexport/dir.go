@@ -52,8 +52,9 @@ type DirOptions struct {
 // one moment. Between two Dirs on the same root, or between processes, that is not so: a
 // file is always one of the versions that were written, but one of two concurrent changes
 // may be lost, and a condition may be tested on a version that another process is
-// replacing. List then tells of each name whether it was there at some moment. Read does not trust a file
-// that another program is rewriting in place: it returns one version whole, or an error.
+// replacing. List then tells of each name whether it was there at some moment. Read does
+// not trust a file that another program is rewriting in place: it returns one version
+// whole, or an error.
 //
 // On a file system that takes two names for the same one, as macOS does with case,
 // such Pods overwrite each other.

@@ -62,7 +62,7 @@ func (m *Mirror) OneSidedPeers() (links []store.Reference) {
 	return links
 }
 
-// BySession returns the Pods whose active pointer is into a session, sorted by name.
+// BySession returns the Pods whose active pointer names the session, sorted by name.
 func (m *Mirror) BySession(id store.SessionID) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

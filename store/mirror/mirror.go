@@ -61,9 +61,9 @@ type Mirror struct {
 }
 
 // New begins to mirror s and returns when the mirror is complete. The mirror lives until
-// [Mirror.Close], not only as long as ctx. If the store cannot be watched now, New tries
-// again until ctx ends; its error is then the context's, joined with the last failure. It
-// returns at once an error after which a mirror gives up: see [Mirror]. After an error no
+// [Mirror.Close], not only as long as ctx. If New cannot watch the store, it tries again
+// until ctx ends, and then returns the context's error joined with the last failure. An
+// error after which a mirror gives up ([Mirror]) it returns at once. After an error no
 // goroutine is left.
 func New(ctx context.Context, s store.MetadataStore, opts *Options) (*Mirror, error) {
 	if opts == nil {
@@ -128,8 +128,8 @@ func (m *Mirror) Stale() bool {
 	return !m.current || time.Since(m.heard) > store.WatchQuiet
 }
 
-// Number returns how far the mirror has come: it has every change whose Revision.Number
-// is not higher.
+// Number returns how far the mirror has come: it has every change to the mirrored Pods up
+// to this Revision.Number.
 func (m *Mirror) Number() uint64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -8,9 +8,16 @@
 //
 // A change is one request, and the server makes it as its store does: all or nothing,
 // durable when the call returns. The client sends a change again under the same request
-// ID when the answer was lost, so it is made once. If even that cannot find out, the error
-// matches [store.ErrUnknown]. Edits run in the client and are written under the
-// condition that nobody else has changed the Pods; otherwise they run again.
+// ID when the answer was lost, so it is made once. If the client still cannot learn the
+// result, the error matches [store.ErrUnknown]. A server whose store keeps no IDs, such
+// as a directory, gets no ID, and the client sends nothing again.
+//
+// The client makes an ID for each change that has none, and does not show it. After
+// ErrUnknown only an Apply with an ID of the caller's ([store.ApplyOptions]) can be sent
+// again; for other changes read the Pods.
+//
+// Edits run in the client and are written under the condition that nobody else has
+// changed the Pods; otherwise they run again.
 //
 // A client waits for a server that is not there yet or is restarting, for
 // [Options.Patience]. The server accepts only processes of its own user and of root.

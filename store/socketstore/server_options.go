@@ -19,13 +19,15 @@ type ServerOptions struct {
 	// at the same time. It must neither change nor keep the changes.
 	//
 	// Before that, the server refuses everybody who runs neither as its own user nor as
-	// root.
+	// root. With a hook it also refuses what comes over a connection whose process has
+	// ended: another process may have its PID by then.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
 	// AuthorizeRead does the same for reading, and for a watch when it begins: a right
 	// that is withdrawn later does not end it. pods are the names asked for. An empty
 	// list asks for everything, snapshots included: a hook that loops over pods must
-	// refuse that itself. Changes that consist of conditions alone count as reading, and
-	// changes whose answer has metadata as both.
+	// refuse that itself. If a request's changes are conditions alone, the server calls
+	// only AuthorizeRead. If a request has operations and asks for metadata, it calls
+	// both hooks.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
 	// Handlers answer requests for further paths, such as "/debug/vars". They see only
 	// callers that the server trusts, and no paths that begin with /v1/ or /v2/.
@@ -36,10 +38,10 @@ type ServerOptions struct {
 	// store's file, or the system's directory for temporary files.
 	TempDir string
 
-	// MaxConns limits the open connections (default 512). If there is one more, the
-	// server takes the process with the most connections and closes the one of them that
-	// has been idle longest. If none is idle, it answers a new one of that process with
-	// status 503. It accepts those of other processes up to twice MaxConns.
+	// MaxConns limits the open connections (default 512). For each further one the server
+	// closes a connection of the process that has the most: the one that has been idle
+	// longest. If that process has none idle, the server answers its new connections with
+	// status 503, and accepts those of other processes up to twice MaxConns.
 	MaxConns int
 	// MaxWatches limits the watches under way (default 256). The server answers a
 	// further one with status 503. A watch takes a connection for as long as it lasts,
