@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"podstore/store"
+	"podstore/store/internal/bigcopy"
 	"podstore/store/jsonvalue"
 )
 
@@ -17,6 +18,9 @@ import (
 // AppendLine appends the document of m without any space in it. m must be in normal
 // form; this is not checked. [Decode] reads it.
 func AppendLine(dst []byte, m *store.Metadata) []byte {
+	if len(m.Manifest) > bigcopy.Piece {
+		dst = bigcopy.Grow(dst, len(m.Manifest)+bigcopy.Piece) // hardly anything else is large
+	}
 	dst = jsonvalue.AppendString(append(dst, `{"pod_name":`...), m.PodName)
 	if m.Active != nil {
 		dst = lineActive(append(dst, `,"active":`...), m.Active)
@@ -31,7 +35,7 @@ func AppendLine(dst []byte, m *store.Metadata) []byte {
 		dst = lineList(append(dst, `,"peers":`...), m.Peers, linePeer)
 	}
 	if m.Manifest != nil {
-		dst = append(append(dst, `,"resolved_manifest_snapshot":`...), m.Manifest...)
+		dst = bigcopy.Append(append(dst, `,"resolved_manifest_snapshot":`...), m.Manifest)
 	}
 	if len(m.Extra) > 0 {
 		for _, k := range slices.Sorted(maps.Keys(m.Extra)) {

@@ -1,6 +1,10 @@
 package socketstore
 
-import "sync"
+import (
+	"sync"
+
+	"podstore/store/internal/bigcopy"
+)
 
 // The server does not count requests and answers up to this size: each connection holds
 // at most that much.
@@ -17,7 +21,7 @@ func borrow() *buffer { return buffers.Get().(*buffer) }
 // grow makes the buffer n bytes long and keeps its content.
 func (b *buffer) grow(n int) {
 	if n > cap(b.bytes) {
-		b.bytes = append(make([]byte, 0, n), b.bytes...)
+		b.bytes = bigcopy.Append(make([]byte, 0, n), b.bytes)
 	}
 	b.bytes = b.bytes[:n]
 }

@@ -6,8 +6,10 @@ package codec
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 
 	"podstore/store"
+	"podstore/store/internal/bigcopy"
 )
 
 // SubKeys are a Pod's sub-keys, sorted by bytes: one for each [store.Field], by its
@@ -67,7 +69,11 @@ func NameSum(name []byte) uint32 {
 // valueSum returns the checksum of a value: of its Pod's name, its sub-key and its
 // msgpack.
 func valueSum(pod uint32, key, payload []byte) uint32 {
-	return crc32.Update(crc32.Update(pod, castagnoli, key), castagnoli, payload)
+	sum := crc32.Update(pod, castagnoli, key)
+	for piece := range slices.Chunk(payload, bigcopy.Piece) { // may have to come from the disk
+		sum = crc32.Update(sum, castagnoli, piece)
+	}
+	return sum
 }
 
 // Seal returns the value of a Pod's sub-key, checksum and msgpack, in new memory. pod

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"podstore/store"
+	"podstore/store/internal/bigcopy"
 )
 
 // decoder reads what Encoder wrote, shape by shape, and nothing else. It uses msgpack
@@ -210,7 +210,7 @@ func (d *decoder) bytes() []byte {
 	if d.err != nil {
 		return nil
 	}
-	return bytes.Clone(d.in.b[start:end])
+	return bigcopy.Append([]byte{}, d.in.b[start:end])
 }
 
 // next returns the next code, or nil's at the end.
