@@ -90,6 +90,7 @@ func TestQueueIsLeftWithTheContext(t *testing.T) {
 		if err != nil || len(m.Peers) != 2 || !m.HasPeer("slow") || !m.HasPeer("patient") {
 			t.Error(m, err)
 		}
+		synctest.Wait() // for the goroutine that wrote the log
 		if said := log.String(); strings.Count(said, "runs for long") != 1 || !strings.Contains(said, `pod \"a\"`) {
 			t.Errorf("the log: %s", said)
 		}

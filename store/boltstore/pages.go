@@ -99,13 +99,11 @@ type treeCheck struct {
 	history  bool   // the bucket is a history: its keys are chunk numbers, and no bucket is inside
 	lastOnly bool   // check only the path to the last key
 	left     uint64 // so many more pages may follow
-	visit    func(leaf) error
 }
 
-// checkPod checks the pages of a Pod's bucket and passes each leaf to visit. It does
-// not check the pages of the Pod's history.
-func checkPod(tx *bolt.Tx, b *bolt.Bucket, visit func(leaf) error) error {
-	c := &treeCheck{mapped: mapping(tx), left: maxPodLeaves + 1, visit: visit}
+// checkPod checks the pages of a Pod's bucket, but not those of the Pod's history.
+func checkPod(tx *bolt.Tx, b *bolt.Bucket) error {
+	c := &treeCheck{mapped: mapping(tx), left: maxPodLeaves + 1}
 	_, err := c.tree(uint64(b.Root()), 0)
 	return err
 }
@@ -113,7 +111,7 @@ func checkPod(tx *bolt.Tx, b *bolt.Bucket, visit func(leaf) error) error {
 // checkHistory checks the pages of a history: all of them, or only those on the path to
 // the last key, where an append goes.
 func checkHistory(tx *bolt.Tx, b *bolt.Bucket, lastOnly bool) error {
-	c := &treeCheck{mapped: mapping(tx), history: true, lastOnly: lastOnly, visit: func(leaf) error { return nil }}
+	c := &treeCheck{mapped: mapping(tx), history: true, lastOnly: lastOnly}
 	c.left = c.highWater
 	_, err := c.tree(uint64(b.Root()), 0)
 	return err
@@ -141,7 +139,7 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 		if len(l) > 0 {
 			first = l[0].key()
 		}
-		return first, c.visit(l)
+		return first, nil
 	}
 	if p.flags != branchFlag || p.count == 0 || p.overflow != 0 || headerSize+elementSize*uint64(p.count) > c.pageSize {
 		return nil, fmt.Errorf("page %d is not a branch page of its bucket (flags %#x, %d elements, %d overflow pages)", id, p.flags, p.count, p.overflow)

@@ -127,7 +127,7 @@ func (g *txn) checkRemovable(name string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkPod(g.tx, b, func(leaf) error { return nil }); err != nil {
+		if err := checkPod(g.tx, b); err != nil {
 			return err
 		}
 		return b.ForEachBucket(func(k []byte) error {

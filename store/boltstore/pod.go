@@ -35,23 +35,17 @@ func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 	return nil, errMissing
 }
 
-// load reads the raw values of a Pod into p, as they were when the transaction began.
-// An error other than errMissing means damage, or that a newer version wrote the Pod.
+// load reads the raw values of a Pod into p, as the transaction sees them. An error
+// other than errMissing means damage, or that a newer version wrote the Pod.
 func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
-	return s.loadChanged(tx, name, p, false)
-}
-
-// loadChanged is load for a transaction that may have changed the Pod. bbolt keeps such
-// changes outside the pages.
-func (s *Store) loadChanged(tx *bolt.Tx, name string, p *stored, changed bool) error {
-	if err := s.loadValues(tx, name, p, changed); err != nil {
+	if err := s.loadValues(tx, name, p); err != nil {
 		return err
 	}
 	return p.finish()
 }
 
-// loadValues is loadChanged, but does not check that the values belong together.
-func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored, changed bool) error {
+// loadValues is load, but does not check that the values belong together.
+func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored) error {
 	if err := s.broken[name]; err != nil {
 		return err
 	}
@@ -60,39 +54,22 @@ func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored, changed bool) er
 		return err
 	}
 	p.name, p.nameSum, p.digest, p.bucket = name, codec.NameSum([]byte(name)), b.Sequence(), b
-	last := -1
-	put := func(k, v []byte) error {
-		i, err := p.put(k, v)
-		if err == nil && i <= last {
-			err = fmt.Errorf("sub-key %.32q is not in its place", k)
-		}
-		last = i
+	if err := checkPod(tx, b); err != nil {
 		return err
 	}
-	if changed || b.Root() == 0 {
-		if err := checkPod(tx, b, func(leaf) error { return nil }); err != nil {
+	last := -1
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		i, err := p.put(k, v)
+		if err != nil {
 			return err
 		}
-		c := b.Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if err := put(k, v); err != nil {
-				return err
-			}
+		if i <= last {
+			return fmt.Errorf("sub-key %.32q is not in its place", k)
 		}
-		return nil
+		last = i
 	}
-	return checkPod(tx, b, func(l leaf) error {
-		for i := range l {
-			v := l[i].value()
-			if l[i].flags != 0 {
-				v = nil
-			}
-			if err := put(l[i].key(), v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return nil
 }
 
 // put keeps one sub-key. v is nil for a bucket.

@@ -42,7 +42,7 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 			c := tx.Cursor()
 			k, v := c.Seek(from)
 			for n := 0; k != nil && n < referrerPods; n++ {
-				if v == nil && string(k) != bookkeeping && s.mayRefer(tx, string(k), false, needles) {
+				if v == nil && string(k) != bookkeeping && s.mayRefer(tx, string(k), needles) {
 					r.names = append(r.names, string(k))
 				}
 				if n%referrerYield == 0 {
@@ -67,10 +67,10 @@ func (s *Store) findReferrers(removed []string) (*referrers, error) {
 
 // mayRefer reports whether a Pod has one of the names in its children or peers, or may
 // have children or peers among its unknown fields. It reports false for a damaged Pod.
-func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte) (refers bool) {
+func (s *Store) mayRefer(tx *bolt.Tx, pod string, needles [][]byte) (refers bool) {
 	_ = guard(func() error {
 		var p stored
-		if err := s.loadValues(tx, pod, &p, changed); err != nil {
+		if err := s.loadValues(tx, pod, &p); err != nil {
 			return err
 		}
 		refers = p.values[codec.Extra] != nil && codec.Promotes(p.values[codec.Extra])
@@ -83,8 +83,7 @@ func (s *Store) mayRefer(tx *bolt.Tx, pod string, changed bool, needles [][]byte
 }
 
 func (st *staging) mayRefer(pod string, needles [][]byte) bool {
-	_, changed := st.g.touched[pod]
-	return st.g.s.mayRefer(st.g.tx, pod, changed, needles)
+	return st.g.s.mayRefer(st.g.tx, pod, needles)
 }
 
 // forget drops every reference to a removed Pod. It looks at the referrers found

@@ -80,8 +80,7 @@ func (st *staging) pod(name string) (*staged, error) {
 	p := &staged{own: store.Metadata{PodName: name}}
 	p.m = &p.own
 	err := guard(func() error {
-		_, changed := st.g.touched[name]
-		if err := st.g.s.loadChanged(st.g.tx, name, &p.stored, changed); err != nil {
+		if err := st.g.s.load(st.g.tx, name, &p.stored); err != nil {
 			return err
 		}
 		return p.promote()

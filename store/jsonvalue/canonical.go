@@ -1,17 +1,11 @@
 package jsonvalue
 
-import (
-	"bytes"
-	"sync"
-)
+import "sync"
 
 // Canonical returns the canonical form of the one value in src, in memory of its own.
 // Whitespace may surround the value, which may nest at most maxDepth containers
 // (never more than [MaxDepth]). An error is a [*SyntaxError].
 func Canonical(src []byte, maxDepth int) ([]byte, error) {
-	if isKnown(src, maxDepth) {
-		return bytes.Clone(src), nil
-	}
 	out, err := AppendCanonical(make([]byte, 0, len(src)), src, maxDepth)
 	if err != nil {
 		return nil, err
@@ -48,16 +42,12 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 		return dst
 	}
 	w := writers.Get().(*writer)
-	w.Scanner, w.verbatim, w.deepest = *s, verbatim, s.depth
+	w.Scanner, w.verbatim = *s, verbatim
 	out, ok := w.value(dst)
-	nesting := w.deepest - s.depth
 	*s = w.Scanner
 	w.release()
 	if !ok {
 		return dst
-	}
-	if !verbatim {
-		remember(out[len(dst):], nesting)
 	}
 	return out
 }
@@ -67,7 +57,6 @@ func (s *Scanner) appendOne(dst []byte, verbatim bool) []byte {
 type writer struct {
 	Scanner
 	verbatim bool
-	deepest  int      // the most containers that were open at once
 	members  []member // of all open objects, outermost first
 	sorted   []byte   // an object's members while they are put in order
 }
@@ -113,7 +102,6 @@ func (w *writer) array(dst []byte) ([]byte, bool) {
 	if !w.open() {
 		return dst, false
 	}
-	w.deepest = max(w.deepest, w.depth)
 	dst = append(dst, '[')
 	for n := 0; w.next(']', "a value"); n++ {
 		if n > 0 {
@@ -133,7 +121,6 @@ func (w *writer) object(dst []byte) ([]byte, bool) {
 	if !w.open() {
 		return dst, false
 	}
-	w.deepest = max(w.deepest, w.depth)
 	dst = append(dst, '{')
 	base := len(w.members)
 	inOrder, escapedKeys := true, false
