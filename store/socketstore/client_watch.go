@@ -157,12 +157,12 @@ func (w *watch) line(line []byte) (e store.Event, other *watchLine, err error) {
 }
 
 // list makes a batch of a list. The batch has the differences from what was yielded
-// before, or, if the list is older than that, everything.
+// before, or everything if the list is of a file in which that did not happen.
 func (w *watch) list(b *store.Batch, list map[string]store.Event) {
 	maps.DeleteFunc(list, func(_ string, e store.Event) bool { return e.Metadata == nil && e.Err == nil })
 	older := b.Number < w.number || w.lost
 	for name, e := range list {
-		older = older || e.Metadata != nil && e.Metadata.Version.Revision.Number < w.given[name].Number
+		older = older || w.given != nil && w.otherwise(name, e.Metadata)
 	}
 	b.Resync = w.given != nil && older
 	for name, e := range list {
@@ -178,6 +178,16 @@ func (w *watch) list(b *store.Batch, list map[string]store.Event) {
 	if b.Resync || w.given == nil {
 		w.given, w.lost = make(map[string]store.Revision, len(list)), false
 	}
+}
+
+// otherwise reports whether a Pod's revision contradicts what was yielded, which was all
+// changes up to w.number. An older file may have come to higher numbers again meanwhile.
+func (w *watch) otherwise(name string, m *store.Metadata) bool {
+	if m == nil || m.Version.Revision.Number == 0 || m.Version.Revision.Number > w.number {
+		return false
+	}
+	was, ok := w.given[name]
+	return !ok || was != m.Version.Revision && !was.IsZero() // zero: it could not be read
 }
 
 // remember keeps names and revisions of a batch.

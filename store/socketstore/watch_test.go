@@ -116,6 +116,14 @@ func TestWatchGoesOn(t *testing.T) {
 		if f.batch(); !f.last.Resync || f.last.Number != 2 || len(f.pods) != 2 || len(f.pods["pod1"].Manifest) != 1000 {
 			t.Errorf("of an older store it is given %+v", f.last)
 		}
+		// An older store comes to higher numbers before the client is there again.
+		server.stop(t)
+		other := memstore.New()
+		mustWrite(t, other, pod("other", 10), pod("pod1", 20), pod("new", 30), pod("new", 40))
+		server = n.serve(other, nil)
+		if f.batch(); !f.last.Resync || f.last.Number != 4 || len(f.pods) != 3 {
+			t.Errorf("of an older store with more changes it is given %+v", f.last)
+		}
 		server.stop(t)
 		start := time.Now()
 		f.ends(store.ErrUnavailable)
