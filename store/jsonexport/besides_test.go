@@ -13,6 +13,7 @@ import (
 
 // What Import refuses by name and counts, Besides does too, in the same words.
 func TestBesides(t *testing.T) {
+	t.Parallel() // it waits
 	root := t.TempDir()
 	writePod := func(name string) {
 		if err := errors.Join(os.MkdirAll(filepath.Join(root, name), 0o700), os.WriteFile(filepath.Join(root, name, fileName), []byte("{}"), 0o600)); err != nil {

@@ -45,9 +45,11 @@ var stores = map[string]func(t testing.TB) store.MetadataStore{
 }
 
 func TestGoldenTreeThroughStores(t *testing.T) {
+	t.Parallel() // it waits
 	in := goldenTree(t)
 	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t)
 			results := map[string]Result{}
 			report, err := Import(t.Context(), s, in, ImportOptions{Progress: func(r Result, done, total int) { results[r.Pod] = r }})

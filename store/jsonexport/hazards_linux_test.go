@@ -168,6 +168,7 @@ func TestImportHazards(t *testing.T) {
 // TestVerifyHazards: what import refuses, verify cannot read, for the same
 // reasons.
 func TestVerifyHazards(t *testing.T) {
+	t.Parallel() // it waits
 	root, want := hazardTree(t, MissingInStore, Unreadable)
 	got := map[string]Result{}
 	report, err := Verify(t.Context(), stores["bolt"](t), root, VerifyOptions{MaxFileSize: 4096, Progress: collect(t, got)})

@@ -65,6 +65,7 @@ func TestUpstreamTrees(t *testing.T) {
 // TestExportTellsOtherNaming: a file whose naming an export changes is named, in a
 // dry run too.
 func TestExportTellsOtherNaming(t *testing.T) {
+	t.Parallel() // it waits
 	root := upstream(t, "workers")
 	put(t, filepath.Join(root, "plain", fileName), minimal("plain"))
 	put(t, filepath.Join(root, "late", fileName), `{"peers":[{"worker_name":"q"}],"worker_name":"late"}`)

@@ -11,10 +11,12 @@ import (
 // Where the system does not tell of changes, or stops telling, the follower looks
 // for itself.
 func TestFollowByPolling(t *testing.T) {
+	t.Parallel() // it waits
 	stopped := make(chan struct{})
 	close(stopped)
 	for name, wake := range map[string]chan struct{}{"never told": nil, "stopped telling": stopped} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s, err := Open(t.TempDir(), &Options{Sync: SyncNever})
 			if err != nil {
 				t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 // A client keeps the contract of a store, against a server in another process.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	by := startSupervisor(t)
 	again := func(t *testing.T, s store.MetadataStore) *served {
 		old := s.(*served)

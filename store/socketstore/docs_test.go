@@ -11,6 +11,7 @@ import (
 
 // Every command of docs/socket.md does what the page says.
 func TestDocumentedCommands(t *testing.T) {
+	t.Parallel() // it waits
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("needs curl")
 	}

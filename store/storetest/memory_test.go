@@ -408,6 +408,7 @@ func (s rootedStore) Apply(ctx context.Context, changes []store.Change, opts *st
 }
 
 func TestMetadataBareStore(t *testing.T) {
+	t.Parallel()
 	backend := inMemory(func() rootedStore { return rootedStore{} }, func(s rootedStore) *bareStore { return s.bareStore })
 	backend.Open = func(t *testing.T) store.MetadataStore {
 		root := filepath.Join(t.TempDir(), "root")
@@ -424,15 +425,18 @@ func TestSleepingWatchers(t *testing.T) {
 }
 
 func TestMetadataAbleStore(t *testing.T) {
+	t.Parallel()
 	Metadata(t, inMemory(newAbleStore, func(s ableStore) *bareStore { return s.bareStore }))
 }
 
 func TestMetadataCombinedStore(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func() store.MetadataStore{
 		"bare": func() store.MetadataStore { return newBareStore() },
 		"able": func() store.MetadataStore { return memstore.New() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			Metadata(t, Backend{Open: func(*testing.T) store.MetadataStore { return store.NewCombined(nil, open()) }})
 		})
 	}

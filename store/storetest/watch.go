@@ -215,6 +215,7 @@ var watchTests = skipping("the store cannot be watched", (*subject).watches, []t
 		}
 	}},
 	{"says how far it is, also where what changed is not watched", func(s *subject) {
+		s.Parallel() // it waits
 		s.put(full("a"), full("b"))
 		w := s.watch(store.WatchOptions{Pods: []string{"a"}})
 		w.sync()
@@ -224,6 +225,7 @@ var watchTests = skipping("the store cannot be watched", (*subject).watches, []t
 		w.reach(last(s.apply(store.Change{Pod: "b", Op: peer("x")})))
 	}},
 	{"says so where nothing changes", func(s *subject) {
+		s.Parallel() // it waits
 		s.put(full("a"))
 		w := s.watch(store.WatchOptions{})
 		w.sync()

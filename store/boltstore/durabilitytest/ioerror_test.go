@@ -36,7 +36,7 @@ func TestFailureOfEverySystemCall(t *testing.T) {
 	group := workload{Seed: 12, Goroutines: 4, Ops: pick(3, 12, 60), Large: 4}
 	points := 0
 	for _, w := range []workload{alone, group} {
-		n, bad := countBadFailures(t, self(t), w, pick(9, 1, 1))
+		n, bad := countBadFailures(t, self(t), w, pick(17, 1, 1))
 		points += n
 		for i, err := range bad {
 			if i < 5 {
@@ -48,7 +48,7 @@ func TestFailureOfEverySystemCall(t *testing.T) {
 		}
 	}
 	t.Logf("%d failures injected", points)
-	if points < pick(12, 200, 200) {
+	if points < pick(6, 200, 200) {
 		t.Errorf("only %d failures injected", points)
 	}
 }
@@ -145,7 +145,7 @@ func TestFullFileSystem(t *testing.T) {
 	needRoot(t)
 	w := workload{Seed: 14, Goroutines: 3, Ops: 600, Large: 40}
 	h := w.history()
-	for _, size := range []string{"24k", "256k", "2m", "64k", "1m"}[:pick(3, 5, 5)] {
+	for _, size := range []string{"24k", "256k", "2m", "64k", "1m"}[:pick(2, 5, 5)] {
 		dir := tempDir(t)
 		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "podstore-test", dir).CombinedOutput(); err != nil {
 			t.Skipf("mount does not work here: %s", out)

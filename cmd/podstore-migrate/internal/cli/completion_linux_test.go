@@ -129,6 +129,7 @@ var completionShells = map[string]struct {
 func TestCompletionIsSafe(t *testing.T) {
 	for name, shell := range completionShells {
 		t.Run(name, func(t *testing.T) {
+			few(t, 3)
 			t.Parallel()
 			if _, err := exec.LookPath(shell.argv[0]); err != nil {
 				t.Skipf("%s is not installed", name)

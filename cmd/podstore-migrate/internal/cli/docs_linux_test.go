@@ -51,6 +51,9 @@ func TestReadmeSession(t *testing.T) {
 
 // TestOperations runs the operator's walk as it is written, from a clone on.
 func TestOperations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("links two programs and types the whole page: make test SHORT=")
+	}
 	t.Parallel()
 	const path = repository + "/docs/operations.md"
 	if n := runDocument(t, path, repository, "TMPDIR="+t.TempDir(), "GOFLAGS="+quickLink); n < 50 {

@@ -154,7 +154,7 @@ func TestTrouble(t *testing.T) {
 		"memory":                            {nil, "pod t big; truncate -s 500G t/big/metadata.json || exit 77; pm import --max-file-size 1024GiB n.db t", 1, `refused t/big/metadata.json: there is not enough memory for its 536870912000 bytes: about [0-9]+ bytes are free`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			few(t, 3)
+			few(t, 6)
 			t.Parallel()
 			for _, need := range test.needs {
 				if need == "root" && os.Geteuid() != 0 {
@@ -188,7 +188,7 @@ func TestTooFewDescriptors(t *testing.T) {
 		"edit --set x=1 p.db a", "edit --set x=1 dir:t a", "remove p.db a", "prune --older-than 1d p.db", "verify p.db t", "export p.db e", "export dir:t e", "list p.db", "snapshot p.db s.db",
 	} {
 		t.Run(command, func(t *testing.T) {
-			few(t, 5)
+			few(t, 8)
 			t.Parallel()
 			script := "for i in 1 2 3; do pod t p$i; done\nfor n in 4 5 6 7 8 9 10 11 12; do o=$( (ulimit -n $n; exec podstore-migrate " + command +
 				") 2>&1); e=$?; case $o in *'open files'*) echo \"with $n: exit $e, $(ls -d n.db s.db 2>/dev/null)\"; echo \"$o\";; esac; [ -e n.db -o -e e -o -e s.db ] && rm -rf n.db e s.db; done"
@@ -247,7 +247,7 @@ func TestModesAndOwners(t *testing.T) {
 		"others that may write":  {"chmod 606 p.db; pm list p.db", "podstore-migrate: open p.db: invalid: others may write it (mode 0606); run chmod o-w on it\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			few(t, 3)
+			few(t, 6)
 			t.Parallel()
 			if text, _ := inShell(t, sandbox(t, true), test.script); !strings.HasSuffix(text, test.ends) {
 				t.Errorf("it prints\n%s\nand should end with\n%s", text, test.ends)
@@ -298,7 +298,7 @@ func TestSharedFileSystems(t *testing.T) {
 		"export from it and to it":  {on(nfs, "", "podstore-migrate export p.db e"), 0, "2 exported"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			few(t, 5)
+			few(t, 8)
 			t.Parallel()
 			text, code := inShell(t, sandbox(t, false), test.script)
 			if code != test.exit || !regexp.MustCompile(test.says).MatchString(text) {
