@@ -204,6 +204,17 @@ func TestPodJSON(t *testing.T) {
 	}
 }
 
+// What is large goes through unchanged, in a line that is not the first.
+func TestAppendLineOfALargeManifest(t *testing.T) {
+	m := samplePod()
+	m.Manifest = []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	m.Extra = map[string]json.RawMessage{"later": []byte(`"` + strings.Repeat("y", 1<<20) + `"`)}
+	line := AppendLine([]byte("before"), m)
+	if got, err := Decode(line[len("before"):]); err != nil || string(line[:6]) != "before" || !got.Equal(m) {
+		t.Errorf("%d bytes are read as something else: %v", len(line), err)
+	}
+}
+
 // A line has what the document has.
 func TestAppendLine(t *testing.T) {
 	line := AppendLine(nil, samplePod())
