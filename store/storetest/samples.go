@@ -143,3 +143,13 @@ var canonical = []struct{ in, want string }{
 	{`"\b\t\n\f\r\u0000\u001F\"\\"`, `"\b\t\n\f\r\u0000\u001f\"\\"`},
 	{`{"\u0061":{"y":[1,{"d":1,"c":2}],"x":null}}`, `{"a":{"x":null,"y":[1,{"c":2,"d":1}]}}`},
 }
+
+// peer is the operation that most tests use: any name will do for it.
+func peer(name string) store.Op { return store.AddPeer{PodName: name} }
+
+// withPeers returns a Pod that has only peers.
+func withPeers(pod string, names ...string) *store.Metadata {
+	m := minimal(pod)
+	m.Peers = peers(names...)
+	return m
+}

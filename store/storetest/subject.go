@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -244,5 +245,106 @@ func (s *subject) unchanged(what string, f func()) {
 		} else if got := after[name].Version; got != m.Version {
 			s.Errorf("%s gave %.80q, in which nothing has changed, version %v instead of %v", what, name, got, m.Version)
 		}
+	}
+}
+
+// applyFor makes an Apply that must succeed. It checks the result against what the
+// store holds afterwards, so nothing else may change the store meanwhile.
+func (s *subject) applyFor(opts *store.ApplyOptions, changes ...store.Change) []store.Applied {
+	s.Helper()
+	applied, err := s.Apply(background, changes, opts)
+	if err != nil {
+		s.Fatalf("Apply %s: %v", described(changes), err)
+	}
+	if len(applied) != len(changes) {
+		s.Fatalf("Apply of %d changes returned %d results", len(changes), len(applied))
+	}
+	for i, a := range applied {
+		what := fmt.Sprintf("result %d of %s", i, described(changes))
+		if a.Pod != changes[i].Pod {
+			s.Errorf("%s is of %.80q, want %.80q", what, a.Pod, changes[i].Pod)
+		}
+		m, err := s.Read(background, a.Pod)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			gone := store.Version{Revision: store.Revision{Number: a.Version.Revision.Number}}
+			if a.Metadata != nil || a.Version != gone {
+				s.Errorf("%s has metadata %v and version %v for a Pod that does not exist", what, a.Metadata, a.Version)
+			}
+		case err != nil:
+			s.Fatalf("Read %.80q: %v", a.Pod, err)
+		case a.Version != m.Version:
+			s.Errorf("%s has version %v, Read gives %v", what, a.Version, m.Version)
+		case opts != nil && opts.Metadata && a.Metadata == nil:
+			s.Errorf("%s has no metadata", what)
+		case opts != nil && opts.Metadata:
+			if why := mismatch(a.Metadata, m); why != "" {
+				s.Errorf("%s: %s", what, why)
+			}
+			if a.Metadata.Version != a.Version {
+				s.Errorf("%s has version %v, its metadata %v", what, a.Version, a.Metadata.Version)
+			}
+		case a.Metadata != nil:
+			s.Errorf("%s has metadata that nobody asked for", what)
+		}
+	}
+	return applied
+}
+
+// apply makes an Apply without options that must succeed.
+func (s *subject) apply(changes ...store.Change) []store.Applied {
+	s.Helper()
+	return s.applyFor(nil, changes...)
+}
+
+// refuses makes an Apply, with and without Metadata, that must fail with want and
+// change nothing.
+func (s *subject) refuses(want error, changes ...store.Change) {
+	s.Helper()
+	what := "Apply " + described(changes)
+	s.unchanged(what, func() {
+		for _, opts := range []*store.ApplyOptions{nil, {Metadata: true}} {
+			applied, err := s.Apply(background, changes, opts)
+			s.is(what, err, want)
+			if applied != nil {
+				s.Errorf("%s gives results together with error %v", what, err)
+			}
+		}
+	})
+}
+
+// described returns changes for a message.
+func described(changes []store.Change) string {
+	var all []string
+	for _, c := range changes {
+		text := "nothing"
+		if c.Op != nil {
+			text = c.Op.Name()
+		}
+		text += fmt.Sprintf(" to %.20q", c.Pod)
+		if c.If != (store.Condition{}) {
+			text += " if " + c.If.String()
+		}
+		all = append(all, text)
+	}
+	return fmt.Sprintf("[%.400s]", strings.Join(all, ", "))
+}
+
+// appliesSeveral reports whether the store can change several Pods at once.
+func (s *subject) appliesSeveral() bool {
+	s.Helper()
+	_, err := s.Apply(background, []store.Change{{Pod: "probe-a", Op: store.Delete{}}, {Pod: "probe-b", Op: store.Delete{}}}, nil)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.Fatalf("Apply to two Pods: %v", err)
+	}
+	return err == nil
+}
+
+// errorOf fails the test unless err is a *store.Error that names the Pod.
+func (s *subject) errorOf(what string, err error, pod string) {
+	s.Helper()
+	var e *store.Error
+	if !errors.As(err, &e) || e.Pod != pod {
+		s.Errorf("%s: error %v is no *store.Error that names Pod %q", what, err, pod)
 	}
 }
