@@ -24,9 +24,9 @@ type Watcher interface {
 	// (Omitted), so no store accepts it for writing.
 	//
 	// A batch with Resync set begins the list again: the receiver fell further behind
-	// than the store remembers, too much changed at once, or the store's servers lost
-	// what they remembered. When Synced comes again, Pods that no batch has named since
-	// the Resync no longer exist.
+	// than the store remembers, too much changed at once, or the connection to the store
+	// was lost. A client of store/socketstore then gives the differences instead. When
+	// Synced comes again, Pods that no batch has named since the Resync no longer exist.
 	//
 	// Only durable states are shown. The number of a Pod's revision does not go down
 	// between two Resyncs. A slow receiver delays no writer and no other receiver. The

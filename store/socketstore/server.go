@@ -21,8 +21,8 @@ const (
 	maxHeader   = 16 << 10
 
 	// maxReads limits the Pods that the server reads at a time without counting their
-	// memory, because it does not know yet that they are large. More than two for each
-	// processor would be quicker for nobody.
+	// memory, because it does not know yet that they are large. It reads no more than two
+	// for each processor, so that few are half done.
 	maxReads = 16
 
 	// maxSizes is how many sizes of lines the server remembers at least.
