@@ -24,8 +24,9 @@ type Options struct {
 	// 1 min).
 	AnswerTimeout time.Duration
 	// Grace is how long the client waits for the answer to a change after the context
-	// has ended (default 250 ms). The client withdraws the change, and the answer says
-	// whether the server made it. Without an answer the error matches store.ErrUnknown.
+	// has ended (default 250 ms). The client withdraws the change, unless it was sent
+	// together with those of other callers, and the answer says whether the server made
+	// it. Without an answer the error matches store.ErrUnknown.
 	Grace time.Duration
 }
 
@@ -50,6 +51,7 @@ type Client struct {
 	opts  Options
 	path  string
 	pool  pool
+	batch batcher
 	alive context.Context // until Close
 	end   context.CancelFunc
 	// number is the highest revision number that the server has sent.
@@ -108,6 +110,7 @@ func newClient(path string, opts *Options, dial func(context.Context) (net.Conn,
 	set(&c.opts.AnswerTimeout, time.Minute)
 	set(&c.opts.Grace, 250*time.Millisecond)
 	c.pool.dial, c.pool.slots = dial, make(chan struct{}, maxConns)
+	c.batch = batcher{&c.pool, c.opts.AnswerTimeout, c.opts.Grace, make(chan struct{}, 1), make(chan *member)}
 	return c
 }
 

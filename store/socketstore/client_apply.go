@@ -14,7 +14,7 @@ import (
 
 // Apply makes changes: see [store.MetadataStore].
 func (c *Client) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
-	r := &request{op: "apply", method: http.MethodPost, changes: true}
+	r := &request{op: "apply", method: http.MethodPost}
 	if err := c.begin(ctx, r); err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (c *Client) Apply(ctx context.Context, changes []store.Change, opts *store.
 	body := borrow()
 	defer body.release()
 	body.bytes = podjson.AppendChanges(body.bytes, changes)
-	r.body = body.bytes
+	r.body, r.changes = body.bytes, len(changes)
 	var o store.ApplyOptions
 	if opts != nil {
 		o = *opts

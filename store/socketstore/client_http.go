@@ -21,7 +21,8 @@ type request struct {
 	op, pod        string // for errors
 	method, target string
 	body           []byte
-	changes        bool
+	changes        int    // their number
+	id             string // of changes that may go in a batch
 }
 
 // append appends the request, but not a body that the server must permit first.

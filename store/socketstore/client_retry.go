@@ -80,6 +80,9 @@ func (c *Client) ask(ctx context.Context, r *request) (a *answer, err error) {
 // the server may have made them; after any other error it has not.
 func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
 	r.target = changesTarget(o)
+	if o.ID != (store.RequestID{}) && !o.Resent && !o.Metadata && len(r.body) <= smallBytes/maxBatch {
+		r.id = o.ID.String()
+	}
 	resent, lost := o.Resent, false
 	seen := c.number.Load() // before the first attempt
 	for p := c.pauses(); ; {
@@ -98,6 +101,7 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 			}
 			if !resent {
 				resent, o.Resent, o.Seen = true, true, seen
+				r.id = ""
 				r.target = changesTarget(o)
 			}
 		}
@@ -141,10 +145,14 @@ func (c *Client) givenUp(ctx context.Context, r *request, err error) error {
 // send sends a request once. answered recognizes an error that the server reported.
 func (c *Client) send(ctx context.Context, r *request) (a *answer, sent bool, err error) {
 	grace := time.Duration(0)
-	if r.changes {
+	if r.changes > 0 {
 		grace = c.opts.Grace
 	}
-	a, sent, err = c.pool.exchange(ctx, r, c.opts.AnswerTimeout, grace)
+	if r.id != "" {
+		a, sent, err = c.batch.exchange(ctx, r)
+	} else {
+		a, sent, err = c.pool.exchange(ctx, r, c.opts.AnswerTimeout, grace)
+	}
 	if err == nil && a.status != http.StatusOK {
 		err = a.err()
 		a.release()

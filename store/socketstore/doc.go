@@ -6,8 +6,8 @@
 // [store.Lister], [store.PodUpdater] and [store.Watcher]; [FetchSnapshot] copies the
 // server's database.
 //
-// A change is one request, and the server makes it as its store does: all or nothing,
-// durable when the call returns. The client sends a change again under the same request
+// A change is one request, alone or in a batch of such requests, and the server makes it
+// as its store does: all or nothing, durable when the call returns. The client sends a change again under the same request
 // ID when the answer was lost, so it is made once. If the client still cannot learn the
 // result, the error matches [store.ErrUnknown]. A server whose store keeps no IDs, such
 // as a directory, gets no ID, and the client sends nothing again.

@@ -73,6 +73,7 @@ func FuzzRequest(f *testing.F) {
 	add(2, "/v2/changes", `{"pod":"a","op":"put","metadata":{"pod_name":"c"}}`)
 	add(2, "/v2/changes", `{"pod":"a"}`)
 	add(2, "/v2/changes", "")
+	add(2, "/v2/changes?id=5f0c35a2-9b0e-4f6e-8d4c-0d9c2d8f6a11&id=5f0c35a2-9b0e-4f6e-8d4c-0d9c2d8f6a12", `{"pod":"a","op":"delete"}`+"\n\n"+`{"pod":"c","op":"delete"}`)
 	add(5, "/v2/changes", "")
 	f.Fuzz(func(t *testing.T, method byte, path, body string) {
 		s := memstore.New()

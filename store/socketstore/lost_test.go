@@ -198,7 +198,7 @@ func seeded(t *testing.T, runs int, run func(t *testing.T, n *fakeNet, seed uint
 }
 
 func chaos(t *testing.T, n *fakeNet, seed uint64) {
-	const clients, rounds = 5, 40
+	const callers, rounds = 6, 40
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(seed, 0))
 	roll := func(k int) int {
@@ -231,10 +231,11 @@ func chaos(t *testing.T, n *fakeNet, seed uint64) {
 		}
 	}()
 	var running sync.WaitGroup
-	linked := make([]bool, clients)
-	for g := range clients {
+	linked := make([]bool, callers)
+	clients := []*Client{n.client(&Options{Patience: time.Minute}), n.client(&Options{Patience: time.Minute})}
+	for g := range callers {
 		running.Go(func() {
-			c := n.client(&Options{Patience: time.Minute})
+			c := clients[g%len(clients)]
 			me := fmt.Sprint("own", g)
 			for i := range rounds {
 				var err error
@@ -254,7 +255,7 @@ func chaos(t *testing.T, n *fakeNet, seed uint64) {
 					_, err = c.Apply(t.Context(), []store.Change{{Pod: fmt.Sprint("new", g, i), Op: store.Put{Metadata: pod(fmt.Sprint("new", g, i), 0)}, If: store.Missing}}, nil)
 				}
 				if err != nil {
-					t.Errorf("client %d, round %d: %v", g, i, err)
+					t.Errorf("caller %d, round %d: %v", g, i, err)
 					return
 				}
 				mu.Lock()
@@ -270,7 +271,7 @@ func chaos(t *testing.T, n *fakeNet, seed uint64) {
 	if got := int(pods.Number()); got != n.made {
 		t.Errorf("%d changes were made, %d acknowledged", got, n.made)
 	}
-	for g := range clients {
+	for g := range callers {
 		me, shared := &store.Metadata{}, &store.Metadata{}
 		if m, err := pods.Read(t.Context(), fmt.Sprint("own", g)); err == nil {
 			me = m
@@ -279,7 +280,7 @@ func chaos(t *testing.T, n *fakeNet, seed uint64) {
 			shared = m
 		}
 		if me.HasPeer("shared") != linked[g] || shared.HasPeer(fmt.Sprint("own", g)) != linked[g] {
-			t.Errorf("client %d: linked %v, %v and %v", g, linked[g], me.Peers, shared.Peers)
+			t.Errorf("caller %d: linked %v, %v and %v", g, linked[g], me.Peers, shared.Peers)
 		}
 		times := map[string]bool{}
 		for _, r := range shared.Reclaimed {

@@ -28,6 +28,9 @@ const (
 	jsonType  = "application/json"
 	linesType = "application/x-ndjson"
 	fileType  = "application/octet-stream"
+
+	// maxBatch limits the requests that go together as one.
+	maxBatch = 16
 )
 
 // errBusy is what store.ErrUnavailable is on the server's side: nothing was changed,

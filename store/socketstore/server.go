@@ -49,7 +49,7 @@ type Server struct {
 	of    map[int]int // number of connections by process
 }
 
-// NewServer returns a server of s. Each change runs in a goroutine of its own, so the
+// NewServer returns a server of s. Each request runs in a goroutine of its own, so the
 // changes of all clients share the commits of a store that groups them. The server
 // reads a whole request before it changes anything. If a client goes away before its
 // change has begun, nothing is changed. The caller closes s after [Server.Shutdown].

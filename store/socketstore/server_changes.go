@@ -1,11 +1,14 @@
 package socketstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -13,7 +16,7 @@ import (
 
 // POST /v2/changes
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error {
-	opts, err := changeOptions(r)
+	ids, opts, err := changeOptions(r)
 	if err != nil {
 		return err
 	}
@@ -23,58 +26,117 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 	if err != nil {
 		return err
 	}
+	out := borrow()
+	defer out.release()
+	if len(ids) > 1 {
+		out.bytes, err = s.batch(r.Context(), out.bytes, c, ids, body.bytes)
+		body.release()
+	} else {
+		out.bytes, err = s.together(r.Context(), out.bytes, f, body, opts)
+	}
+	if err != nil {
+		return err
+	}
+	return s.send(w, f, linesType, http.StatusOK, out.bytes)
+}
+
+// together makes the changes of a body, all or none, and appends the answer. It releases
+// the body.
+func (s *Server) together(ctx context.Context, dst []byte, f *flow, body *buffer, opts *store.ApplyOptions) ([]byte, error) {
 	if len(body.bytes) > smallBytes {
-		if err := s.take(r.Context(), s.large, f, 1); err != nil {
-			return err
+		if err := s.take(ctx, s.large, f, 1); err != nil {
+			return dst, err
 		}
 	}
 	changes, err := podjson.DecodeChanges(body.bytes, s.opts.MaxChanges)
 	s.large.give(f)
 	body.release()
 	if err != nil {
-		return err
+		return dst, err
 	}
+	return s.apply(ctx, dst, f, changes, opts)
+}
+
+// apply makes changes that the caller may make, all or none, and appends the answer.
+func (s *Server) apply(ctx context.Context, dst []byte, f *flow, changes []store.Change, opts *store.ApplyOptions) ([]byte, error) {
 	if len(changes) == 0 {
-		return invalid("the body has no change")
+		return dst, invalid("the body has no change")
 	}
-	ctx := r.Context()
 	reads := !slices.ContainsFunc(changes, func(ch store.Change) bool { return ch.Op != nil })
 	if !reads {
-		if err := s.authorize(ctx, c, changes); err != nil {
-			return err
+		if err := s.authorize(ctx, f.conn, changes); err != nil {
+			return dst, err
 		}
 	}
 	if reads || opts.Metadata {
 		names := namesOf(changes)
-		err := s.authorizeRead(ctx, c, names...)
+		err := s.authorizeRead(ctx, f.conn, names...)
 		if err == nil && opts.Metadata {
 			err = s.reserve(ctx, f, names)
 		}
 		if err != nil {
-			return err
+			return dst, err
 		}
 	}
 	applied, err := s.store.Apply(ctx, changes, opts)
 	if err != nil {
-		return err
+		return dst, err
 	}
 	s.counters.changes.Add(int64(len(changes)))
-	out := borrow()
-	defer out.release()
 	for _, a := range applied {
-		out.bytes = append(podjson.AppendPod(out.bytes, a), '\n')
+		dst = append(podjson.AppendPod(dst, a), '\n')
 	}
-	return s.send(w, f, linesType, http.StatusOK, out.bytes)
+	return dst, nil
 }
 
-func changeOptions(r *http.Request) (*store.ApplyOptions, error) {
-	opts := new(store.ApplyOptions)
-	return opts, eachParameter(r, func(key, value string) (err error) {
+// batch makes the changes of several requests, each for itself and all at the same time,
+// so that they share a commit. It appends the answer to each, or its error line.
+func (s *Server) batch(ctx context.Context, dst []byte, c *conn, ids []store.RequestID, body []byte) ([]byte, error) {
+	parts := bytes.Split(bytes.TrimRight(body, "\n"), []byte("\n\n"))
+	switch {
+	case len(ids) > maxBatch || len(body) > smallBytes:
+		return dst, invalid("a batch has at most %d ids and %d bytes", maxBatch, smallBytes)
+	case len(parts) != len(ids):
+		return dst, invalid("the query has %d ids, and the body %d groups of changes with an empty line in between", len(ids), len(parts))
+	}
+	answers := make([][]byte, len(parts))
+	var panicked atomic.Pointer[any]
+	var all sync.WaitGroup
+	for i, part := range parts {
+		all.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					panicked.Store(&p)
+				}
+			}()
+			changes, err := podjson.DecodeChanges(part, s.opts.MaxChanges)
+			if err == nil {
+				answers[i], err = s.apply(ctx, nil, &flow{conn: c}, changes, &store.ApplyOptions{ID: ids[i]})
+			}
+			if err != nil {
+				d, _ := documentOf(err)
+				answers[i] = appendError(nil, d)
+			}
+		})
+	}
+	all.Wait()
+	if p := panicked.Load(); p != nil {
+		panic(*p) // net/http reports it, and goes on
+	}
+	return append(dst, bytes.Join(answers, nil)...), nil
+}
+
+// changeOptions returns the IDs of the requests in one, and the options if it is only
+// one.
+func changeOptions(r *http.Request) (ids []store.RequestID, opts *store.ApplyOptions, err error) {
+	opts = new(store.ApplyOptions)
+	err = eachParameter(r, func(key, value string) (err error) {
 		switch key {
 		case "id":
 			if opts.ID, err = store.ParseRequestID(value); err == nil && opts.ID == (store.RequestID{}) {
 				err = errors.New("expected a UUID that is not zero")
 			}
+			ids = append(ids, opts.ID)
 		case "seen":
 			opts.Resent = true
 			opts.Seen, err = strconv.ParseUint(value, 10, 64)
@@ -87,6 +149,10 @@ func changeOptions(r *http.Request) (*store.ApplyOptions, error) {
 		}
 		return err
 	})
+	if err == nil && len(ids) > 1 && (opts.Resent || opts.Metadata) {
+		err = invalid("seen and return go with one id")
+	}
+	return ids, opts, err
 }
 
 // namesOf returns the Pods that changes name, each once.
