@@ -41,6 +41,7 @@ const (
 	exportDirs   = "export"
 	exportLive   = "export-live"
 	copyDirs     = "cp"
+	makeDirs     = "make"
 	idleMemory   = "idle"
 	unchanged    = "unchanged"
 	fsyncPair    = "fsync-pair"
