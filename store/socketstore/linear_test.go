@@ -11,11 +11,11 @@ import (
 	"podstore/store/socketstore"
 )
 
-// clients returns clients of one server. The last has so little patience that the
-// outcome of its changes is often unknown.
+// clients returns clients of one server: few, so that callers share them and their changes
+// go in batches. The second has so little patience that the outcome of its changes is often
+// unknown.
 func clients(t *testing.T, socket string) []store.MetadataStore {
 	return []store.MetadataStore{
-		dial(t, socket, &socketstore.Options{Patience: time.Minute}),
 		dial(t, socket, &socketstore.Options{Patience: time.Minute}),
 		dial(t, socket, &socketstore.Options{Patience: 20 * time.Millisecond, Grace: time.Millisecond}),
 	}
