@@ -14,6 +14,7 @@ import (
 
 	"podstore/store"
 	"podstore/store/memstore"
+	"podstore/store/podjson"
 )
 
 // held returns a server whose changes wait until release is closed, and a client.
@@ -66,6 +67,53 @@ func TestBatch(t *testing.T) {
 		}
 		if got := int(s.Number()); got != callers-callers/3 {
 			t.Errorf("%d changes were made", got)
+		}
+	})
+}
+
+// Full batches do not wait for each other.
+func TestFullBatches(t *testing.T) {
+	fake(t, func(t *testing.T, n *fakeNet) {
+		s, server, c := held(n, nil)
+		first, withdraw := context.WithCancel(t.Context())
+		all := begin(1+2*maxBatch, func(i int) {
+			ctx := t.Context()
+			if i == 0 {
+				ctx = first
+			}
+			if err := store.Do(ctx, c, fmt.Sprint("p", i), store.AddPeer{PodName: "x"}); (err != nil) != (i == 0) {
+				t.Error(err)
+			}
+		})
+		withdraw()
+		synctest.Wait()
+		if got := s.waiting.Load(); got != 2*maxBatch {
+			t.Errorf("%d changes are under way, want all", got)
+		}
+		close(s.release)
+		all.Wait()
+		if got := server.Stats().Requests; got != 3 {
+			t.Errorf("%d requests, want one for the first and one for each batch", got)
+		}
+	})
+}
+
+// The largest changes that may go together still do.
+func TestLargestBatch(t *testing.T) {
+	fake(t, func(t *testing.T, n *fakeNet) {
+		s, server, c := held(n, nil)
+		all := begin(1+maxBatch, func(i int) {
+			change := []store.Change{{Pod: fmt.Sprintf("p%02d", i), Op: store.SetField{Field: "n", Value: []byte(`""`)}}}
+			size := len(podjson.AppendChanges(nil, change))
+			change[0].Op = store.SetField{Field: "n", Value: []byte(`"` + strings.Repeat("1", smallBytes/maxBatch-1-size) + `"`)}
+			if _, err := c.Apply(t.Context(), change, nil); err != nil {
+				t.Error(err)
+			}
+		})
+		close(s.release)
+		all.Wait()
+		if got := server.Stats().Requests; got != 2 {
+			t.Errorf("%d requests, want one for the first and one for the others", got)
 		}
 	})
 }

@@ -27,7 +27,7 @@ type batcher struct {
 type member struct {
 	id      string
 	body    []byte       // its own: the caller may leave before it is sent
-	changes int          // of changes
+	changes int          // their number
 	done    chan outcome // buffered: the caller may have left
 }
 
@@ -88,9 +88,14 @@ func (b *batcher) gather(first *member) []*member {
 	return members
 }
 
-// send sends a batch and gives each member its part of the answer.
+// send sends a batch and gives each member its part of the answer. It has the turn, and
+// passes it on before if the batch is full: more may wait than fit in one.
 func (b *batcher) send(members []*member) {
-	defer func() { <-b.turn }()
+	if len(members) == maxBatch {
+		<-b.turn
+	} else {
+		defer func() { <-b.turn }()
+	}
 	body := borrow()
 	defer body.release()
 	target := changesPath

@@ -80,7 +80,7 @@ func (c *Client) ask(ctx context.Context, r *request) (a *answer, err error) {
 // the server may have made them; after any other error it has not.
 func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
 	r.target = changesTarget(o)
-	if o.ID != (store.RequestID{}) && !o.Resent && !o.Metadata && len(r.body) <= smallBytes/maxBatch {
+	if o.ID != (store.RequestID{}) && !o.Resent && !o.Metadata && len(r.body) < smallBytes/maxBatch {
 		r.id = o.ID.String()
 	}
 	resent, lost := o.Resent, false
