@@ -52,7 +52,7 @@ func (b *bench) goals() []goal {
 	versus := func(c string, n, writers int, bound float64) {
 		us, them := ops(ours, n, writers), ops(c, n, writers)
 		measured := fmt.Sprintf("%s/s; %s %s/s", round(us), c, round(them))
-		if floor := b.floor(n, writers); bound > 0 && us < bound*them && floor > 0 {
+		if floor := float64(writers) * b.raw(n, writers, rate); bound > 0 && us < bound*them && floor > 0 {
 			measured += fmt.Sprintf("; the raw writes of such commits %s/s, %s ×", round(floor), round(floor/them))
 		}
 		add(goal{
@@ -97,9 +97,14 @@ func (b *bench) goals() []goal {
 		}{{1, 1.1, 0.85}, {64, 1.35, 0.7}} {
 			versus(oldName, n, w.writers, goalOfMany(w.faster))
 			us, old := rs.median(addPeer, ours, n, w.writers, cpu), rs.median(addPeer, oldName, n, w.writers, cpu)
+			measured := fmt.Sprintf("%s µs; %s %s µs", round(us), oldName, round(old))
+			if floor := b.raw(n, w.writers, cpu); us > goalOfMany(w.cheaper)*old && floor > 0 {
+				floor /= float64(w.writers)
+				measured += fmt.Sprintf("; the raw writes of such commits %s µs, %s ×", round(floor), round(floor/old))
+			}
 			add(goal{
 				what:     fmt.Sprintf("processor time of a change, %s, %s", plural(w.writers, "writer"), podCount(n)),
-				measured: fmt.Sprintf("%s µs; %s %s µs", round(us), oldName, round(old)),
+				measured: measured,
 				ratio:    us / old, bound: goalOfMany(w.cheaper), unit: "× " + oldName,
 			}, us > 0 && old > 0)
 		}
@@ -287,15 +292,15 @@ func (b *bench) fsyncPair() float64 {
 	return medianOf(all)
 }
 
-// floor is how many changes a second the raw writes of commits allow that have a change
-// of each writer.
-func (b *bench) floor(n, writers int) float64 {
+// raw is what the raw writes of a commit took that has a change of each writer.
+func (b *bench) raw(n, writers int, of func(result) float64) float64 {
+	name := limitName
 	for _, g := range groupLimits {
 		if g.changes == writers {
-			return float64(writers) * b.results.median(addPeer, g.String(), n, writers, rate)
+			name = g.String()
 		}
 	}
-	return b.results.median(addPeer, limitName, n, writers, rate)
+	return b.results.median(addPeer, name, n, writers, of)
 }
 
 func (b *bench) fastDisk() bool { return b.fsyncPair() < fastPair }
