@@ -18,9 +18,14 @@ var watchedBy = []struct {
 	name     string
 	watchers int
 	pods     int // that each watches, 0 for all
-}{{"nobody", 0, 0}, {"one watcher of everything", 1, 0}, {"100 watchers of 10 Pods each", 100, 10}}
+}{{"nobody", 0, 0}, {"one watcher of everything", 1, 0}, {"100 watchers of 10 Pods each", 100, 10}, {byReading, 0, 0}}
 
-const watchedWriters = 64
+const (
+	watchedWriters = 64
+	// byReading is the least that one watcher costs: a goroutine reads each Pod after its
+	// change.
+	byReading = "a goroutine that only reads each changed Pod"
+)
 
 // inFile does a job in a process of its own, on a file of ours with so many Pods.
 func (b *bench) inFile(part string, n int) error {
@@ -47,9 +52,11 @@ func watchJob(b *bench, j job, _ conversation) (d done, err error) {
 	defer func() { err = errors.Join(err, p.close()) }()
 	truth := newExpected(j.Set)
 	for round := range b.copies {
-		for _, i := range []int{0, 1, 0, 2} {
+		for _, i := range []int{0, 1, 3, 0, 2} {
 			by := watchedBy[i]
 			t := &told{acked: map[uint64]time.Time{}}
+			changed, read := make(chan string, 1024), make(chan error, 1)
+			go func() { read <- readEach(p.s, changed) }()
 			stop, err := watchers(p.s, j.Set, by.watchers, by.pods, t)
 			if err != nil {
 				return done{}, err
@@ -59,10 +66,14 @@ func watchJob(b *bench, j job, _ conversation) (d done, err error) {
 				if err == nil {
 					t.ack(applied[0].Version.Revision.Number)
 				}
+				if by.name == byReading {
+					changed <- pod
+				}
 				return err
 			})
+			close(changed)
 			time.Sleep(b.watching / 10) // for the last of them
-			if err := errors.Join(err, stop()); err != nil {
+			if err := errors.Join(err, <-read, stop()); err != nil {
 				return done{}, err
 			}
 			r := s.result(result{Workload: watchWriters, Candidate: by.name, Pods: j.Set.Pods, Writers: watchedWriters, Round: round})
@@ -80,6 +91,16 @@ func watchJob(b *bench, j job, _ conversation) (d done, err error) {
 		}
 	}
 	return d, truth.verifyTouched(p)
+}
+
+// readEach reads each Pod that is named, without its manifest, as the watchers do.
+func readEach(s store.MetadataStore, names <-chan string) (err error) {
+	for name := range names {
+		if _, readErr := store.ReadPart(context.Background(), s, name, store.ReadOptions{OmitManifest: true}); readErr != nil {
+			err = readErr
+		}
+	}
+	return err
 }
 
 // told is when changes were acknowledged and when watchers were told of them, by the
