@@ -39,6 +39,7 @@ type request struct {
 	err        error // the result, valid after wake
 	panicValue any   // of the caller's edit, or nil
 	begun      bool  // a leader has taken it; guarded by Store.mu
+	later      bool  // it ran after a change of the same transaction, and may have seen it
 }
 
 type signal int
@@ -84,7 +85,8 @@ func (g *txn) begin() {
 }
 
 // end commits, or rolls back if nothing changed or something failed. It gives its error
-// to the requests that have none of their own.
+// to the requests that have none of their own, or whose own error may come from what is not
+// committed.
 func (g *txn) end() {
 	s := g.s
 	if g.fatal == nil && g.changed {
@@ -124,7 +126,7 @@ func (g *txn) end() {
 		}
 	}
 	for _, r := range g.requests {
-		if (r.err == nil || r.err == errFatal) && r.panicValue == nil {
+		if (r.err == nil || r.err == errFatal || r.later) && r.panicValue == nil {
 			r.err = err
 		}
 	}

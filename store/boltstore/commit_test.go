@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -70,6 +71,65 @@ func block(t *testing.T, s *Store) (release func()) {
 	}
 	t.Cleanup(release)
 	return release
+}
+
+// What a change found was not there if the commit failed that was to make it: it gets the
+// error of the commit, not its own.
+func TestAnswersOfAFailedCommit(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "pods.db")
+	s, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := make(chan struct{}), make(chan struct{})
+	own := errors.New("the edit's own")
+	calls := []func() error{
+		func() error {
+			_, err := s.Update(ctx, "first", func(*store.Metadata) error { close(in); <-out; return own })
+			return err
+		},
+		func() error {
+			_, err := s.Apply(ctx, []store.Change{{Pod: "a", Op: store.AddPeer{PodName: "x"}, If: store.Missing}}, nil)
+			return err
+		},
+		func() error {
+			_, err := s.Apply(ctx, []store.Change{{Pod: "a", Op: store.AddPeer{PodName: "y"}, If: store.Missing}}, nil)
+			return err
+		},
+		func() error {
+			_, err := s.Update(ctx, "a", func(m *store.Metadata) error { return fmt.Errorf("it has %d peers", len(m.Peers)) })
+			return err
+		},
+	}
+	errs := make([]error, len(calls))
+	var all sync.WaitGroup
+	for i, call := range calls {
+		all.Go(func() { errs[i] = call() })
+		if i == 0 {
+			<-in
+		} else {
+			queued(s, i)
+		}
+	}
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	close(out)
+	all.Wait()
+	if errs[0] != own {
+		t.Errorf("an edit before any change: %v", errs[0])
+	}
+	for i, err := range errs[1:] {
+		if !errors.Is(err, store.ErrUnusable) || errors.Is(err, store.ErrExists) {
+			t.Errorf("call %d of the commit that failed: %v", i+1, err)
+		}
+	}
+	_ = s.Close()
+	s = open(t, path+".moved", nil)
+	if names, err := s.List(ctx); err != nil || len(names) > 0 {
+		t.Errorf("it has %v, %v", names, err)
+	}
 }
 
 // queued waits until n requests are queued.

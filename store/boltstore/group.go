@@ -139,6 +139,7 @@ func (g *txn) run() {
 	for g.next < len(g.requests) {
 		r := g.requests[g.next]
 		if g.fatal == nil {
+			r.later = g.changed
 			r.err = r.run(g, r)
 		}
 		g.next++
