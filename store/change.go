@@ -16,7 +16,8 @@ type Change struct {
 	Pod string
 	// Op is the operation. A change with a nil Op only tests its condition.
 	Op Op
-	// If must hold, or the change is not made. The zero Condition always holds.
+	// If must hold. Otherwise none of the changes of the Apply is made, except under
+	// SkipMissing. The zero Condition always holds.
 	If Condition
 }
 
@@ -212,9 +213,11 @@ type ApplyOptions struct {
 	// ID makes sure that the changes are made only once, however often they are sent.
 	// Choose a random one for each set of changes ([NewRequestID]) before you send them
 	// first. If they were already made under this ID, they are not made again, and the
-	// result has the revision that they made. If a Pod has changed since then, its result
-	// may have only the number of that revision and no metadata. Using one ID for
-	// different changes to a Pod fails with [ErrInvalid]. The zero ID is none. A store
+	// result has the revision that they made. If a Pod has changed since then, its
+	// result may have only the number of that revision and no metadata. Using one ID for
+	// different changes to a Pod fails with [ErrInvalid]. The zero ID is none. To send
+	// the changes again after a crash of your own process, keep the ID, the changes and
+	// Seen where the crash leaves them; the store keeps its IDs through crashes. A store
 	// that keeps no IDs fails with [errors.ErrUnsupported]. A store remembers a limited
 	// number of IDs for each Pod: send a request again soon, with Resent, and not after
 	// many other changes.
@@ -261,14 +264,15 @@ type Applied struct {
 	Metadata *Metadata
 }
 
-// Do makes operations on one Pod, in order, as one Apply.
+// Do makes operations on one Pod, in order, as one Apply without conditions. Use
+// [DoAndRead] or Apply if you need the new revision.
 func Do(ctx context.Context, s MetadataStore, pod string, ops ...Op) error {
 	_, err := s.Apply(ctx, changesOf(pod, ops), nil)
 	return err
 }
 
-// DoAndRead is [Do]. It returns the Pod as the operations left it, read in the same
-// transaction; nil if the Pod does not exist then.
+// DoAndRead is [Do], and also returns the Pod as the operations left it, read in the
+// same transaction; nil if the Pod does not exist then.
 func DoAndRead(ctx context.Context, s MetadataStore, pod string, ops ...Op) (*Metadata, error) {
 	applied, err := s.Apply(ctx, changesOf(pod, ops), &ApplyOptions{Metadata: true})
 	if err != nil {

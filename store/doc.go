@@ -18,7 +18,7 @@
 //
 // # Guarantees
 //
-// These hold for every backend, unless its package comment says otherwise:
+// These hold for every metadata store, unless its package comment says otherwise:
 //
 //   - Atomic: the changes of one Apply, and the edit of one Update or [UpdatePods], are
 //     made completely or not at all, for all Pods together. No call sees half of them.
@@ -27,9 +27,9 @@
 //     one moment.
 //   - Durable: a change that returned nil survives a crash and a loss of power. A change
 //     that was under way at that moment is there completely or not at all.
-//   - Isolated: no update is lost. Each call takes effect at one moment between its start
-//     and its return (linearizable). So a call sees every change that returned before the
-//     call began, including the caller's own.
+//   - Isolated: no change is lost, whichever calls run at the same time. Each call takes
+//     effect at one moment between its start and its return (linearizable). So a call sees
+//     every change that returned before the call began, including the caller's own.
 //   - Errors: a store returns the context's error, the edit's error, or an error that
 //     matches, by [errors.Is], a sentinel of this package ([ErrNotFound] and so on) or
 //     [errors.ErrUnsupported]. Only an unexpected error, such as an I/O error of the

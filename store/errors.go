@@ -13,7 +13,8 @@ import (
 // what to do. The comment of [MetadataStore] lists the errors after which nothing was
 // changed.
 var (
-	// ErrNotFound: there is no such Pod, session or segment. Nothing was changed.
+	// ErrNotFound: there is no such Pod, session or segment, or no file or socket to
+	// open. Nothing was changed.
 	ErrNotFound = errors.New("not found")
 	// ErrInvalidName: a Pod name that [ValidateName] rejects. Nothing was written.
 	ErrInvalidName = errors.New("invalid pod name")
@@ -64,10 +65,11 @@ var (
 	// ErrInvalid too. Nothing was changed. Make several smaller changes.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 	// ErrUnknown: the answer to a change was lost, and the store cannot tell whether the
-	// change was made. It was made completely or not at all. If you gave it an ID
-	// ([ApplyOptions]), send it again under that ID. Otherwise read the Pods and decide
-	// whether to make it again. The error matches no other sentinel and no error of a
-	// context, because those promise that nothing was changed.
+	// change was made. It was made completely or not at all. It may even be made later,
+	// while a server still has it. If you gave it an ID ([ApplyOptions]), send it again
+	// under that ID until the answer is another. If the store no longer knows the ID, or
+	// there is none, read the Pods and decide whether to make it again. The error
+	// matches no other sentinel and no error of a context.
 	ErrUnknown = errors.New("the change may or may not have been made")
 )
 

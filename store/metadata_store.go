@@ -15,8 +15,9 @@ import (
 // has begun: the call waits for its result and returns that. A store in another process
 // may stop waiting; the error then matches ErrUnknown.
 //
-// When a method that changes something returns nil, the change survives a crash
-// and a loss of power. Nobody sees a change before it is durable.
+// When a method that changes something returns nil, the change survives a crash and a
+// loss of power. Nobody sees a change before it is durable, except changes that share
+// its commit: they succeed together or fail together.
 //
 // When such a method returns an error, the store holds the state before the change or
 // the state after it, nothing between. It is the state before if the error
@@ -76,8 +77,9 @@ type MetadataStore interface {
 	// edit may be called several times, after conflicts with other writers, so it must
 	// depend on nothing but its argument. It must not use the store, not even to read,
 	// must not keep its argument, and must return: it must not end its goroutine, as
-	// t.FailNow does. A panic in edit reaches the caller of Update, and nothing is
-	// changed. edit is not called for a damaged Pod: the error matches ErrCorrupt.
+	// t.FailNow does. A panic in edit reaches the caller of this Update, which changes
+	// nothing; other callers do not notice it. edit is not called for a damaged Pod: the
+	// error matches ErrCorrupt.
 	Update(ctx context.Context, name string, edit func(*Metadata) error) (*Metadata, error)
 }
 

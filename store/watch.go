@@ -25,8 +25,9 @@ type Watcher interface {
 	//
 	// A batch with Resync set begins the list again: the receiver fell further behind
 	// than the store remembers, too much changed at once, or the connection to the store
-	// was lost. A client of store/socketstore then gives the differences instead. When
-	// Synced comes again, Pods that no batch has named since the Resync no longer exist.
+	// was lost. A Client of store/socketstore yields the differences in place of a
+	// Resync where it can. When Synced comes again, Pods that no batch has named since
+	// the Resync no longer exist.
 	//
 	// Only durable states are shown. The number of a Pod's revision does not go down
 	// between two Resyncs. A slow receiver delays no writer and no other receiver. The
@@ -51,7 +52,8 @@ type WatchOptions struct {
 
 // Batch is what [Watcher].Watch yields.
 type Batch struct {
-	// Resync says that the list begins anew with this batch.
+	// Resync says that the list begins anew with this batch. The first batch of a watch
+	// does not set it.
 	Resync bool
 	// Events are the Pods that are new or changed, each once.
 	Events []Event

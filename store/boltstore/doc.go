@@ -3,7 +3,8 @@
 // [Open] returns a [*Store]. It is a [store.MetadataStore] with the abilities
 // [store.PartReader], [store.Lister], [store.PodUpdater], [store.Watcher] and
 // [store.Snapshotter]. Each change is one bbolt transaction. Callers that arrive during
-// a commit share the next one, so many writers take little longer than one. What returned
+// a commit share the next one, so many writers take little longer than one. Each of
+// these changes succeeds or fails by itself, unless the commit fails. What returned
 // without an error is on disk.
 //
 // # Who can open the file
@@ -13,7 +14,9 @@
 // handles in one process. [Check], [Compact] and [Salvage] read: while a writer has the
 // file open, they fail with [store.ErrLocked]. On the open Store use [Store.Backup],
 // [Store.WriteTo] or [Store.Snapshot], and check the copy. When the open file was moved,
-// removed or replaced, changes fail with [store.ErrUnusable].
+// removed or replaced, the next change fails with [store.ErrUnusable], and then every
+// call. Other processes read and change the store through a socket: see
+// store/socketstore.
 //
 // To restore a backup, close the store, put the backup in the place of the file, and open
 // it. Revision numbers go on from those of the backup, so some are given twice.
@@ -25,13 +28,14 @@
 //
 // # Limits
 //
-// One change has no limit of its own: its transaction is in memory until the commit. Each
-// of these takes at most 64 MiB ([store.MaxValueSize]) as stored: the manifest, all
-// unknown fields, the children, the peers, a history of up to 16 entries, and each entry
-// of a longer history. What is larger fails with [store.ErrInvalid]. A longer history and
-// a whole Pod have no other limit. The number of Pods has no limit, and the file only
-// that of bbolt (256 TiB on a machine of 64 bits). Open reads all names, so it takes
-// longer with many Pods. The file never shrinks; [Compact] writes a smaller one.
+// One Apply, Update or UpdatePods has no limit of its own: its transaction is in memory
+// until the commit. Each of these takes at most 64 MiB ([store.MaxValueSize]) as stored:
+// the manifest, all unknown fields, the children, the peers, a history of up to 16
+// entries, and each entry of a longer history. What is larger fails with
+// [store.ErrInvalid]. A longer history and a whole Pod have no other limit. The number
+// of Pods has no limit, and the file only that of bbolt (256 TiB on a machine of 64
+// bits). Open reads all names, so it takes longer with many Pods. The file never
+// shrinks; [Compact] writes a smaller one.
 //
 // # Damage and errors
 //

@@ -26,8 +26,9 @@ type Options struct {
 
 // Mirror is a copy of a store in memory. All methods are safe for concurrent use. Each
 // looks at one moment of the store, and later calls never see an earlier moment, unless
-// someone puts older data back into the store. A mirror lags behind the store by some
-// milliseconds: to read your own write, call [Mirror.WaitFor] first.
+// someone puts older data back into the store. A mirror lags behind the store, usually
+// by some milliseconds; [Mirror.Age] says how long at most. To read your own write, call
+// [Mirror.WaitFor] first.
 //
 // A mirror owns its Pods: all callers share what [Mirror.Read] and [Mirror.All] return,
 // and nobody may change it. Lists of names belong to the caller.
@@ -119,9 +120,8 @@ func (m *Mirror) Age() time.Duration {
 	return time.Since(m.heard)
 }
 
-// Stale reports whether the mirror may be out of date by more than some milliseconds: the
-// watch has ended, or lists everything again, or has been silent for more than
-// [store.WatchQuiet].
+// Stale reports whether the mirror is known to be out of date: the watch has ended, or
+// lists everything again, or has been silent for more than [store.WatchQuiet].
 func (m *Mirror) Stale() bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -144,10 +144,10 @@ func (m *Mirror) Changed() <-chan struct{} {
 }
 
 // WaitFor waits until the mirror has the change with revision r. Use it to read your own
-// write. If only some Pods are mirrored and the change was of another one, that takes
-// up to [store.WatchQuiet]. The error is the context's, or the one that ended the
-// mirror. If someone puts older data back into the store, a revision from before may
-// never come.
+// write: Apply, DoAndRead and Update return its revision. If only some Pods are mirrored
+// and the change was of another one, that takes up to [store.WatchQuiet]. The error is
+// the context's, or the one that ended the mirror. If someone puts older data back into
+// the store, a revision from before may never come.
 func (m *Mirror) WaitFor(ctx context.Context, r store.Revision) error {
 	return m.wait(ctx, func() (bool, <-chan struct{}) {
 		m.mu.RLock()

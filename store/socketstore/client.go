@@ -24,9 +24,10 @@ type Options struct {
 	// 1 min).
 	AnswerTimeout time.Duration
 	// Grace is how long the client waits for the answer to a change after the context
-	// has ended (default 250 ms). The client withdraws the change, unless it was sent
-	// together with those of other callers, and the answer says whether the server made
-	// it. Without an answer the error matches store.ErrUnknown.
+	// has ended (default 250 ms). The client withdraws a change that has not begun,
+	// unless it sent that together with changes of other callers, and the call returns
+	// the context's error. If the change was made, the call returns its result. Without
+	// an answer the error matches store.ErrUnknown.
 	Grace time.Duration
 }
 
@@ -41,12 +42,12 @@ type Options struct {
 //
 // The client sends each change with an ID. If the answer is lost, it sends the change
 // again under the same ID, also to a server that was restarted, and the store makes the
-// change once. An error of the server's store matches the same sentinels here. Errors
-// of the connection are [store.ErrUnavailable] if nobody answers or the server is too
-// busy (nothing was changed), [store.ErrUnknown] if the answer to a change is lost for
-// good, [store.ErrForbidden] if the server does not permit the request or one side does
-// not trust the other, and [store.ErrTooLarge] if the request is larger than the server
-// accepts.
+// change once. An error of the server's store matches the same sentinels here. Errors of
+// the connection are [store.ErrUnavailable] if nobody answered before the change was
+// sent, or the server is too busy (nothing was changed), [store.ErrUnknown] if the
+// answer to a change is lost for good, [store.ErrForbidden] if the server does not
+// permit the request or one side does not trust the other, and [store.ErrTooLarge] if
+// the request is larger than the server accepts.
 type Client struct {
 	opts  Options
 	path  string

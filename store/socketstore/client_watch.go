@@ -17,10 +17,10 @@ import (
 )
 
 // Watch yields every Pod, then what changes: see [store.Watcher]. If the connection
-// breaks, the server restarts or has lost the client's place, the client lists again
-// and yields the differences as one batch. That batch has Resync set only if the server
-// now has an older file. The client collects a whole list in memory before it
-// yields any of it. It keeps the name and revision of each watched Pod.
+// breaks, the server restarts or has lost the client's place, the client lists again and
+// yields the differences as one batch. If the server now has an older file, that batch
+// has Resync set and every Pod instead. The client collects a whole list in memory
+// before it yields any of it. It keeps the name and revision of each watched Pod.
 //
 // Like any operation, Watch ends with [store.ErrUnavailable] if nobody has answered for
 // Options.Patience. [Client.Close] ends it with [store.ErrClosed].

@@ -17,10 +17,10 @@ import (
 	"podstore/store/internal/osfs"
 )
 
-// Listen listens on a Unix socket at path. Only this user can connect: the socket has
-// mode 0600 from the moment it appears. Listen replaces a socket that a dead process
-// left there; of several callers that find one, one succeeds. Closing the listener
-// removes its own socket, and no other that stands there.
+// Listen listens on a Unix socket at path. Only this user and root can connect: the
+// socket has mode 0600 from the moment it appears. Listen replaces a socket that a dead
+// process left there; of several callers that find one, one succeeds. Closing the
+// listener removes its own socket, and no other that stands there.
 //
 // Errors: store.ErrLocked if a process serves there, or may do so, store.ErrExists if
 // something other than a socket stands there, store.ErrInvalid if path is too long for

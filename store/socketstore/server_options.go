@@ -12,15 +12,16 @@ import (
 // ServerOptions say who may do what, and limit what clients can make the server hold.
 // Zero fields, and a nil pointer, mean the defaults.
 type ServerOptions struct {
-	// The server calls Authorize before it makes the changes of a request, with all of
+	// The server calls Authorize before it makes the changes of one Apply, with all of
 	// them together. An error refuses them: the client's error matches
 	// store.ErrForbidden and has its text. Nil permits everything. What a client's edit
 	// changed arrives as operations too. The server calls Authorize for several requests
-	// at the same time, also for those of one client. It must neither change nor keep the changes.
+	// at the same time, also for those of one client. It must neither change nor keep
+	// the changes.
 	//
 	// Before that, the server refuses everybody who runs neither as its own user nor as
-	// root. With a hook it also refuses what comes over a connection whose process has
-	// ended: another process may have its PID by then.
+	// root. If Authorize or AuthorizeRead is set, it also refuses what comes over a
+	// connection whose process has ended: another process may have its PID by then.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
 	// AuthorizeRead does the same for reading, and for a watch when it begins: a right
 	// that is withdrawn later does not end it. pods are the names asked for. An empty
@@ -57,7 +58,8 @@ type ServerOptions struct {
 	// answers of more than 64 KiB (default 192 MiB). Further ones wait for their turn.
 	// A request that needs more than the whole limit is served alone.
 	MaxHeld int64
-	// MaxChanges limits the changes in one request (default 4096).
+	// MaxChanges limits the changes of one Apply (default 4096). Beyond it, the error
+	// matches store.ErrTooLarge.
 	MaxChanges int
 	// Stall is the time a client may take to send or receive 256 KiB (default 10 s).
 	// The server cuts off a client that takes longer. If others wait for the memory or
