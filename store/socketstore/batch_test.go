@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -118,8 +119,8 @@ func TestLargestBatch(t *testing.T) {
 	})
 }
 
-// The end of one caller's context does not touch the changes of others, and nobody waits
-// long for the changes of others.
+// The end of one caller's context does not touch the changes of others, which are sent
+// again. Nobody waits long for the changes of others.
 func TestLeaveBatch(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
 		s, server, c := held(n, nil)
@@ -162,29 +163,157 @@ func TestLeaveBatch(t *testing.T) {
 		}
 		<-impatient
 		<-leaves
+		time.Sleep(maxPause)
+		synctest.Wait()
+		if s.waiting.Load() != 1 {
+			t.Errorf("%d changes are under way, want that of the caller who stays", s.waiting.Load())
+		}
 		time.Sleep(time.Until(start.Add(3 * time.Second)))
 		close(s.release)
 		<-stays
 	})
 }
 
-// If a hook panics, only its batch gets no answer.
+// lostIn is a store that does not return from the changes of one Pod.
+type lostIn struct {
+	*blocked
+	how func()
+}
+
+func (s lostIn) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if changes[0].Pod == "p1" {
+		s.how()
+	}
+	return s.blocked.Apply(ctx, changes, opts)
+}
+
+// If a change panics, or ends its goroutine, only its own caller does not learn its outcome.
 func TestBatchPanics(t *testing.T) {
+	for what, how := range map[string]func(){"panic": func() { panic("a fault") }, "Goexit": runtime.Goexit} {
+		t.Run(what, func(t *testing.T) {
+			fake(t, func(t *testing.T, n *fakeNet) {
+				s := lostIn{&blocked{Store: memstore.New(), release: make(chan struct{})}, how}
+				n.serve(s, nil)
+				c := n.client(nil)
+				all := begin(4, func(i int) {
+					err := store.Do(t.Context(), c, fmt.Sprint("p", i), store.AddPeer{PodName: "x"})
+					if want := map[int]error{1: store.ErrUnknown}[i]; !errors.Is(err, want) {
+						t.Errorf("p%d: %v, want %v", i, err, want)
+					}
+				})
+				close(s.release)
+				all.Wait()
+			})
+		})
+	}
+}
+
+// Where a server takes no batch, the changes go alone.
+func TestBatchNotTaken(t *testing.T) {
+	for what, opts := range map[string]*ServerOptions{
+		"rights":       {Authorize: func(context.Context, Caller, []store.Change) error { return nil }},
+		"a small body": {MaxBody: 1 << 10},
+	} {
+		t.Run(what, func(t *testing.T) {
+			fake(t, func(t *testing.T, n *fakeNet) {
+				s, server, c := held(n, opts)
+				peer := store.AddPeer{PodName: strings.Repeat("x", 200)}
+				all := begin(1+maxBatch, func(i int) {
+					if err := store.Do(t.Context(), c, fmt.Sprint("p", i), peer); err != nil {
+						t.Errorf("p%d: %v", i, err)
+					}
+				})
+				close(s.release)
+				all.Wait()
+				if got := server.Stats().Requests; got != 1+maxBatch+1 {
+					t.Errorf("%d requests, want one for each change, and the batch", got)
+				}
+				if !c.batch.off.Load() {
+					t.Error("the client will try again")
+				}
+			})
+		})
+	}
+}
+
+// heldWithoutIDs refuses request IDs at once; other changes wait.
+type heldWithoutIDs struct{ *blocked }
+
+func (s heldWithoutIDs) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
+	if opts != nil && opts.ID != (store.RequestID{}) {
+		return nil, &store.Error{Op: "apply", Err: errors.ErrUnsupported}
+	}
+	return s.blocked.Apply(ctx, changes, opts)
+}
+
+// A change that was sent again without an ID goes alone.
+func TestBatchWithoutIDs(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
-		s, _, c := held(n, &ServerOptions{Authorize: func(_ context.Context, _ Caller, changes []store.Change) error {
-			if changes[0].Pod == "p1" {
-				panic("a fault of the hook")
-			}
-			return nil
-		}})
-		all := begin(3, func(i int) {
-			err := store.Do(t.Context(), c, fmt.Sprint("p", i), store.AddPeer{PodName: "x"})
-			if want := map[int]error{1: store.ErrUnknown}[i]; !errors.Is(err, want) {
-				t.Errorf("p%d: %v, want %v", i, err, want)
+		s := heldWithoutIDs{&blocked{Store: memstore.New(), release: make(chan struct{})}}
+		n.serve(s, nil)
+		c := n.client(nil)
+		all := begin(8, func(i int) {
+			if err := store.Do(t.Context(), c, fmt.Sprint("p", i), store.AddPeer{PodName: "x"}); err != nil {
+				t.Errorf("p%d: %v", i, err)
 			}
 		})
 		close(s.release)
 		all.Wait()
+	})
+}
+
+// A batch does not outlive a caller who has left: it keeps no connection, and what was not
+// sent is not made later.
+func TestBatchIsBrokenOff(t *testing.T) {
+	fake(t, func(t *testing.T, n *fakeNet) {
+		s, _, c := held(n, nil)
+		leave := func(after time.Duration, want error) {
+			begin(1+maxBatch, func(i int) {
+				ctx, cancel := context.WithTimeout(t.Context(), after/time.Duration(1+2*min(1, maxBatch-i)))
+				defer cancel()
+				if err := store.Do(ctx, c, fmt.Sprint("p", i), store.AddPeer{PodName: "x"}); !errors.Is(err, want) && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("p%d: %v, want %v", i, err, want)
+				}
+			}).Wait()
+		}
+		for range maxConns {
+			leave(90*time.Millisecond, store.ErrUnknown)
+		}
+		synctest.Wait()
+		if got := len(c.pool.slots); got > 0 {
+			t.Errorf("nobody calls, and %d connections are in use", got)
+		}
+		for range maxConns { // as requests do that hang
+			c.pool.slots <- struct{}{}
+		}
+		leave(time.Second, context.DeadlineExceeded)
+		for range maxConns {
+			<-c.pool.slots
+		}
+		close(s.release)
+		time.Sleep(time.Minute)
+		if got := s.Number(); got > 0 {
+			t.Errorf("%d changes were made after their callers had gone", got)
+		}
+	})
+}
+
+// While one change takes long, the others do not wait for it again and again.
+func TestTurnPasses(t *testing.T) {
+	fake(t, func(t *testing.T, n *fakeNet) {
+		s := lostIn{&blocked{Store: memstore.New(), release: make(chan struct{})}, func() { time.Sleep(30 * time.Second) }}
+		close(s.release)
+		n.serve(s, nil)
+		c := n.client(nil)
+		slow := begin(1, func(int) { _ = store.Do(t.Context(), c, "p1", store.AddPeer{PodName: "x"}) })
+		start := time.Now()
+		for i := range 50 {
+			if err := store.Do(t.Context(), c, fmt.Sprint("other", i), store.AddPeer{PodName: "x"}); err != nil {
+				t.Error(err)
+			}
+		}
+		within(t, start, maxTurn, maxTurn)
+		slow.Wait()
 	})
 }
 
@@ -236,7 +365,7 @@ func TestBatchesRefused(t *testing.T) {
 		"two":              {ids(2), lines(2), 2},
 		"the most":         {ids(maxBatch), lines(maxBatch), maxBatch},
 		"one too many":     {ids(maxBatch) + "&id=" + strings.Repeat("0", 7) + "1-9b0e-4f6e-8d4c-0d9c2d8f6a11", lines(maxBatch + 1), -1},
-		"too large":        {ids(2), lines(2) + strings.Repeat(" ", smallBytes), -1},
+		"too large":        {ids(2), lines(2) + strings.Repeat("\n\n", smallBytes), -1},
 		"a group too few":  {ids(3), lines(2), -1},
 		"a group too many": {ids(2), lines(3), -1},
 		"no group":         {ids(2), "", -1},

@@ -24,10 +24,10 @@ type Options struct {
 	// 1 min).
 	AnswerTimeout time.Duration
 	// Grace is how long the client waits for the answer to a change after the context
-	// has ended (default 250 ms). The client withdraws a change that has not begun,
-	// unless it sent that together with changes of other callers, and the call returns
-	// the context's error. If the change was made, the call returns its result. Without
-	// an answer the error matches store.ErrUnknown.
+	// has ended (default 250 ms). The client withdraws a change that has not begun, and
+	// the call returns the context's error, unless the change went together with those of
+	// other callers. If the change was made, the call returns its result. Without an
+	// answer the error matches store.ErrUnknown.
 	Grace time.Duration
 }
 
@@ -52,7 +52,7 @@ type Client struct {
 	opts  Options
 	path  string
 	pool  pool
-	batch batcher
+	batch *batcher
 	alive context.Context // until Close
 	end   context.CancelFunc
 	// number is the highest revision number that the server has sent.
@@ -111,7 +111,7 @@ func newClient(path string, opts *Options, dial func(context.Context) (net.Conn,
 	set(&c.opts.AnswerTimeout, time.Minute)
 	set(&c.opts.Grace, 250*time.Millisecond)
 	c.pool.dial, c.pool.slots = dial, make(chan struct{}, maxConns)
-	c.batch = batcher{&c.pool, c.opts.AnswerTimeout, c.opts.Grace, make(chan struct{}, 1), make(chan *member)}
+	c.batch = &batcher{pool: &c.pool, timeout: c.opts.AnswerTimeout, grace: c.opts.Grace, turn: make(chan struct{}, 1), waiting: make(chan *member)}
 	return c
 }
 

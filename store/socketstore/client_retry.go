@@ -79,7 +79,7 @@ func (c *Client) ask(ctx context.Context, r *request) (a *answer, err error) {
 // change sends changes until the server answers. If the error matches store.ErrUnknown,
 // the server may have made them; after any other error it has not.
 func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (*answer, error) {
-	r.target = changesTarget(o)
+	r.target, r.id = changesTarget(o), ""
 	if o.ID != (store.RequestID{}) && !o.Resent && !o.Metadata && len(r.body) < smallBytes/maxBatch {
 		r.id = o.ID.String()
 	}
@@ -104,6 +104,9 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 				r.id = ""
 				r.target = changesTarget(o)
 			}
+		}
+		if err == errGivenUp {
+			p = c.pauses() // the server may be well
 		}
 		if p.wait(ctx) {
 			continue
@@ -150,7 +153,9 @@ func (c *Client) send(ctx context.Context, r *request) (a *answer, sent bool, er
 	}
 	if r.id != "" {
 		a, sent, err = c.batch.exchange(ctx, r)
-	} else {
+	}
+	if r.id == "" || err == errAlone {
+		r.id = ""
 		a, sent, err = c.pool.exchange(ctx, r, c.opts.AnswerTimeout, grace)
 	}
 	if err == nil && a.status != http.StatusOK {

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"podstore/store"
 	"podstore/store/podjson"
@@ -19,6 +20,11 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, c *conn) error 
 	ids, opts, err := changeOptions(r)
 	if err != nil {
 		return err
+	}
+	if len(ids) > 1 {
+		if err := s.takesBatch(len(ids), r.ContentLength); err != nil {
+			return err
+		}
 	}
 	f := &flow{conn: c}
 	defer s.memory.give(f)
@@ -89,41 +95,57 @@ func (s *Server) apply(ctx context.Context, dst []byte, f *flow, changes []store
 	return dst, nil
 }
 
+// takesBatch checks a batch before its body is read.
+func (s *Server) takesBatch(requests int, size int64) error {
+	switch {
+	case s.opts.Authorize != nil || s.opts.AuthorizeRead != nil:
+		// A hook that takes long would hold up the others.
+		return withStatus{fmt.Errorf("%w: a server with rights to check takes no batches", errors.ErrUnsupported), http.StatusNotImplemented}
+	case requests > maxBatch || size > smallBytes:
+		return withStatus{invalid("a batch has at most %d ids and %d bytes", maxBatch, smallBytes), http.StatusBadRequest}
+	}
+	return nil
+}
+
 // batch makes the changes of several requests, each for itself and all at the same time,
 // so that they share a commit. It appends the answer to each, or its error line.
 func (s *Server) batch(ctx context.Context, dst []byte, c *conn, ids []store.RequestID, body []byte) ([]byte, error) {
-	parts := bytes.Split(bytes.TrimRight(body, "\n"), []byte("\n\n"))
-	switch {
-	case len(ids) > maxBatch || len(body) > smallBytes:
-		return dst, invalid("a batch has at most %d ids and %d bytes", maxBatch, smallBytes)
-	case len(parts) != len(ids):
-		return dst, invalid("the query has %d ids, and the body %d groups of changes with an empty line in between", len(ids), len(parts))
+	parts := bytes.SplitN(bytes.TrimRight(body, "\n"), []byte("\n\n"), len(ids)+1)
+	if len(parts) != len(ids) {
+		return dst, invalid("the query has %d ids; the body needs as many groups of changes, with an empty line between them", len(ids))
 	}
 	answers := make([][]byte, len(parts))
-	var panicked atomic.Pointer[any]
 	var all sync.WaitGroup
 	for i, part := range parts {
 		all.Go(func() {
 			defer func() {
 				if p := recover(); p != nil {
-					panicked.Store(&p)
+					s.log.Error("podstore: a change panicked", "panic", p, "stack", string(debug.Stack()))
 				}
 			}()
 			changes, err := podjson.DecodeChanges(part, s.opts.MaxChanges)
+			var answer []byte
 			if err == nil {
-				answers[i], err = s.apply(ctx, nil, &flow{conn: c}, changes, &store.ApplyOptions{ID: ids[i]})
+				answer, err = s.apply(ctx, nil, &flow{conn: c}, changes, &store.ApplyOptions{ID: ids[i]})
 			}
 			if err != nil {
-				d, _ := documentOf(err)
-				answers[i] = appendError(nil, d)
+				d, status := documentOf(err)
+				if status == http.StatusServiceUnavailable {
+					s.counters.busy.Add(1)
+				}
+				answer = appendError(nil, d)
 			}
+			answers[i] = answer
 		})
 	}
 	all.Wait()
-	if p := panicked.Load(); p != nil {
-		panic(*p) // net/http reports it, and goes on
+	for _, answer := range answers {
+		if answer == nil { // it panicked or ended its goroutine, and nobody knows the outcome
+			panic(http.ErrAbortHandler)
+		}
+		dst = append(dst, answer...)
 	}
-	return append(dst, bytes.Join(answers, nil)...), nil
+	return dst, nil
 }
 
 // changeOptions returns the IDs of the requests in one, and the options if it is only
