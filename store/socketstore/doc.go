@@ -8,11 +8,11 @@
 //
 // The server makes a change as its store does: all or nothing, durable when the call
 // returns. Changes of several callers of one Client may travel together. Each of them is
-// still made or refused by itself, and the end of one caller's
-// context does not touch the others. The client sends a change again under the same
-// request ID when the answer was lost, so it is made once. If the client still cannot
-// learn the result, the error matches [store.ErrUnknown]. A server whose store keeps no
-// IDs, such as a directory, gets no ID, and the client sends nothing again.
+// still made or refused by itself, and the end of one caller's context does not touch
+// the others. The client sends a change again under the same request ID when the answer
+// was lost, so it is made once. If the client still cannot learn the result, the error
+// matches [store.ErrUnknown]. A server whose store keeps no IDs, such as a directory,
+// gets no ID, and the client sends nothing again.
 //
 // The client makes an ID for each change that has none, and does not show it. After
 // ErrUnknown only an Apply with an ID of the caller's ([store.ApplyOptions]) can be sent

@@ -93,7 +93,7 @@ func (s *Server) Serve(l net.Listener) error { return s.http.Serve(&gate{l, s}) 
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // Close stops at once. Changes that have begun are still made; their clients get no
-// answer.
+// answer. Close does not wait for them: Close of the store does.
 func (s *Server) Close() error { return s.http.Close() }
 
 // ServerStats are figures of a server. The first three are as of now; the others count

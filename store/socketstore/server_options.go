@@ -16,8 +16,9 @@ type ServerOptions struct {
 	// them together. An error refuses them: the client's error matches
 	// store.ErrForbidden and has its text. Nil permits everything. What a client's edit
 	// changed arrives as operations too. The server calls Authorize for several requests
-	// at the same time, also for those of one client. It must neither change nor keep
-	// the changes.
+	// at the same time, also for those of one client. It may use the store, and must
+	// neither change nor keep the changes. It should not take long: its caller waits,
+	// and such a server takes no batches.
 	//
 	// Before that, the server refuses everybody who runs neither as its own user nor as
 	// root. If Authorize or AuthorizeRead is set, it also refuses what comes over a
