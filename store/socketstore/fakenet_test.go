@@ -178,6 +178,14 @@ func (l *fakeListener) Close() error {
 			l.at.l = nil
 		}
 		l.at.mu.Unlock()
+		for { // the system resets what nobody has accepted
+			select {
+			case c := <-l.conns:
+				c.Close()
+			default:
+				return
+			}
+		}
 	})
 	return nil
 }

@@ -241,7 +241,10 @@ func chaos(t *testing.T, n *fakeNet, seed uint64) {
 				var err error
 				switch roll(4) {
 				case 0:
-					_, err = c.Update(t.Context(), "count", increment)
+					err = store.ErrConflict // others may win for long, and nothing is changed then
+					for errors.Is(err, store.ErrConflict) {
+						_, err = c.Update(t.Context(), "count", increment)
+					}
 				case 1:
 					err = store.Do(t.Context(), c, "shared", store.Reclaim{Reclaimed: []store.ReclaimedChild{{PodName: fmt.Sprint(me, i)}}})
 				case 2:
