@@ -156,8 +156,8 @@ func (b *bench) copyTree(dir, source string, round int) error {
 	return forget(dir)
 }
 
-// makeTree is the floor of an export: two goroutines make the directories and files, with
-// their times, from documents that are in memory, and then all is synced at once.
+// makeTree makes what an export makes, from documents that are in memory: two goroutines
+// make the directories and files, with their times, and then all is synced at once.
 func makeTree(root string, documents map[string][]byte) error {
 	if err := os.Mkdir(root, 0o700); err != nil {
 		return err
