@@ -16,8 +16,8 @@ type Change struct {
 	Pod string
 	// Op is the operation. A change with a nil Op only tests its condition.
 	Op Op
-	// If must hold. Otherwise none of the changes of the Apply is made, except under
-	// SkipMissing. The zero Condition always holds.
+	// If must hold. Otherwise none of the changes of the Apply is made; SkipMissing
+	// leaves out this change only. The zero Condition always holds.
 	If Condition
 }
 
@@ -210,17 +210,17 @@ type ApplyOptions struct {
 	// Metadata asks for each Pod's metadata as it is after the changes.
 	Metadata bool
 
-	// ID makes sure that the changes are made only once, however often they are sent.
-	// Choose a random one for each set of changes ([NewRequestID]) before you send them
-	// first. If they were already made under this ID, they are not made again, and the
-	// result has the revision that they made. If a Pod has changed since then, its
-	// result may have only the number of that revision and no metadata. Using one ID for
-	// different changes to a Pod fails with [ErrInvalid]. The zero ID is none. To send
-	// the changes again after a crash of your own process, keep the ID, the changes and
-	// Seen where the crash leaves them; the store keeps its IDs through crashes. A store
-	// that keeps no IDs fails with [errors.ErrUnsupported]. A store remembers a limited
-	// number of IDs for each Pod: send a request again soon, with Resent, and not after
-	// many other changes.
+	// With an ID the changes are made only once, however often they are sent, as long as
+	// the store remembers the ID. Choose a random one for each set of changes
+	// ([NewRequestID]) before you send them first. If they were already made under this
+	// ID, they are not made again, and the result has the revision that they made. If a
+	// Pod has changed since then, its result may have only the number of that revision
+	// and no metadata. Using one ID for different changes to a Pod fails with
+	// [ErrInvalid]. The zero ID is none. To send the changes again after a crash of your
+	// own process, keep the ID, the changes and Seen where the crash leaves them; the
+	// store keeps its IDs through crashes. A store that keeps no IDs fails with
+	// [errors.ErrUnsupported]. A store remembers a limited number of IDs for each Pod:
+	// send a request again soon, with Resent, and not after many other changes.
 	ID RequestID
 	// Resent says that the same changes were sent before under this ID, with an unknown
 	// result. If the store has meanwhile forgotten so many IDs that it cannot tell

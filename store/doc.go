@@ -28,7 +28,8 @@
 //   - Durable: a change that returned nil survives a crash and a loss of power. A change
 //     that was under way at that moment is there completely or not at all.
 //   - Isolated: no change is lost, whichever calls run at the same time. Each call takes
-//     effect at one moment between its start and its return (linearizable). So a call sees
+//     effect at one moment between its start and its return (linearizable), except that a
+//     change that failed with ErrUnknown may take effect later, or never. So a call sees
 //     every change that returned before the call began, including the caller's own.
 //   - Errors: a store returns the context's error, the edit's error, or an error that
 //     matches, by [errors.Is], a sentinel of this package ([ErrNotFound] and so on) or

@@ -61,14 +61,15 @@ var (
 	// changed the Pods during every attempt of an edit. Nothing was changed. Read, and
 	// decide again.
 	ErrConflict = errors.New("changed by others meanwhile")
-	// ErrTooLarge: more Pods or bytes than the store takes in one change. It matches
-	// ErrInvalid too. Nothing was changed. Make several smaller changes.
+	// ErrTooLarge: one Apply has more changes, Pods or bytes than the store takes. It
+	// matches ErrInvalid too. A value above [MaxValueSize] is ErrInvalid alone. Nothing
+	// was changed. Make several smaller changes.
 	ErrTooLarge = fmt.Errorf("%w: too large", ErrInvalid)
 	// ErrUnknown: the answer to a change was lost, and the store cannot tell whether the
 	// change was made. It was made completely or not at all. It may even be made later,
 	// while a server still has it. If you gave it an ID ([ApplyOptions]), send it again
-	// under that ID until the answer is another. If the store no longer knows the ID, or
-	// there is none, read the Pods and decide whether to make it again. The error
+	// under that ID, with Resent and Seen. If that fails with ErrUnknown as well, or
+	// there is no ID, read the Pods and decide whether to make it again. The error
 	// matches no other sentinel and no error of a context.
 	ErrUnknown = errors.New("the change may or may not have been made")
 )

@@ -16,8 +16,9 @@ import (
 // may stop waiting; the error then matches ErrUnknown.
 //
 // When a method that changes something returns nil, the change survives a crash and a
-// loss of power. Nobody sees a change before it is durable, except changes that share
-// its commit: they succeed together or fail together.
+// loss of power. Nobody sees a change before it is durable, except later changes of the
+// same commit. If that commit fails, all of them fail; otherwise each succeeds or fails
+// by itself.
 //
 // When such a method returns an error, the store holds the state before the change or
 // the state after it, nothing between. It is the state before if the error
@@ -28,8 +29,9 @@ import (
 //     ErrCorrupt, ErrFormat or [errors.ErrUnsupported], and does not match ErrUnusable.
 //
 // After any other error it may be either, so find out. Changes that have an ID can be
-// sent again under it: see [ApplyOptions]. Otherwise read the Pods; after ErrUnusable
-// open the store again first. [ErrNoSpace] says when nothing was changed.
+// sent again under it, with Resent: see [ApplyOptions]. Otherwise read the Pods; after
+// ErrUnusable open the store again first. The comment of [ErrNoSpace] says when nothing
+// was changed.
 //
 // [ValidateName] checks every Pod name passed in. The error for a bad one matches
 // [ErrInvalidName]. Returned metadata is in normal form, has its Version set, belongs

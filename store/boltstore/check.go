@@ -31,8 +31,9 @@ type Summary struct {
 // calls report for each finding: first those of the file, then those of the Pods in the
 // order of their names. It does not map the file and changes nothing. It takes the
 // shared lock, so that no writer is at work: while a writer has the file open, Check
-// fails with store.ErrLocked. Check a copy then: see [Store.Backup]. Whatever the file
-// holds, Check neither panics nor hangs, and it needs memory for one Pod only.
+// fails with store.ErrLocked. Use [Store.Backup] then, which checks its copy, or check a
+// copy of [Store.WriteTo]. Whatever the file holds, Check neither panics nor hangs, and
+// it needs memory for one Pod only.
 //
 // A finding is not an error. Check fails with the errors of [Open] if it cannot read
 // the file at all, with store.ErrFormat, after all findings, if a newer version wrote a

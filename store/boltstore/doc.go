@@ -13,9 +13,9 @@
 // nobody writes. Open takes the lock and Close releases it. The same holds for two
 // handles in one process. [Check], [Compact] and [Salvage] read: while a writer has the
 // file open, they fail with [store.ErrLocked]. On the open Store use [Store.Backup],
-// [Store.WriteTo] or [Store.Snapshot], and check the copy. When the open file was moved,
-// removed or replaced, the next change fails with [store.ErrUnusable], and then every
-// call. Other processes read and change the store through a socket: see
+// which checks its copy, or check a copy of [Store.WriteTo]. When the open file was
+// moved, removed or replaced, the next change fails with [store.ErrUnusable], and then
+// every call. Other processes read and change the store through a socket: see
 // store/socketstore.
 //
 // To restore a backup, close the store, put the backup in the place of the file, and open
@@ -28,10 +28,10 @@
 //
 // # Limits
 //
-// One Apply, Update or UpdatePods has no limit of its own: its transaction is in memory
-// until the commit. Each of these takes at most 64 MiB ([store.MaxValueSize]) as stored:
-// the manifest, all unknown fields, the children, the peers, a history of up to 16
-// entries, and each entry of a longer history. What is larger fails with
+// The changes of one Apply, Update or UpdatePods have no limit together, but all are in
+// memory until the commit. Each of these takes at most 64 MiB ([store.MaxValueSize]) as
+// stored: the manifest, all unknown fields, the children, the peers, a history of up to
+// 16 entries, and each entry of a longer history. What is larger fails with
 // [store.ErrInvalid]. A longer history and a whole Pod have no other limit. The number
 // of Pods has no limit, and the file only that of bbolt (256 TiB on a machine of 64
 // bits). Open reads all names, so it takes longer with many Pods. The file never

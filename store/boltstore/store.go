@@ -21,11 +21,11 @@ import (
 // [store.Watcher] and [store.Snapshotter]. All methods are safe for concurrent use.
 //
 // A Store holds the lock on its file until Close. After an I/O error in a commit, a
-// panic of bbolt during a change, or a change while another file stands at the path, the
-// Store is unusable: every call returns an error that matches [store.ErrUnusable] and
-// wraps the cause. Close it and open the file again. All changes of the commit that
-// failed may then be there, or none of them. Every earlier change is as its call
-// reported.
+// panic of bbolt during a change, or a change after the file was moved, removed or
+// replaced, the Store is unusable: every call returns an error that matches
+// [store.ErrUnusable] and wraps the cause. Close it and open the file again. All changes
+// of the commit that failed may then be there, or none of them. Every earlier change is
+// as its call reported.
 //
 // bbolt grows the file before it writes. If a full disk or quota stops that, only the
 // changes of that commit fail, with [store.ErrNoSpace]. They changed nothing, and the
@@ -34,9 +34,9 @@ import (
 // Update and UpdatePods call an edit at most once, in the goroutine of one of the
 // callers that share a commit, not always your own. The edit sees the successful edits
 // before it. It must return: one that calls [runtime.Goexit] ends the goroutine of
-// another caller. A change or a Close that an edit calls itself fails with
-// [store.ErrInvalid]. The log names an edit that runs for more than a second, and the
-// calls that wait for it.
+// another caller. If an edit calls a change or Close of its own Store, that call fails
+// with [store.ErrInvalid]. The log names an edit that runs for more than a second, and
+// the calls that wait for it.
 type Store struct {
 	path     string   // as the caller named it, for messages
 	filePath string   // as given to Open; for a copy of a store not the same as path

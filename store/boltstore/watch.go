@@ -15,7 +15,7 @@ import (
 // Watch yields every Pod, then what changes: see [store.Watcher]. Changes within some
 // milliseconds come in one batch. A receiver that has missed more than 2,048 of the Pods
 // that it watches, or 8 MiB of manifests, gets a Resync and all Pods again. So does one
-// that did not receive while more than 16,384 Pods changed.
+// that did not receive while more than 16,384 Pods of the store changed, watched or not.
 func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		if err := s.watch(ctx, opts, func(b store.Batch) bool { return yield(b, nil) }); err != nil {

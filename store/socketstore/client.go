@@ -24,10 +24,11 @@ type Options struct {
 	// 1 min).
 	AnswerTimeout time.Duration
 	// Grace is how long the client waits for the answer to a change after the context
-	// has ended (default 250 ms). The client withdraws a change that has not begun, and
-	// the call returns the context's error, unless the change went together with those of
-	// other callers. If the change was made, the call returns its result. Without an
-	// answer the error matches store.ErrUnknown.
+	// has ended (default 250 ms). In that time the client withdraws a change that it
+	// sent alone and that has not begun; the call then returns the context's error. It
+	// does not withdraw a change that it sent together with those of other callers. If
+	// the answer comes in time, the call returns that, result or error. Otherwise the
+	// error matches store.ErrUnknown.
 	Grace time.Duration
 }
 
@@ -40,14 +41,14 @@ type Options struct {
 // under the condition that their revisions have not changed: see
 // [store.EditByRevision].
 //
-// The client sends each change with an ID. If the answer is lost, it sends the change
-// again under the same ID, also to a server that was restarted, and the store makes the
-// change once. An error of the server's store matches the same sentinels here. Errors of
-// the connection are [store.ErrUnavailable] if nobody answered before the change was
-// sent, or the server is too busy (nothing was changed), [store.ErrUnknown] if the
-// answer to a change is lost for good, [store.ErrForbidden] if the server does not
-// permit the request or one side does not trust the other, and [store.ErrTooLarge] if
-// the request is larger than the server accepts.
+// The client sends each change with an ID, if the server's store keeps IDs. If the
+// answer is lost, it sends the change again under the same ID, also to a server that was
+// restarted, and the store makes the change once. An error of the server's store matches
+// the same sentinels here. Errors of the connection are [store.ErrUnavailable] if the
+// change could not be sent, or the server is too busy (nothing was changed),
+// [store.ErrUnknown] if the answer to a change is lost for good, [store.ErrForbidden] if
+// the server does not permit the request or one side does not trust the other, and
+// [store.ErrTooLarge] if the request is larger than the server accepts.
 type Client struct {
 	opts  Options
 	path  string

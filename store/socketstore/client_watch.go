@@ -22,8 +22,8 @@ import (
 // has Resync set and every Pod instead. The client collects a whole list in memory
 // before it yields any of it. It keeps the name and revision of each watched Pod.
 //
-// Like any operation, Watch ends with [store.ErrUnavailable] if nobody has answered for
-// Options.Patience. [Client.Close] ends it with [store.ErrClosed].
+// Watch ends with [store.ErrUnavailable] if nobody has answered for Options.Patience.
+// [Client.Close] ends it with [store.ErrClosed].
 func (c *Client) Watch(ctx context.Context, opts store.WatchOptions) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		w := &watch{client: c, part: store.ReadOptions{OmitManifest: opts.OmitManifest, OmitReclaimed: true}, yield: func(b store.Batch) bool { return yield(b, nil) }}

@@ -17,8 +17,8 @@ type ServerOptions struct {
 	// store.ErrForbidden and has its text. Nil permits everything. What a client's edit
 	// changed arrives as operations too. The server calls Authorize for several requests
 	// at the same time, also for those of one client. It may use the store, and must
-	// neither change nor keep the changes. It should not take long: its caller waits,
-	// and such a server takes no batches.
+	// neither change nor keep the changes. It should not take long, because the caller
+	// waits. If there is a hook, changes of several callers do not go in one request.
 	//
 	// Before that, the server refuses everybody who runs neither as its own user nor as
 	// root. If Authorize or AuthorizeRead is set, it also refuses what comes over a
@@ -40,10 +40,11 @@ type ServerOptions struct {
 	// store's file, or the system's directory for temporary files.
 	TempDir string
 
-	// MaxConns limits the open connections (default 512). For each further one the server
-	// closes a connection of the process that has the most: the one that has been idle
-	// longest. If that process has none idle, the server answers its new connections with
-	// status 503, and accepts those of other processes up to twice MaxConns.
+	// MaxConns limits the open connections (default 512). For each further one the
+	// server closes another: of the process with the most connections, the connection
+	// that has been idle longest. If that process has none idle, the server answers its
+	// new connections with status 503, and accepts those of other processes up to twice
+	// MaxConns.
 	MaxConns int
 	// MaxWatches limits the watches under way (default 256). The server answers a
 	// further one with status 503. A watch takes a connection for as long as it lasts,
