@@ -41,7 +41,7 @@ MEMORY = $(shell awk '$$2 == "/dev/shm" && $$4 !~ /noexec/' /proc/mounts 2>/dev/
 SHORT ?= -short
 .PHONY: test
 test: ## run all tests; SHORT= for all points of the fault injections, as .ci/run does
-	$(MEMORY) $(if $(SHORT),GOGC=300) $(GO) test -parallel 4 $(SHORT) ./...
+	$(MEMORY) $(if $(SHORT),GOGC=300) $(GO) test -timeout 30m -parallel 4 $(SHORT) ./...
 	@test -z "$(SHORT)" || echo 'Skipped to be quick: most points of fault injection, most mutants, most cases of trouble, shells and docs/operations.md, part of the random operations; make test SHORT= takes all, make long more.'
 
 .PHONY: check

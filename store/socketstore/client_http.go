@@ -106,11 +106,14 @@ func (c *clientConn) answer() (*answer, error) {
 		return nil, fmt.Errorf("the answer has %d bytes, the limit is %d", n, maxAnswer)
 	}
 	a.in = borrow()
-	a.in.grow(int(head.ContentLength))
-	a.body = a.in.bytes
-	if _, err := io.ReadFull(head.Body, a.body); err != nil {
-		return nil, err
+	// The buffer grows with what arrives: an answer may announce more than it has.
+	for have, all := 0, int(head.ContentLength); have < all; have = len(a.in.bytes) {
+		a.in.grow(min(max(4*have, smallBytes), all))
+		if _, err := io.ReadFull(head.Body, a.in.bytes[have:]); err != nil {
+			return nil, err
+		}
 	}
+	a.body = a.in.bytes
 	return a, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,24 @@ func (n *fakeNet) answerer(status int, body string) {
 	})}
 	go server.Serve(n.listen())
 	n.t.Cleanup(func() { server.Close() })
+}
+
+// An answer costs the client memory for what arrives, not for what it announces.
+func TestAnswerAnnouncesMuch(t *testing.T) {
+	client, server := fakePair()
+	go func() {
+		_, _ = io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 600000000\r\n\r\n"+strings.Repeat("x", smallBytes+1))
+		_ = server.CloseWrite()
+	}()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := newClientConn(client).answer(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("%d bytes were taken", got)
+	}
 }
 
 // What a server answers against the protocol is an error that says what is wrong. The
