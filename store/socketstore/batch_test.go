@@ -34,6 +34,16 @@ func begin(n int, f func(i int)) (all *sync.WaitGroup) {
 	return all
 }
 
+// finish lets the changes go on, and checks how many requests they were.
+func finish(t *testing.T, s *blocked, server *fakeServer, all *sync.WaitGroup, requests int64) {
+	t.Helper()
+	close(s.release)
+	all.Wait()
+	if got := server.Stats().Requests; got != requests {
+		t.Errorf("%d requests, want %d", got, requests)
+	}
+}
+
 // What waits while a request is under way goes together, and each change is made or
 // refused for itself.
 func TestBatch(t *testing.T) {
@@ -61,11 +71,7 @@ func TestBatch(t *testing.T) {
 		if s.waiting.Load() != 1 {
 			t.Errorf("%d changes are under way, want that of the first caller", s.waiting.Load())
 		}
-		close(s.release)
-		all.Wait()
-		if got := server.Stats().Requests; got != 3 {
-			t.Errorf("%d requests, want one for the first, one for %d others, and one for the last", got, maxBatch)
-		}
+		finish(t, s, server, all, 3) // one for the first, one for a full batch, and one for the last
 		if got := int(s.Number()); got != callers-callers/3 {
 			t.Errorf("%d changes were made", got)
 		}
@@ -91,11 +97,7 @@ func TestFullBatches(t *testing.T) {
 		if got := s.waiting.Load(); got != 2*maxBatch {
 			t.Errorf("%d changes are under way, want all", got)
 		}
-		close(s.release)
-		all.Wait()
-		if got := server.Stats().Requests; got != 3 {
-			t.Errorf("%d requests, want one for the first and one for each batch", got)
-		}
+		finish(t, s, server, all, 3) // one for the first and one for each batch
 	})
 }
 
@@ -111,11 +113,7 @@ func TestLargestBatch(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		close(s.release)
-		all.Wait()
-		if got := server.Stats().Requests; got != 2 {
-			t.Errorf("%d requests, want one for the first and one for the others", got)
-		}
+		finish(t, s, server, all, 2) // one for the first and one for the others
 	})
 }
 
@@ -223,11 +221,7 @@ func TestBatchNotTaken(t *testing.T) {
 						t.Errorf("p%d: %v", i, err)
 					}
 				})
-				close(s.release)
-				all.Wait()
-				if got := server.Stats().Requests; got != 1+maxBatch+1 {
-					t.Errorf("%d requests, want one for each change, and the batch", got)
-				}
+				finish(t, s, server, all, 1+maxBatch+1) // one for each change, and the batch
 				if !c.batch.off.Load() {
 					t.Error("the client will try again")
 				}
@@ -236,21 +230,11 @@ func TestBatchNotTaken(t *testing.T) {
 	}
 }
 
-// heldWithoutIDs refuses request IDs at once; other changes wait.
-type heldWithoutIDs struct{ *blocked }
-
-func (s heldWithoutIDs) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
-	if opts != nil && opts.ID != (store.RequestID{}) {
-		return nil, &store.Error{Op: "apply", Err: errors.ErrUnsupported}
-	}
-	return s.blocked.Apply(ctx, changes, opts)
-}
-
 // A change that was sent again without an ID goes alone.
 func TestBatchWithoutIDs(t *testing.T) {
 	fake(t, func(t *testing.T, n *fakeNet) {
-		s := heldWithoutIDs{&blocked{Store: memstore.New(), release: make(chan struct{})}}
-		n.serve(s, nil)
+		s := &blocked{Store: memstore.New(), release: make(chan struct{})}
+		n.serve(withoutIDs{s}, nil)
 		c := n.client(nil)
 		all := begin(8, func(i int) {
 			if err := store.Do(t.Context(), c, fmt.Sprint("p", i), store.AddPeer{PodName: "x"}); err != nil {

@@ -26,6 +26,15 @@ func (b *buffer) grow(n int) {
 	b.bytes = b.bytes[:n]
 }
 
+// more makes the buffer longer, up to all bytes, and returns the new part to read into. It
+// grows with what has arrived: one side may announce much more than it sends, and taking
+// that would keep the garbage collector busy.
+func (b *buffer) more(all int) []byte {
+	have := len(b.bytes)
+	b.grow(min(max(4*have, smallBytes), all))
+	return b.bytes[have:]
+}
+
 // release returns the buffer. The caller must not use its bytes afterwards. A large
 // buffer is not kept for reuse.
 func (b *buffer) release() {

@@ -106,10 +106,8 @@ func (c *clientConn) answer() (*answer, error) {
 		return nil, fmt.Errorf("the answer has %d bytes, the limit is %d", n, maxAnswer)
 	}
 	a.in = borrow()
-	// The buffer grows with what arrives: an answer may announce more than it has.
-	for have, all := 0, int(head.ContentLength); have < all; have = len(a.in.bytes) {
-		a.in.grow(min(max(4*have, smallBytes), all))
-		if _, err := io.ReadFull(head.Body, a.in.bytes[have:]); err != nil {
+	for all := int(head.ContentLength); len(a.in.bytes) < all; {
+		if _, err := io.ReadFull(head.Body, a.in.more(all)); err != nil {
 			return nil, err
 		}
 	}

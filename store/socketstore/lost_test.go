@@ -141,13 +141,13 @@ func TestAnswerLost(t *testing.T) {
 }
 
 // withoutIDs is a store that keeps no request IDs.
-type withoutIDs struct{ *memstore.Store }
+type withoutIDs struct{ store.MetadataStore }
 
 func (s withoutIDs) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	if opts != nil && opts.ID != (store.RequestID{}) {
 		return nil, &store.Error{Op: "apply", Err: errors.ErrUnsupported}
 	}
-	return s.Store.Apply(ctx, changes, opts)
+	return s.MetadataStore.Apply(ctx, changes, opts)
 }
 
 // A store without IDs can be served too. There a lost answer stays unknown.

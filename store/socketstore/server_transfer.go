@@ -40,19 +40,14 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, f *flow) (_ *buffe
 		return err
 	}
 	b := borrow()
-	b.grow(int(min(n, smallBytes)))
-	err = read(b.bytes)
+	err = read(b.more(int(n)))
 	if err == nil && n > smallBytes {
 		if err := s.take(r.Context(), s.memory, f, 3*n); err != nil {
 			return nil, err
 		}
 		_ = f.conn.SetWriteDeadline(time.Time{}) // the next read makes net/http write "100 Continue"
-		// The buffer grows with what arrives. Otherwise clients that only announce much
-		// would keep the garbage collector busy.
 		for err == nil && len(b.bytes) < int(n) {
-			have := len(b.bytes)
-			b.grow(min(4*have, int(n)))
-			err = f.move(b.bytes[have:], f.conn.SetReadDeadline, read)
+			err = f.move(b.more(int(n)), f.conn.SetReadDeadline, read)
 		}
 	}
 	switch {
