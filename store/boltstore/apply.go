@@ -104,7 +104,8 @@ func (a *application) seal() error {
 
 // run is the leader's part.
 func (a *application) run(g *txn, _ *request) error {
-	st := &staging{g: g}
+	st := g.stage()
+	defer st.clear()
 	if r := a.referrers; r != nil {
 		var ok bool
 		if r.since, ok = g.s.changes.since(r.place, func(string) bool { return true }); !ok {

@@ -79,7 +79,8 @@ type Store struct {
 	durable atomic.Int64 // the last durable transaction
 	changes changelog
 
-	enc *codec.Encoder // only the leader uses it
+	enc     *codec.Encoder // only the leader uses it
+	staging staging        // only the leader uses it
 }
 
 var (

@@ -49,7 +49,8 @@ func (s *Store) UpdatePods(ctx context.Context, names []string, edit func(pods [
 func (g *txn) edit(r *request, names []string, edit func([]*store.Metadata) error) ([]*store.Metadata, error) {
 	pods := make([]*store.Metadata, len(names))
 	given := make([]*store.Metadata, len(names))
-	st := &staging{g: g}
+	st := g.stage()
+	defer st.clear()
 	for i, name := range names {
 		p, err := st.pod(name)
 		switch {
