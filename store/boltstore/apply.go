@@ -22,10 +22,10 @@ import (
 // the last 64 requests that deleted a Pod, or that changed only Pods they do not name, as
 // Remove of a missing Pod does. [store.Remove] looks at every Pod of the file.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
-	if opts == nil {
-		opts = &store.ApplyOptions{}
+	var a application
+	if opts != nil {
+		a.opts = *opts
 	}
-	a := application{opts: opts}
 	var err error
 	if a.changes, err = store.Prepare(changes); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func removedPods(changes []store.Change) (names []string) {
 // application is one Apply.
 type application struct {
 	changes   []store.Change
-	opts      *store.ApplyOptions
+	opts      store.ApplyOptions
 	sum       uint32                     // checksum of the changes, if they have an ID
 	sealed    []*[store.NumFields][]byte // by change: the values that it sets
 	referrers *referrers                 // of the removed Pods
@@ -158,7 +158,7 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	o := a.opts
+	o := &a.opts
 	found := codec.FindID(deleted.ids, o.ID)
 	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // someone put an older file back
 	for _, p := range st.order {
