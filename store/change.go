@@ -85,7 +85,7 @@ type (
 	// any others of that name. If there is none, it appends the child.
 	AddChild struct{ Child SpawnedChild }
 	// RemoveChild drops every spawned child of that name, which may be any UTF-8. It
-	// creates a missing Pod, unless the condition is [SkipMissing].
+	// creates a missing Pod, unless the condition is [SkipMissing] or [Exists].
 	RemoveChild struct{ PodName string }
 	// SetPeers replaces the peers. It keeps their order, and names that come twice.
 	SetPeers struct{ Peers []Peer }
@@ -93,7 +93,7 @@ type (
 	// changes nothing.
 	AddPeer struct{ PodName string }
 	// RemovePeer drops every peer of that name, which may be any UTF-8. It creates a
-	// missing Pod, unless the condition is [SkipMissing].
+	// missing Pod, unless the condition is [SkipMissing] or [Exists].
 	RemovePeer struct{ PodName string }
 	// Reclaim drops every spawned child that is named in Reclaimed, and appends all of
 	// Reclaimed to the history, even for names that are not among the spawned children.
@@ -103,7 +103,7 @@ type (
 	Reclaim struct{ Reclaimed []ReclaimedChild }
 	// TrimReclaimed drops the oldest entries of the history and keeps the newest Keep
 	// entries, at least 0. Nothing trims a history by itself. It creates a missing Pod,
-	// unless the condition is [SkipMissing].
+	// unless the condition is [SkipMissing] or [Exists].
 	TrimReclaimed struct{ Keep int }
 	// SetField sets one top-level field that this version does not know. With the name
 	// of a known one it fails with [ErrInvalid].
@@ -112,7 +112,7 @@ type (
 		Value json.RawMessage
 	}
 	// ClearField drops one top-level field that this version does not know. It creates
-	// a missing Pod, unless the condition is [SkipMissing].
+	// a missing Pod, unless the condition is [SkipMissing] or [Exists].
 	ClearField struct{ Field string }
 )
 
@@ -225,13 +225,14 @@ type ApplyOptions struct {
 	// Resent says that the same changes were sent before under this ID, with an unknown
 	// result. If the store has meanwhile forgotten so many IDs that it cannot tell
 	// whether it made the changes, it changes nothing now, and the error matches
-	// [ErrUnknown].
+	// [ErrUnknown]. Any other error of such a call speaks only of this sending: an
+	// earlier one may still have made the changes.
 	Resent bool
 	// Seen is used only with Resent. Set it to the highest Revision.Number that you had
 	// got from this store, in any Metadata or Applied, before you first sent the changes;
-	// 0 if you had got none. With a lower number the store answers [ErrUnknown] sooner.
-	// If you got the number after the first sending, the store may make the changes
-	// twice.
+	// 0 if you had got none. Note it before the first sending, and do not raise it later:
+	// with a number that you got after the first sending, the store may make the changes
+	// twice. A lower number is safe, but the store answers [ErrUnknown] more often.
 	Seen uint64
 }
 

@@ -27,10 +27,13 @@
 //     one moment.
 //   - Durable: a change that returned nil survives a crash and a loss of power. A change
 //     that was under way at that moment is there completely or not at all.
-//   - Isolated: no change is lost, whichever calls run at the same time. Each call takes
-//     effect at one moment between its start and its return (linearizable), except that a
-//     change that failed with ErrUnknown may take effect later, or never. So a call sees
-//     every change that returned before the call began, including the caller's own.
+//   - Isolated: calls that run at the same time lose no change; two AddPeer both take
+//     effect. Only what replaces a value, such as Write and SetPeers, replaces what others
+//     put there: so do not Read and then Write, but use an operation, Update, or the
+//     condition AtRevision. Each call of Read, List, Apply, Update and UpdatePods takes
+//     effect at one moment between its start and its return (linearizable), except that
+//     a change that failed with ErrUnknown may take effect later, or never. So a call
+//     sees every change that returned before the call began, including the caller's own.
 //   - Errors: a store returns the context's error, the edit's error, or an error that
 //     matches, by [errors.Is], a sentinel of this package ([ErrNotFound] and so on) or
 //     [errors.ErrUnsupported]. Only an unexpected error, such as an I/O error of the

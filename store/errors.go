@@ -37,16 +37,16 @@ var (
 	// ErrClosed: the handle was closed. A change that fails with it was not made.
 	ErrClosed = errors.New("store is closed")
 
-	// ErrCorrupt: stored data is damaged. The error names what is damaged. The rest can
-	// still be read and changed. A change that fails with it was not made, unless the
+	// ErrCorrupt: stored data is damaged. The error names what is damaged: a Pod, or what
+	// all Pods share. The rest can still be read and changed. A change that fails with it was not made, unless the
 	// error matches ErrUnusable too.
 	ErrCorrupt = errors.New("damaged data")
 	// ErrFormat: the store, or one Pod in it, was written in a format that this version
 	// cannot read. Nothing was changed.
 	ErrFormat = errors.New("unknown format")
-	// ErrUnusable: after an earlier failure, or the failure of this change, the handle no
-	// longer knows what is on disk. Close it, open the store again, and read whether the
-	// change was made.
+	// ErrUnusable: the handle no longer knows what is on disk, because this change or an
+	// earlier one failed. Close it, open the store again, and read whether the change was
+	// made.
 	ErrUnusable = errors.New("store handle is unusable")
 	// ErrNoSpace: the disk or a quota is full. Free some space and try again. With
 	// store/boltstore and store/etcdstore nothing was changed, unless the error matches
@@ -69,8 +69,10 @@ var (
 	// change was made. It was made completely or not at all. It may even be made later,
 	// while a server still has it. If you gave it an ID ([ApplyOptions]), send it again
 	// under that ID, with Resent and Seen. If that fails with ErrUnknown as well, or
-	// there is no ID, read the Pods and decide whether to make it again. The error
-	// matches no other sentinel and no error of a context.
+	// there is no ID, read the Pods and decide whether to make it again. If you do, make
+	// it under the condition [AtRevision] with what you read: then it fails with
+	// ErrConflict if the first one is made before it after all. The error matches no
+	// other sentinel and no error of a context.
 	ErrUnknown = errors.New("the change may or may not have been made")
 )
 

@@ -28,10 +28,10 @@ import (
 //     ErrConflict, ErrForbidden, ErrReadOnly, ErrLocked, ErrClosed, ErrUnavailable,
 //     ErrCorrupt, ErrFormat or [errors.ErrUnsupported], and does not match ErrUnusable.
 //
-// After any other error it may be either, so find out. Changes that have an ID can be
-// sent again under it, with Resent: see [ApplyOptions]. Otherwise read the Pods; after
-// ErrUnusable open the store again first. The comment of [ErrNoSpace] says when nothing
-// was changed.
+// After any other error, such as ErrUnknown, ErrUnusable or an I/O error, the store may
+// hold either state. Find out which. Changes that have an ID can be sent again under it,
+// with Resent: see [ApplyOptions]. Otherwise read the Pods; after ErrUnusable open the
+// store again first. The comment of [ErrNoSpace] says when nothing was changed.
 //
 // [ValidateName] checks every Pod name passed in. The error for a bad one matches
 // [ErrInvalidName]. Returned metadata is in normal form, has its Version set, belongs
@@ -47,8 +47,8 @@ type MetadataStore interface {
 	// [ReadPart] to leave out what is not needed.
 	Read(ctx context.Context, name string) (*Metadata, error)
 
-	// List returns the names of all Pods, sorted by bytes, damaged ones included. List
-	// may return the names that it could read together with an error that matches
+	// List returns the names of all Pods as they are at one moment, sorted by bytes,
+	// damaged ones included. List may return the names that it could read together with an error that matches
 	// ErrCorrupt.
 	List(ctx context.Context) ([]string, error)
 
@@ -58,8 +58,9 @@ type MetadataStore interface {
 	// Nothing is changed if one change breaks a rule ([Prepare]: ErrInvalidName or
 	// ErrInvalid), if a condition does not hold (the error of the [Condition], which
 	// names the Pod), or if a change needs what is stored of a Pod that is damaged
-	// (ErrCorrupt; [Put], [Delete] and [Remove] do not need it). A store that cannot
-	// change several Pods at once fails with [errors.ErrUnsupported].
+	// (ErrCorrupt). [Put], [Delete] and [Remove] do not need it, except under the
+	// condition [AtRevision]. A store that cannot change several Pods at once fails with
+	// [errors.ErrUnsupported].
 	//
 	// A Pod that the changes leave as it was is not written and keeps its Version.
 	// Every other Pod gets a new Revision, all of them with the same Number.

@@ -23,7 +23,9 @@ type Reference struct {
 // BrokenReferences yields the children that do not exist and the links that have
 // one side only, sorted by Pod, peers before children, each once. Reclaimed
 // children are history and may be gone. It changes nothing, reads all Pods in
-// one pass, and holds in memory only the names of Pods, peers and children.
+// one pass, and holds in memory only the names of Pods, peers and children. If others
+// change the store during the pass, a reference may be reported that was never broken,
+// because [All] reads different Pods at different moments: use a [Snapshotter] then.
 //
 // If a Pod cannot be read, an error that names it is yielded before the references. Such
 // a Pod exists, and neither its own references nor links to it are reported. An error

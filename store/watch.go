@@ -18,16 +18,16 @@ type Watcher interface {
 	// one moment, not before Watch was called. Each later batch brings it to a later
 	// moment, so all Pods that one change touched are in one batch.
 	//
-	// A watch may skip states of a Pod between others, but never the last one. It reports
-	// a deletion, unless somebody creates the Pod again first. The history of reclaimed
-	// children is never sent. The Metadata of an Event has no history and is marked so
-	// (Omitted), so no store accepts it for writing.
+	// If a Pod changes several times, a watch may leave out some of its states, but never
+	// the newest one. A deletion is an event, unless somebody creates the Pod again
+	// first. The history of reclaimed children is never sent. The Metadata of an Event
+	// has no history and is marked so (Omitted), so no store accepts it for writing.
 	//
 	// A batch with Resync set begins the list again: the receiver fell further behind
 	// than the store remembers, too much changed at once, or the connection to the store
 	// was lost. A Client of store/socketstore yields the differences in place of a
 	// Resync where it can. When Synced comes again, Pods that no batch has named since
-	// the Resync no longer exist.
+	// the Resync no longer exist: a list has no events for them.
 	//
 	// Only durable states are shown. The number of a Pod's revision does not go down
 	// between two Resyncs. A slow receiver delays no writer and no other receiver. The

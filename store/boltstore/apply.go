@@ -18,9 +18,10 @@ import (
 
 // Apply makes changes: see [store.MetadataStore]. It reads and writes only what the
 // operations and conditions name, so it does not notice damage elsewhere in a Pod. Each
-// Pod keeps the IDs of the last 16 requests that changed it. The file keeps the IDs of
-// the last 64 requests that deleted a Pod, or that changed only Pods they do not name, as
-// Remove of a missing Pod does. [store.Remove] looks at every Pod of the file.
+// Pod keeps the IDs of the last 16 requests with an ID that changed it. A request that
+// deleted a Pod, or that changed only Pods it does not name, as Remove of a missing Pod
+// does, leaves no Pod to keep its ID: the file keeps the last 64 of these.
+// [store.Remove] looks at every Pod of the file.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	var a application
 	if opts != nil {

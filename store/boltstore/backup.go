@@ -13,8 +13,9 @@ import (
 // checks all of it as [Check] does; only then does the copy get its name. Backup leaves
 // alone what already stands at dst and returns store.ErrExists. It does not back up a
 // damaged store, so that a rotation of backups never replaces the last good one; it
-// returns store.ErrCorrupt. After any error Backup has put nothing at dst. Writers go on
-// meanwhile.
+// returns store.ErrCorrupt. [Store.WriteTo] copies a damaged store too, and [Salvage]
+// saves the undamaged Pods of that copy. After any error Backup has put nothing at dst.
+// Writers go on meanwhile.
 func (s *Store) Backup(ctx context.Context, dst string) (Summary, error) {
 	var sum Summary
 	err := newFile(dst, func(tmp string) error {

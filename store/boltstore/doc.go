@@ -13,10 +13,13 @@
 // nobody writes. Open takes the lock and Close releases it. The same holds for two
 // handles in one process. [Check], [Compact] and [Salvage] read: while a writer has the
 // file open, they fail with [store.ErrLocked]. On the open Store use [Store.Backup],
-// which checks its copy, or check a copy of [Store.WriteTo]. When the open file was
-// moved, removed or replaced, the next change fails with [store.ErrUnusable], and then
-// every call. Other processes read and change the store through a socket: see
-// store/socketstore.
+// which checks its copy, or check or salvage a copy of [Store.WriteTo]. Other processes
+// read and change the store through a socket: see store/socketstore.
+//
+// Somebody may move, remove or replace the open file. Then the next change is not made
+// and fails with [store.ErrUnusable], and so does every call after it. Close the Store,
+// put the right file back, and open it with Options.MustExist: without that, Open creates
+// an empty database if no file is there.
 //
 // To restore a backup, close the store, put the backup in the place of the file, and open
 // it. Revision numbers go on from those of the backup, so some are given twice.
@@ -24,15 +27,18 @@
 // # Formats
 //
 // Open reads format versions 1 and 2. The first change to a file of version 1 makes it
-// version 2, which older programs refuse.
+// version 2, which older programs refuse: they change nothing and return
+// [store.ErrFormat]. A Pod in which a newer version has put more than this one knows can
+// neither be read nor changed here (ErrFormat); the other Pods can. docs/operations.md
+// says how to go back to an older version.
 //
 // # Limits
 //
 // The changes of one Apply, Update or UpdatePods have no limit together, but all are in
-// memory until the commit. Each of these takes at most 64 MiB ([store.MaxValueSize]) as
-// stored: the manifest, all unknown fields, the children, the peers, a history of up to
-// 16 entries, and each entry of a longer history. What is larger fails with
-// [store.ErrInvalid]. A longer history and a whole Pod have no other limit. The number
+// memory until the commit. A Pod's manifest takes at most 64 MiB ([store.MaxValueSize])
+// as stored, and so do all its unknown fields together, all its children, all its peers,
+// a history of up to 16 entries, and each entry of a longer history. What is larger fails
+// with [store.ErrInvalid]. A longer history and a whole Pod have no other limit. The number
 // of Pods has no limit, and the file only that of bbolt (256 TiB on a machine of 64
 // bits). Open reads all names, so it takes longer with many Pods. The file never
 // shrinks; [Compact] writes a smaller one.

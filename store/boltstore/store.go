@@ -22,10 +22,10 @@ import (
 //
 // A Store holds the lock on its file until Close. After an I/O error in a commit, a
 // panic of bbolt during a change, or a change after the file was moved, removed or
-// replaced, the Store is unusable: every call returns an error that matches
-// [store.ErrUnusable] and wraps the cause. Close it and open the file again. All changes
-// of the commit that failed may then be there, or none of them. Every earlier change is
-// as its call reported.
+// replaced, the Store is unusable: every call that reads or changes Pods returns an error
+// that matches [store.ErrUnusable] and wraps the cause. Close it and open the file again,
+// with MustExist. All changes of the commit that failed may then be there, or none of
+// them. Every earlier change is as its call reported.
 //
 // bbolt grows the file before it writes. If a full disk or quota stops that, only the
 // changes of that commit fail, with [store.ErrNoSpace]. They changed nothing, and the

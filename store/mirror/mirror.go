@@ -38,7 +38,9 @@ type Options struct {
 // says why. If another try cannot help, the mirror gives up for good: after
 // [store.ErrClosed], [store.ErrUnusable], [store.ErrForbidden], [store.ErrFormat],
 // [store.ErrInvalid], [store.ErrInvalidName] or [errors.ErrUnsupported]. Even then you can
-// read what it has.
+// read what it has. [Mirror.Wait] and [Mirror.WaitFor] return the error of a mirror that
+// gave up. To go on, close it, open the store again if that is what failed, and make a
+// new mirror.
 type Mirror struct {
 	pods    store.MetadataStore
 	opts    store.WatchOptions
@@ -63,9 +65,9 @@ type Mirror struct {
 
 // New begins to mirror s and returns when the mirror is complete. The mirror lives until
 // [Mirror.Close], not only as long as ctx. If New cannot watch the store, it tries again
-// until ctx ends, and then returns the context's error joined with the last failure. An
-// error after which a mirror gives up ([Mirror]) it returns at once. After an error no
-// goroutine is left.
+// until ctx ends, and then returns the context's error joined with the last failure. New
+// returns some errors at once: those after which a mirror gives up (see [Mirror]). After
+// an error no goroutine is left.
 func New(ctx context.Context, s store.MetadataStore, opts *Options) (*Mirror, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -145,6 +147,7 @@ func (m *Mirror) Changed() <-chan struct{} {
 
 // WaitFor waits until the mirror has the change with revision r. Use it to read your own
 // write: Apply, DoAndRead and Update return its revision, and Apply that of a deletion.
+// Do, Write and LinkPeers return none.
 // If only some Pods are mirrored and the change was of another one, that takes up to
 // [store.WatchQuiet]. The error is the context's, or the one that ended the mirror. If
 // someone puts older data back into the store, a revision from before may never come.

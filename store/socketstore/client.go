@@ -17,8 +17,9 @@ import (
 // defaults.
 type Options struct {
 	// Patience is how long an operation, Dial included, keeps trying while nobody
-	// answers at the socket or the server is too busy (default 10 s). A context can end
-	// it earlier.
+	// answers at the socket or the server is too busy (default 10 s). A request that was
+	// sent in that time still has AnswerTimeout for its answer. A context can end both
+	// earlier.
 	Patience time.Duration
 	// AnswerTimeout limits the time to send one request and to read its answer (default
 	// 1 min).

@@ -19,20 +19,23 @@ type ServerOptions struct {
 	// at the same time, also for those of one client. It may use the store, and must
 	// neither change nor keep the changes. It should not take long, because the caller
 	// waits. If there is a hook, changes of several callers do not go in one request.
+	// [store.Remove] names one Pod, but also changes every Pod that refers to it.
 	//
 	// Before that, the server refuses everybody who runs neither as its own user nor as
-	// root. If Authorize or AuthorizeRead is set, it also refuses what comes over a
-	// connection whose process has ended: another process may have its PID by then.
+	// root. With a hook it also checks that the process that connected still runs. If it
+	// has ended, the server refuses the request, because another process may have its
+	// PID by now.
 	Authorize func(ctx context.Context, who Caller, changes []store.Change) error
-	// AuthorizeRead does the same for reading, and for a watch when it begins: a right
-	// that is withdrawn later does not end it. pods are the names asked for. An empty
-	// list asks for everything, snapshots included: a hook that loops over pods must
-	// refuse that itself. If a request's changes are conditions alone, the server calls
+	// The server calls AuthorizeRead before each read, and for a watch once, when it
+	// begins: if you withdraw the right later, the watch goes on. pods are the names
+	// asked for. An empty list asks for everything, snapshots included: a hook that loops
+	// over pods must refuse that itself. If a request's changes are conditions alone, the server calls
 	// only AuthorizeRead. If a request has operations and asks for metadata, it calls
 	// both hooks.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
-	// Handlers answer requests for further paths, such as "/debug/vars". They see only
-	// callers that the server trusts, and no paths that begin with /v1/ or /v2/.
+	// Handlers answer requests for further paths, such as "/debug/vars", and see none
+	// that begins with /v1/ or /v2/. They see only callers that the server trusts. It
+	// asks neither hook about them.
 	Handlers map[string]http.Handler
 	// Logger receives the server's messages. Nil means slog.Default.
 	Logger *slog.Logger
@@ -40,11 +43,11 @@ type ServerOptions struct {
 	// store's file, or the system's directory for temporary files.
 	TempDir string
 
-	// MaxConns limits the open connections (default 512). For each further one the
-	// server closes another: of the process with the most connections, the connection
-	// that has been idle longest. If that process has none idle, the server answers its
-	// new connections with status 503, and accepts those of other processes up to twice
-	// MaxConns.
+	// MaxConns limits the open connections (default 512). When one more arrives, the
+	// server looks for the process with the most connections, and closes the one of these
+	// that has been idle longest. If none of them is idle, the server answers that
+	// process's new connections with status 503, and accepts those of other processes up
+	// to twice MaxConns.
 	MaxConns int
 	// MaxWatches limits the watches under way (default 256). The server answers a
 	// further one with status 503. A watch takes a connection for as long as it lasts,
@@ -54,7 +57,8 @@ type ServerOptions struct {
 	// MaxSnapshots the snapshots (default 4). Further requests wait for their turn.
 	MaxStreams, MaxSnapshots int
 	// MaxBody limits the body of one request in bytes (default 96 MiB, enough for a Pod
-	// with the largest manifest).
+	// with the largest manifest). A Pod that is larger as a whole can be read through the
+	// socket, but not put.
 	MaxBody int64
 	// MaxHeld limits the bytes held for all clients together, counting requests and
 	// answers of more than 64 KiB (default 192 MiB). Further ones wait for their turn.
