@@ -129,7 +129,7 @@ func readBase(value []byte) (uint64, error) {
 // readBooks checks all of the bookkeeping and returns the record of names.
 func readBooks(b *boltfile.Bucket) (*nameRecord, error) {
 	if b == nil {
-		return nil, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database, or its bookkeeping is lost")}
+		return nil, &store.Error{Kind: store.ErrFormat, Err: errors.New("this is a bbolt file, but not a podstore database, or its bookkeeping is lost; give another file, or restore a backup")}
 	}
 	values := make(map[string][]byte)
 	for _, kv := range b.Values {

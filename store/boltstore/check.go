@@ -136,7 +136,11 @@ func (c *checker) walk(bf *boltfile.File) error {
 		}
 		if err != nil || b.Err != nil {
 			c.summary.Damaged++
-			c.add(Finding{Pod: name, Reason: errors.Join(err, b.Err).Error(), Advice: advicePod})
+			advice := advicePod
+			if b.Err != nil {
+				advice = adviceSalvage // see pageDamage
+			}
+			c.add(Finding{Pod: name, Reason: errors.Join(err, b.Err).Error(), Advice: advice})
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -426,6 +427,7 @@ func TestDamagedPages(t *testing.T) {
 				t.Errorf("the full check: %v", err)
 			}
 			s := open(t, path, nil)
+			advice := ""
 			for _, pod := range []string{"a", "b", "c"} {
 				_, err := s.Read(ctx, pod)
 				upErr := store.Do(ctx, s, pod, store.AddPeer{PodName: "new"})
@@ -433,6 +435,7 @@ func TestDamagedPages(t *testing.T) {
 					if !errors.Is(err, store.ErrCorrupt) || !errors.Is(upErr, store.ErrCorrupt) {
 						t.Errorf("damaged Pod: read %v, update %v", err, upErr)
 					}
+					advice = fmt.Sprint(err)
 				} else if err != nil || upErr != nil {
 					t.Errorf("healthy Pod %s: read %v, update %v", pod, err, upErr)
 				}
@@ -446,6 +449,9 @@ func TestDamagedPages(t *testing.T) {
 			m.PodName = c.pod
 			writeErr := store.Write(ctx, s, m)
 			t.Logf("delete: %v; write: %v", delErr, writeErr)
+			if delErr == nil && writeErr != nil || strings.Contains(advice, "delete it") != (delErr == nil) {
+				t.Errorf("the advice %q does not help: delete: %v, write: %v", advice, delErr, writeErr)
+			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -72,9 +72,19 @@ func lastPart(err error) string {
 	return text[strings.LastIndex(text, ": ")+len(": "):]
 }
 
+// pageDamage is damage to the pages of a Pod. They may name pages of others, which bbolt
+// would free with them, so the Pod can be neither replaced nor deleted in place.
+type pageDamage struct{ error }
+
+func (e *pageDamage) Unwrap() error { return e.error }
+
 func damaged(op, name string, err error) error {
+	advice := "write or import it again, or delete it"
+	if errors.As(err, new(*pageDamage)) {
+		advice = adviceSalvage
+	}
 	return &store.Error{Op: op, Pod: name, Kind: store.ErrCorrupt,
-		Err: fmt.Errorf("%w; the others are not affected; write or import it again, or delete it", err)}
+		Err: fmt.Errorf("%w; the others are not affected; %s", err, advice)}
 }
 
 // asDamage makes err the error of a damaged Pod, unless it already is a *store.Error.
@@ -123,7 +133,7 @@ func (s *Store) maybeLost(op, name string) error {
 // fileError is the error for a file that boltfile cannot open.
 func fileError(err error) error {
 	if errors.Is(err, boltfile.ErrNotBolt) {
-		return &store.Error{Kind: store.ErrFormat, Err: errors.New("this is not a podstore database, or its beginning is lost")}
+		return &store.Error{Kind: store.ErrFormat, Err: errors.New("this is not a podstore database, or its beginning is lost; give another file, or restore a backup")}
 	}
 	return &store.Error{Kind: store.ErrCorrupt, Err: fmt.Errorf("%w; %s", err, adviceSalvage)}
 }

@@ -148,7 +148,7 @@ func lock(f *os.File, exclusive bool, deadline time.Time) error {
 	defer cancel()
 	err := osfs.Lock(ctx, f, exclusive)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &store.Error{Kind: store.ErrLocked, Err: errors.New(osfs.Holder(f) + " has it open; stop it, or ask it for a snapshot")}
+		return &store.Error{Kind: store.ErrLocked, Err: errors.New(osfs.Holder(f) + " has it open; end it, or ask it for a snapshot")}
 	}
 	return err
 }

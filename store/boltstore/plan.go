@@ -138,7 +138,7 @@ func (g *txn) checkRemovable(name string) error {
 		})
 	})
 	if err != nil {
-		return &store.Error{Pod: name, Path: g.s.path, Kind: store.ErrCorrupt,
+		return &store.Error{Pod: name, Kind: store.ErrCorrupt,
 			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; %s", err, adviceSalvage)}
 	}
 	return nil

@@ -47,15 +47,17 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 // loadValues is load, but does not check that the values belong together.
 func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored) error {
 	if err := s.broken[name]; err != nil {
-		return err
+		return &pageDamage{err}
 	}
 	b, err := podBucket(tx, []byte(name))
-	if err != nil {
+	if err == errMissing {
 		return err
+	} else if err != nil {
+		return &pageDamage{err}
 	}
 	p.name, p.nameSum, p.digest, p.bucket = name, codec.NameSum([]byte(name)), b.Sequence(), b
 	if err := checkPod(tx, b); err != nil {
-		return err
+		return &pageDamage{err}
 	}
 	last := -1
 	c := b.Cursor()

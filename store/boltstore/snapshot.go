@@ -155,16 +155,22 @@ func (s *Store) newCopy() (*osfs.TempFile, error) {
 //
 // Errors: those of fetch, and store.ErrCorrupt if what fetch wrote is damaged.
 func OpenCopy(original, tempDir string, fetch func(io.Writer) error) (*Store, io.Closer, error) {
-	f, err := osfs.NewTempFile(tempDir, "podstore-live-*.db")
-	if err != nil {
+	noRoom := func(err error) error {
 		// Not ErrNotFound: the directory is missing, not the store.
 		var kind error
 		if isNoSpace(err) {
 			kind = store.ErrNoSpace
 		}
-		return nil, nil, &store.Error{Op: "open", Path: original, Kind: kind, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
+		return &store.Error{Op: "open", Path: original, Kind: kind, Err: fmt.Errorf("a copy cannot be kept in the directory for temporary files, which TMPDIR names: %w", err)}
+	}
+	f, err := osfs.NewTempFile(tempDir, "podstore-live-*.db")
+	if err != nil {
+		return nil, nil, noRoom(err)
 	}
 	err = fetch(f.File)
+	if e, ok := errors.AsType[*fs.PathError](err); ok && isNoSpace(err) {
+		return nil, nil, errors.Join(noRoom(e.Err), f.Close()) // the file has no name
+	}
 	var s *Store
 	if err == nil {
 		s, err = openCopy(f.Path, original, &Options{ReadOnly: true, FullCheck: true})

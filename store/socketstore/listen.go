@@ -23,8 +23,8 @@ import (
 // listener removes its own socket, and no other that stands there.
 //
 // Errors: store.ErrLocked if a process serves there, or may do so, store.ErrExists if
-// something other than a socket stands there, store.ErrInvalid if path is too long for
-// a socket.
+// something other than a socket stands there, store.ErrNotFound if the directory does
+// not exist, store.ErrInvalid if path is too long for a socket.
 func Listen(path string) (net.Listener, error) {
 	l, err := listen(path)
 	if err != nil {
@@ -86,7 +86,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != os.ModeSocket:
-		return &store.Error{Kind: store.ErrExists, Err: errors.New("this is not a socket; give another path, or remove it")}
+		return &store.Error{Kind: store.ErrExists, Err: errors.New("something other than a socket is there; give another path")}
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	switch {
@@ -110,6 +110,9 @@ const lockWait = 5 * time.Second
 // lock leaves no file behind.
 func lockDir(dir string) (unlock func(), err error) {
 	d, err := osfs.OpenRoot(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &store.Error{Kind: store.ErrNotFound, Err: fmt.Errorf("the directory %s does not exist", dir)}
+	}
 	if err != nil {
 		return nil, err
 	}

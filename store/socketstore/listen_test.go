@@ -155,10 +155,10 @@ func TestListenRefuses(t *testing.T) {
 		kind error
 		says string
 	}{
-		filepath.Join(tmp, "none", "s"): {nil, "no such file"},
+		filepath.Join(tmp, "none", "s"): {store.ErrNotFound, "does not exist"},
 		filepath.Join(file, "s"):        {nil, "not a directory"},
 		filepath.Join(tmp, "s\x00"):     {nil, "invalid argument"},
-		file:                            {store.ErrExists, "not a socket"},
+		file:                            {store.ErrExists, "other than a socket"},
 		fits + "s":                      {store.ErrInvalid, fmt.Sprintf("at most %d bytes and this one %d", longest, longest+1)},
 		"":                              {store.ErrInvalid, "empty"},
 		"@abstract":                     {store.ErrInvalid, "./@"},

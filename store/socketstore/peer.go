@@ -50,7 +50,7 @@ func trusted(p peer, err error) error {
 	case err != nil:
 		return forbidden("", fmt.Errorf("the process at the other end is not known: %w", err))
 	case p.UID != 0 && int(p.UID) != os.Geteuid():
-		return forbidden("", fmt.Errorf("the other end runs as user %d, this one as %d; run both as the same user", p.UID, os.Geteuid()))
+		return forbidden("", fmt.Errorf("the programs at the two ends run as users %d and %d; run both as the same user", p.UID, os.Geteuid()))
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (d *draft) edit(c *console) ([]byte, error) {
 		return nil, fmt.Errorf("there is no program %s; set EDITOR to an editor, or use --set or --from", shellWord(editor))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the editor %s, of VISUAL or EDITOR: %w", shellWord(editor), err)
+		return nil, fmt.Errorf("the editor %s, of VISUAL or EDITOR: %w; nothing was changed", shellWord(editor), err)
 	}
 	return os.ReadFile(d.path)
 }

@@ -58,17 +58,19 @@ func (c *console) hint(err error, code int) string {
 	case code == exitMissing:
 		return "check the path"
 	case code == exitLocked && c.command == "serve":
-		return "end the program that has it open, then run the same command again"
+		return ""
 	case code == exitLocked && c.command == "import":
-		return fmt.Sprintf("end the program that has it open, or where it serves a socket: %s copy dir:DIR unix:SOCKET", c.program)
+		return fmt.Sprintf("where it serves a socket: %s copy dir:DIR unix:SOCKET", c.program)
 	case code == exitLocked:
-		return "end the program that has it open, or where it serves a socket, give unix:SOCKET in place of " + db
+		return "where it serves a socket, give unix:SOCKET in place of " + db
 	case code == exitDamage && c.db.kind == kindDirectory:
 		return "correct or remove that file"
 	case code == exitDamage && c.db.kind != kindServers && c.command != "check" && c.command != "salvage":
 		return fmt.Sprintf("%s check %s lists all damage, %s salvage %s NEWDB copies what is whole", c.program, db, c.program, db)
 	case errors.Is(err, store.ErrForbidden) && c.db.kind == kindSocket && e != nil && e.Pod != "":
 		return "its supervisor does not let you do that; ask it, or stop it and give the database file"
+	case errors.Is(err, store.ErrUnusable) && c.db.kind == kindSocket:
+		return "see that its disk has room, start the program that serves it again, then look whether the change was made"
 	case errors.Is(err, store.ErrUnavailable):
 		return "see that it runs and can be reached, then run the same command again"
 	case errors.Is(err, store.ErrTooLarge) && c.command == "copy":

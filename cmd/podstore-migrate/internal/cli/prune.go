@@ -45,11 +45,17 @@ type pruneOptions struct {
 
 func pruneCmd(c *console) *cobra.Command {
 	var opts pruneOptions
-	cmd := command(c, "prune [flags] DB", "Clear away old Pods, histories and references to nothing", pruneHelp,
+	var cmd *cobra.Command
+	cmd = command(c, "prune [flags] DB", "Clear away old Pods, histories and references to nothing", pruneHelp,
 		`  podstore-migrate prune --older-than 30d pods.db
   podstore-migrate prune --older-than 30d --yes unix:/run/supervisor.sock
   podstore-migrate prune --keep-history 1000 --references --yes pods.db`,
-		func(ctx context.Context, args []string) error { return runPrune(ctx, c, args[0], opts) })
+		func(ctx context.Context, args []string) error {
+			if opts.keepHistory < 0 && cmd.Flags().Changed("keep-history") {
+				return c.misuse("--keep-history must be 0 or more")
+			}
+			return runPrune(ctx, c, args[0], opts)
+		})
 	f := cmd.Flags()
 	f.Var(&opts.olderThan, "older-than", "remove Pods that have not changed for this `AGE`, such as 30d or 12h")
 	f.IntVar(&opts.keepHistory, "keep-history", -1, "keep only the newest `N` entries of each history")

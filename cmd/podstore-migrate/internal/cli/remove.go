@@ -213,7 +213,7 @@ func (c *console) printLoss(l *loss) {
 	item := lossItem{head: c.head("loss"), Pod: l.pod, Exists: l.exists(), Damaged: l.damage != nil, Children: []string{}, Peers: []string{}, Fields: []string{}, References: []referenceFrom{}}
 	switch {
 	case l.damage != nil:
-		c.print("pod %s is damaged, and removed with whatever it has: %s\n", quoteName(l.pod), reason(l.damage))
+		c.print("pod %s is damaged, and goes with whatever it has\n", quoteName(l.pod))
 	case l.m == nil:
 		c.print("pod %s: there is none\n", quoteName(l.pod))
 	default:

@@ -14,7 +14,7 @@ import (
 const rootHelp = `podstore-migrate moves Pod metadata between podstore databases and directories of
 {pod}/metadata.json files, byte for byte, and looks inside.
 
-The database is the first argument of every command. Flags may come anywhere; after --
+The database is the first argument of every command that uses one. Flags may come anywhere; after --
 everything is an argument, so a Pod may be named -dash. DB, SRC and DST are one of
   PATH            a database file
   unix:SOCKET     the database of the supervisor that serves this socket
@@ -22,7 +22,7 @@ everything is an argument, so a Pod may be named -dash. DB, SRC and DST are one 
   etcd://HOST:PORT[,HOST:PORT...]/PREFIX
                   in etcd; podstore-migrate-etcd is the build that has it
 While a supervisor runs it has its file locked: give the socket that it serves.
-salvage, snapshot and compact work on database files, and take only the first two.
+salvage, snapshot and compact work on database files: they take PATH and unix:SOCKET.
 Write ./dir:x for a file whose name begins like one of the others.
 
 Results go to standard output, messages to standard error. A Pod's name that has

@@ -94,5 +94,8 @@ func (c *console) salvaged(sum boltstore.SalvageSummary, newDB string) {
 		c.say("hint: keep %s and restore a backup; the new database is empty", c.db.name())
 		return
 	}
-	c.say("hint: podstore-migrate check %s, then put it in place of the damaged one", shellWord(newDB))
+	if sum.Lost > 0 || sum.Missing != 0 {
+		c.say("hint: %s import %s DIR adds what is missing from a tree of a backup (%[1]s export BACKUP DIR)", c.program, shellWord(newDB))
+	}
+	c.say("hint: %s check %s, then put it in place of the damaged one", c.program, shellWord(newDB))
 }

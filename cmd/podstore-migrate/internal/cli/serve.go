@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"podstore/store"
 	"podstore/store/boltstore"
 	"podstore/store/socketstore"
 )
@@ -21,9 +22,10 @@ change everything: in Go with store/socketstore, elsewhere by HTTP, as with curl
 docs/socket.md has the protocol.
 
 The socket has mode 0600. A socket that a dead process left there is replaced. A program
-that connects waits until the database is open. When serve is told to stop, it answers the
+that connects before the database is open waits until it is. When serve is told to stop, it answers the
 requests that have begun, for up to ten seconds, removes the socket and closes the
-database.
+database. If the database becomes unusable, as when the disk fails in the middle of a
+commit, serve ends with exit code 1, so that a service manager starts it again.
 
 Figures are at http://podstore/debug/vars. The log goes to standard error, as JSON with
 --json.`
@@ -39,6 +41,25 @@ func serveCmd(c *console) *cobra.Command {
 type serveSummary struct {
 	Requests int64 `json:"requests"`
 	Changes  int64 `json:"changes"`
+}
+
+// untilStopped returns nil when serve is told to stop or the server has ended, and an
+// error if the database cannot be served any more.
+func untilStopped(ctx context.Context, pods *boltstore.Store, ended <-chan struct{}) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ended:
+			return nil
+		case <-tick.C:
+			if pods.Stats().Unusable {
+				return &store.Error{Op: "serve", Path: pods.Path(), Kind: store.ErrUnusable, Err: errors.New("the log says why; see that the disk has room, then start serve again")}
+			}
+		}
+	}
 }
 
 // stopTime bounds the time for requests that have begun when serve is told to stop.
@@ -66,22 +87,27 @@ func runServe(ctx context.Context, c *console, db, socket string) error {
 	server := socketstore.NewServer(pods, &socketstore.ServerOptions{Logger: logger, Handlers: vars})
 	expvar.Publish("podstore", expvar.Func(func() any { return pods.Stats() }))
 	expvar.Publish("socket", expvar.Func(func() any { return server.Stats() }))
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	var served error
+	ended := make(chan struct{})
+	go func() {
+		served = server.Serve(listener)
+		close(ended)
+	}()
 	c.say("serving %s on %s", place(nil, db), place(nil, socket))
-	select {
-	case <-ctx.Done():
+	if err = untilStopped(ctx, pods, ended); err == nil {
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		err = server.Shutdown(shut)
 		cancel()
-		if errors.Is(err, context.DeadlineExceeded) { // a client that does not read
+	}
+	if err != nil { // a client that does not read, or nothing more can be served
+		if errors.Is(err, context.DeadlineExceeded) {
 			logger.Warn("podstore: requests were broken off", "after", stopTime)
-			err = server.Close()
+			err = nil
 		}
-		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-			err = errors.Join(err, e)
-		}
-	case err = <-served:
+		err = errors.Join(err, server.Close())
+	}
+	if <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
 	}
 	err = errors.Join(err, pods.Close())
 	stats := server.Stats()

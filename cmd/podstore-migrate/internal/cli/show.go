@@ -84,11 +84,8 @@ func (c *console) show(m *store.Metadata, field string) error {
 	case fieldNames[shortName(field)] != "":
 		value = []byte("null")
 	default:
-		fields := strings.Join(slices.Sorted(maps.Keys(m.Extra)), ", ")
-		if fields == "" {
-			fields = "none"
-		}
-		return &store.Error{Op: "show", Pod: m.PodName, Err: fmt.Errorf("no field %q; its fields beyond the known ones: %s", field, fields)}
+		fields := append(slices.Clone(store.FieldNames()), slices.Sorted(maps.Keys(m.Extra))...)
+		return &store.Error{Op: "show", Pod: m.PodName, Err: fmt.Errorf("no field %q; there are %s", field, strings.Join(fields, ", "))}
 	}
 	c.emit(fieldItem{c.head("field"), m.PodName, field, value})
 	c.print("%s\n", value)

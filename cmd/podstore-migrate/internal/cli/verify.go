@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,8 +85,8 @@ func (c *console) verified(r jsonexport.Result) {
 	case jsonexport.Unreadable:
 		advice := "; correct or remove it"
 		switch {
-		case errors.Is(r.Err, store.ErrFormat):
-			advice = "" // there is nothing to correct
+		case errors.Is(r.Err, store.ErrFormat), strings.Contains(reason(r.Err), "; "):
+			advice = "" // there is nothing to correct, or the reason says how
 		case transient(r.Err):
 			c.note(exitFailure)
 			advice = "; it may be undamaged; run it as a user who may read it"

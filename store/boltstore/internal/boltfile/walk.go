@@ -144,7 +144,7 @@ func (w *walker) account() {
 		s.FreePages = w.f.free.n
 		s.Unreachable = unreached - (w.f.free.n - w.both)
 		if s.Unreachable > 0 {
-			w.add(NoPage, "%d pages are neither reached nor free", s.Unreachable)
+			w.add(NoPage, "pages that are neither reached nor free: %d", s.Unreachable)
 		}
 	case w.f.meta.Freelist == NoFreelist:
 		s.FreePages = unreached
