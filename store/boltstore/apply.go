@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 // operations and conditions name, so it does not notice damage elsewhere in a Pod. Each
 // Pod keeps the IDs of the last 16 requests with an ID that changed it. A request that
 // deleted a Pod, or that changed only Pods it does not name, as Remove of a missing Pod
-// does, leaves no Pod to keep its ID: the file keeps the last 64 of these.
+// does, leaves no Pod to keep its ID: the file keeps the last 64 of these. Once a request
+// with Resent was answered, a sending of it that arrives later is not made any more.
 // [store.Remove] looks at every Pod of the file.
 func (s *Store) Apply(ctx context.Context, changes []store.Change, opts *store.ApplyOptions) ([]store.Applied, error) {
 	var a application
@@ -105,6 +107,14 @@ func (a *application) seal() error {
 
 // run is the leader's part.
 func (a *application) run(g *txn, _ *request) error {
+	err := a.make(g)
+	if a.opts.Resent && a.opts.ID != (store.RequestID{}) {
+		g.s.resent.put(a.opts.ID, err)
+	}
+	return err
+}
+
+func (a *application) make(g *txn) error {
 	st := g.stage()
 	defer st.clear()
 	if r := a.referrers; r != nil {
@@ -155,11 +165,12 @@ func (a *application) take(st *staging) {
 // madeBefore looks for the request's ID among the changes that were made. If it finds
 // the ID, it keeps the results of that time.
 func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
+	o := &a.opts
 	deleted, err := g.deleted()
 	if err != nil {
 		return false, err
 	}
-	o := &a.opts
+	answer, again := g.s.resent.get(o.ID)
 	found := codec.FindID(deleted.ids, o.ID)
 	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // someone put an older file back
 	for _, p := range st.order {
@@ -172,6 +183,9 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	case found == nil && lost && o.Resent:
 		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
 			Err: errors.New("the store keeps no request IDs from so far back; read, and decide whether to ask again")}
+	case found == nil && again && (answer != nil || !o.Resent):
+		return false, cmp.Or(answer, error(&store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
+			Err: errors.New("the request was sent again meanwhile, and that was answered; nothing is changed now")}))
 	case found == nil:
 		return false, nil
 	case found.Changes != a.sum:

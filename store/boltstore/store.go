@@ -81,6 +81,7 @@ type Store struct {
 
 	enc     *codec.Encoder // only the leader uses it
 	staging staging        // only the leader uses it
+	resent  resent         // only the leader uses it
 }
 
 var (

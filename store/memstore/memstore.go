@@ -29,7 +29,8 @@ type Store struct {
 	damaged map[string]error
 	number  uint64 // of the last change
 	made    map[store.RequestID]request
-	changed chan struct{} // closed by the next change
+	resent  map[store.RequestID]error // what was answered to those that were sent again
+	changed chan struct{}             // closed by the next change
 }
 
 // request is the changes made under an ID, with their results.
@@ -54,6 +55,7 @@ func New() *Store {
 		pods:    map[string]*store.Metadata{},
 		damaged: map[string]error{},
 		made:    map[store.RequestID]request{},
+		resent:  map[store.RequestID]error{},
 		changed: make(chan struct{}),
 	}
 }
@@ -178,11 +180,17 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 		}
 		return s.results(slices.Clone(r.applied), opts), nil
 	}
+	if answer := s.resent[opts.ID]; answer != nil {
+		return nil, answer // an earlier sending, which is late
+	}
 	if opts.Resent && opts.Seen > s.number {
 		return nil, &store.Error{Op: "apply", Pod: changes[0].Pod, Kind: store.ErrUnknown, Err: errors.New("the caller has seen changes that this store does not have")}
 	}
 	after, err := store.Evaluate(changes, s.pods, s.damaged)
 	if err != nil {
+		if opts.Resent && opts.ID != (store.RequestID{}) && (errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrConflict)) {
+			s.resent[opts.ID] = err
+		}
 		return nil, err
 	}
 	number := s.number + 1
