@@ -586,3 +586,33 @@ func FuzzHistory(f *testing.F) {
 		sound(t, s)
 	})
 }
+
+// TestHistoryBranchWithoutKey: an append looks only at the way to the last chunk, but
+// bbolt reads all of the branch page and panics at an empty key.
+func TestHistoryBranchWithoutKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pods.db")
+	s := open(t, path, nil)
+	for _, pod := range []string{"long", "other"} {
+		if err := store.Do(t.Context(), s, pod, store.Reclaim{Reclaimed: past(0, 3000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var page, size int64
+	if err := s.view("test", "long", func(tx *bolt.Tx) error {
+		page, size = int64(tx.Bucket([]byte("long")).Bucket(historyKey).Root()), int64(tx.DB().Info().PageSize)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	poke(t, path, page*size+int64(headerSize)+4, u32(0)) // the size of its first key
+	s = open(t, path, nil)
+	if err := store.Do(t.Context(), s, "long", store.Reclaim{Reclaimed: past(9000, 1)}); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("the damaged Pod: %v", err)
+	}
+	if err := store.Do(t.Context(), s, "other", store.Reclaim{Reclaimed: past(9000, 1)}); err != nil {
+		t.Errorf("the other Pod: %v", err)
+	}
+}

@@ -149,7 +149,7 @@ func (c *treeCheck) tree(id uint64, depth int) (first []byte, err error) {
 	for i := range elements {
 		e := &elements[i]
 		at := headerSize + elementSize*uint64(i)
-		if at+uint64(e.pos)+uint64(e.ksize) > c.pageSize || e.ksize > maxSubKey {
+		if at+uint64(e.pos)+uint64(e.ksize) > c.pageSize || e.ksize == 0 || e.ksize > maxSubKey {
 			return nil, fmt.Errorf("page %d: element %d is out of bounds", id, i)
 		}
 		// bbolt searches by these keys and writes where the search ends.
