@@ -215,7 +215,7 @@ type ApplyOptions struct {
 	// ([NewRequestID]) before you send them first. If they were already made under this
 	// ID, they are not made again, and the result has the revision that they made. If a
 	// Pod has changed since then, its result may have only the number of that revision
-	// and no metadata. Using one ID for different changes to a Pod fails with
+	// and no metadata. After a refusal, take a new ID to try again. Using one ID for different changes to a Pod fails with
 	// [ErrInvalid]. The zero ID is none. To send the changes again after a crash of your
 	// own process, keep the ID, the changes and Seen where the crash leaves them; the
 	// store keeps its IDs through crashes. A store that keeps no IDs fails with

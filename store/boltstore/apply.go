@@ -1,10 +1,10 @@
 package boltstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -106,10 +106,12 @@ func (a *application) seal() error {
 }
 
 // run is the leader's part.
-func (a *application) run(g *txn, _ *request) error {
+func (a *application) run(g *txn, r *request) error {
 	err := a.make(g)
 	if a.opts.Resent && a.opts.ID != (store.RequestID{}) {
-		g.s.resent.put(a.opts.ID, err)
+		if g.s.resent.put(a.opts.ID, answer{a.sum, err, slices.Clone(a.applied)}) {
+			r.answered = a.opts.ID
+		}
 	}
 	return err
 }
@@ -170,7 +172,7 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	answer, again := g.s.resent.get(o.ID)
+	was, again := g.s.resent.get(o.ID)
 	found := codec.FindID(deleted.ids, o.ID)
 	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // someone put an older file back
 	for _, p := range st.order {
@@ -180,16 +182,21 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 		lost = lost || p.there && p.stamp.Floor > o.Seen || !p.there && deleted.last > o.Seen
 	}
 	switch {
+	case found == nil && again && was.changes != a.sum, found != nil && found.Changes != a.sum:
+		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrInvalid, Err: errors.New("other changes were made under the same ID")}
+	case found == nil && again && was.err != nil:
+		return false, was.refusal()
+	case found == nil && again && was.applied != nil:
+		a.applied = slices.Clone(was.applied)
+		return true, nil
+	case found == nil && again:
+		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
+			Err: errors.New("the request was sent again meanwhile, and that was answered; nothing is changed now")}
 	case found == nil && lost && o.Resent:
 		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
 			Err: errors.New("the store keeps no request IDs from so far back; read, and decide whether to ask again")}
-	case found == nil && again && (answer != nil || !o.Resent):
-		return false, cmp.Or(answer, error(&store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
-			Err: errors.New("the request was sent again meanwhile, and that was answered; nothing is changed now")}))
 	case found == nil:
 		return false, nil
-	case found.Changes != a.sum:
-		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrInvalid, Err: errors.New("other changes were made under the same ID")}
 	}
 	for _, p := range st.order {
 		id := codec.FindID(p.stamp.IDs, o.ID)

@@ -36,10 +36,11 @@ type request struct {
 	run     func(*txn, *request) error
 	wake    chan signal // buffered: the leader never waits for a follower
 
-	err        error // the result, valid after wake
-	panicValue any   // of the caller's edit, or nil
-	begun      bool  // a leader has taken it; guarded by Store.mu
-	later      bool  // it ran after a change of the same transaction, and may have seen it
+	err        error           // the result, valid after wake
+	answered   store.RequestID // Store.resent has the result under this ID
+	panicValue any             // of the caller's edit, or nil
+	begun      bool            // a leader has taken it; guarded by Store.mu
+	later      bool            // it ran after a change of the same transaction, and may have seen it
 }
 
 type signal int
@@ -128,6 +129,9 @@ func (g *txn) end() {
 	for _, r := range g.requests {
 		if (r.err == nil || r.err == errFatal || r.later) && r.panicValue == nil {
 			r.err = err
+			if r.answered != (store.RequestID{}) {
+				s.resent.drop(r.answered)
+			}
 		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"podstore/store"
 	"podstore/store/internal/codec"
-	"podstore/store/memstore"
 )
 
 // requestID is an ID for a test.
@@ -518,45 +517,5 @@ func TestNumbersWithinAGroup(t *testing.T) {
 	applied, err := s.Apply(ctx, []store.Change{{Pod: "pod 1", Op: store.RemovePeer{PodName: "none"}}, {Pod: "pod 2", Op: peer(1)}}, nil)
 	if err != nil || applied[0].Version != was.Version || applied[1].Version.Revision.Number <= was.Version.Revision.Number {
 		t.Errorf("%+v %v; pod 1 was %v", applied, err, was.Version)
-	}
-}
-
-// TestLateSending: a sending of a request arrives after the request was sent again and
-// answered. It is not made, whatever the answer was, even if the Pod does not have the ID
-// any more.
-func TestLateSending(t *testing.T) {
-	for name, s := range map[string]store.MetadataStore{"file": open(t, filepath.Join(t.TempDir(), "pods.db"), nil), "memory": memstore.New()} {
-		request := []store.Change{{Pod: "a", Op: entry(1), If: store.Exists}}
-		seen := uint64(0)
-		do := func(op store.Op) {
-			t.Helper()
-			applied, err := s.Apply(t.Context(), []store.Change{{Pod: "a", Op: op}}, nil)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			seen = applied[0].Version.Revision.Number
-		}
-		for id, there := range []bool{true, false} {
-			if there {
-				do(store.SetPeers{})
-			}
-			before := seen
-			_, err := s.Apply(t.Context(), request, &store.ApplyOptions{ID: requestID(id), Resent: true, Seen: before})
-			if there && err != nil || !there && !errors.Is(err, store.ErrNotFound) {
-				t.Errorf("%s: sent again: %v", name, err)
-			}
-			do(store.Delete{})
-			do(store.SetPeers{})
-			for _, late := range []store.ApplyOptions{{ID: requestID(id)}, {ID: requestID(id), Resent: true, Seen: before}} {
-				_, err = s.Apply(t.Context(), request, &late)
-				if err != nil && !errors.Is(err, store.ErrUnknown) && !errors.Is(err, store.ErrNotFound) {
-					t.Errorf("%s: a sending that is late: %v", name, err)
-				}
-				if m, err := s.Read(t.Context(), "a"); err != nil || len(m.Reclaimed) != 0 {
-					t.Errorf("%s: a sending that is late (%v) was made, where the Pod was there: %v; %v", name, late, there, err)
-				}
-			}
-			do(store.Delete{})
-		}
 	}
 }

@@ -29,7 +29,7 @@ type Store struct {
 	damaged map[string]error
 	number  uint64 // of the last change
 	made    map[store.RequestID]request
-	resent  map[store.RequestID]error // what was answered to those that were sent again
+	resent  map[store.RequestID]error // why those that were sent again were refused
 	changed chan struct{}             // closed by the next change
 }
 
@@ -180,8 +180,9 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 		}
 		return s.results(slices.Clone(r.applied), opts), nil
 	}
-	if answer := s.resent[opts.ID]; answer != nil {
-		return nil, answer // an earlier sending, which is late
+	if refusal, ok := errors.AsType[*store.Error](s.resent[opts.ID]); ok { // an earlier sending, which is late
+		e := *refusal
+		return nil, &e
 	}
 	if opts.Resent && opts.Seen > s.number {
 		return nil, &store.Error{Op: "apply", Pod: changes[0].Pod, Kind: store.ErrUnknown, Err: errors.New("the caller has seen changes that this store does not have")}
@@ -230,7 +231,7 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 			applied[i].Version.Revision.Number = number
 		}
 	}
-	if opts.ID != (store.RequestID{}) && s.number == number {
+	if opts.ID != (store.RequestID{}) && (s.number == number || opts.Resent) {
 		s.made[opts.ID] = request{changes, slices.Clone(applied)}
 	}
 	return s.results(applied, opts), nil

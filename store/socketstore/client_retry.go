@@ -122,7 +122,7 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 // of the change and did not find it. Any other refusal says nothing about an earlier
 // attempt whose answer was lost.
 func looked(err error) bool {
-	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown, store.ErrNoSpace} {
+	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown} {
 		if errors.Is(err, kind) {
 			return true
 		}
