@@ -6,11 +6,12 @@ import (
 	"podstore/store"
 )
 
-// resent has the answers to the last requests that were sent again. An earlier sending of such a request may still be on its way, as in
-// a connection that its client has given up. If it arrived after the Pods have lost the
-// ID, because they were deleted or changed often, it would be made a second time. If the
-// request was refused, or changed nothing, it would be made after its caller was told so.
-// The file keeps nothing of this: whoever has such a sending has this Store.
+// resent has the answers to the last requests that were sent again. An earlier sending of
+// such a request may still be on its way, as in a connection that its client has given up.
+// If it arrived after the Pods have lost the ID, because they were deleted or changed
+// often, it would be made a second time. If the request was refused, or changed nothing,
+// it would be made after its caller was told so. The file keeps nothing of this: whoever
+// has such a sending has this Store.
 type resent struct{ young, old map[store.RequestID]answer }
 
 type answer struct {
@@ -44,8 +45,7 @@ func (r *resent) get(id store.RequestID) (a answer, ok bool) {
 // put keeps the first answer, and reports whether it does. It does not keep an error that
 // says nothing of earlier sendings: the client makes ErrUnknown of that.
 func (r *resent) put(id store.RequestID, a answer) bool {
-	err := a.err
-	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) {
+	if a.err != nil && !errors.Is(a.err, store.ErrNotFound) && !errors.Is(a.err, store.ErrExists) && !errors.Is(a.err, store.ErrConflict) {
 		return false
 	}
 	if _, ok := r.get(id); ok {
