@@ -201,6 +201,12 @@ func (c Condition) Check(pod string, there bool, at Revision) (do bool, err erro
 	return true, nil
 }
 
+// Unmet reports whether an error says that a condition did not hold: it matches
+// [ErrNotFound], [ErrExists] or [ErrConflict]. It is for backends.
+func Unmet(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrConflict)
+}
+
 // NeedsRevision reports whether [Condition.Check] looks at the Pod's revision.
 func (c Condition) NeedsRevision() bool { return c.kind == atRevision }
 
@@ -215,12 +221,13 @@ type ApplyOptions struct {
 	// ([NewRequestID]) before you send them first. If they were already made under this
 	// ID, they are not made again, and the result has the revision that they made. If a
 	// Pod has changed since then, its result may have only the number of that revision
-	// and no metadata. After a refusal, take a new ID to try again. Using one ID for different changes to a Pod fails with
-	// [ErrInvalid]. The zero ID is none. To send the changes again after a crash of your
-	// own process, keep the ID, the changes and Seen where the crash leaves them; the
-	// store keeps its IDs through crashes. A store that keeps no IDs fails with
-	// [errors.ErrUnsupported]. A store remembers a limited number of IDs for each Pod:
-	// send a request again soon, with Resent, and not after many other changes.
+	// and no metadata. After a refusal, take a new ID to try again. Using one ID for
+	// different changes to a Pod fails with [ErrInvalid]. The zero ID is none. To send
+	// the changes again after a crash of your own process, keep the ID, the changes and
+	// Seen where the crash leaves them; the store keeps its IDs through crashes. A store
+	// that keeps no IDs fails with [errors.ErrUnsupported]. A store remembers a limited
+	// number of IDs for each Pod: send a request again soon, with Resent, and not after
+	// many other changes.
 	ID RequestID
 	// Resent says that the same changes were sent before under this ID, with an unknown
 	// result. If the store has meanwhile forgotten so many IDs that it cannot tell

@@ -38,8 +38,8 @@ var (
 	ErrClosed = errors.New("store is closed")
 
 	// ErrCorrupt: stored data is damaged. The error names what is damaged: a Pod, or what
-	// all Pods share. The rest can still be read and changed. A change that fails with it was not made, unless the
-	// error matches ErrUnusable too.
+	// all Pods share. The rest can still be read and changed. A change that fails with it
+	// was not made, unless the error matches ErrUnusable too.
 	ErrCorrupt = errors.New("damaged data")
 	// ErrFormat: the store, or one Pod in it, was written in a format that this version
 	// cannot read. Nothing was changed.

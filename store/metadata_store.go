@@ -48,8 +48,8 @@ type MetadataStore interface {
 	Read(ctx context.Context, name string) (*Metadata, error)
 
 	// List returns the names of all Pods as they are at one moment, sorted by bytes,
-	// damaged ones included. List may return the names that it could read together with an error that matches
-	// ErrCorrupt.
+	// damaged ones included. List may return the names that it could read together with
+	// an error that matches ErrCorrupt.
 	List(ctx context.Context) ([]string, error)
 
 	// Apply makes all of the changes or none, in order, as one atomic step. Several

@@ -172,7 +172,6 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	was, again := g.s.resent.get(o.ID)
 	found := codec.FindID(deleted.ids, o.ID)
 	lost := o.Seen > g.s.highest || deleted.floor > o.Seen // someone put an older file back
 	for _, p := range st.order {
@@ -181,22 +180,17 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 		}
 		lost = lost || p.there && p.stamp.Floor > o.Seen || !p.there && deleted.last > o.Seen
 	}
-	switch {
-	case found == nil && again && was.changes != a.sum, found != nil && found.Changes != a.sum:
-		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrInvalid, Err: errors.New("other changes were made under the same ID")}
-	case found == nil && again && was.err != nil:
-		return false, was.refusal()
-	case found == nil && again && was.applied != nil:
-		a.applied = slices.Clone(was.applied)
-		return true, nil
-	case found == nil && again:
-		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
-			Err: errors.New("the request was sent again meanwhile, and that was answered; nothing is changed now")}
-	case found == nil && lost && o.Resent:
-		return false, &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: store.ErrUnknown,
-			Err: errors.New("the store keeps no request IDs from so far back; read, and decide whether to ask again")}
-	case found == nil:
+	if found == nil {
+		if was, ok := g.s.resent.get(o.ID); ok {
+			return true, a.repeat(was)
+		}
+		if lost && o.Resent {
+			return false, a.fail(store.ErrUnknown, "the store keeps no request IDs from so far back; read, and decide whether to ask again")
+		}
 		return false, nil
+	}
+	if found.Changes != a.sum {
+		return false, a.fail(store.ErrInvalid, otherChanges)
 	}
 	for _, p := range st.order {
 		id := codec.FindID(p.stamp.IDs, o.ID)
@@ -224,6 +218,26 @@ func (a *application) madeBefore(g *txn, st *staging) (bool, error) {
 	}
 	a.take(st)
 	return true, nil
+}
+
+const otherChanges = "other changes were made under the same ID"
+
+// repeat gives a late sending the answer that a later one got.
+func (a *application) repeat(was answer) error {
+	switch {
+	case was.changes != a.sum:
+		return a.fail(store.ErrInvalid, otherChanges)
+	case was.err != nil:
+		return was.refusal()
+	case was.applied == nil:
+		return a.fail(store.ErrUnknown, "the request was sent again meanwhile, and that was answered; nothing is changed now")
+	}
+	a.applied = slices.Clone(was.applied)
+	return nil
+}
+
+func (a *application) fail(kind error, reason string) error {
+	return &store.Error{Op: "apply", Pod: a.changes[0].Pod, Kind: kind, Err: errors.New(reason)}
 }
 
 // deletes reports whether a Pod is deleted after the changes.

@@ -120,14 +120,8 @@ func (p *staged) planHistory(g *txn) error {
 // without freeing those of others.
 func (g *txn) checkRemovable(name string) error {
 	err := guard(func() error {
-		if err := g.s.broken[name]; err != nil {
-			return err
-		}
-		b, err := podBucket(g.tx, []byte(name))
+		b, err := g.s.enter(g.tx, name)
 		if err != nil {
-			return err
-		}
-		if err := checkPod(g.tx, b); err != nil {
 			return err
 		}
 		return b.ForEachBucket(func(k []byte) error {
@@ -138,8 +132,7 @@ func (g *txn) checkRemovable(name string) error {
 		})
 	})
 	if err != nil {
-		return &store.Error{Pod: name, Kind: store.ErrCorrupt,
-			Err: fmt.Errorf("its pages are damaged and cannot be freed: %w; %s", err, adviceSalvage)}
+		return damaged("", name, &pageDamage{fmt.Errorf("its pages are damaged and cannot be freed: %w", err)})
 	}
 	return nil
 }

@@ -35,6 +35,22 @@ func podBucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 	return nil, errMissing
 }
 
+// enter returns the bucket of a Pod whose pages bbolt may follow. The error is errMissing
+// or a *pageDamage.
+func (s *Store) enter(tx *bolt.Tx, name string) (*bolt.Bucket, error) {
+	if err := s.broken[name]; err != nil {
+		return nil, &pageDamage{err}
+	}
+	b, err := podBucket(tx, []byte(name))
+	if err == nil {
+		err = checkPod(tx, b)
+	}
+	if err != nil && err != errMissing {
+		return nil, &pageDamage{err}
+	}
+	return b, err
+}
+
 // load reads the raw values of a Pod into p, as the transaction sees them. An error
 // other than errMissing means damage, or that a newer version wrote the Pod.
 func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
@@ -46,19 +62,11 @@ func (s *Store) load(tx *bolt.Tx, name string, p *stored) error {
 
 // loadValues is load, but does not check that the values belong together.
 func (s *Store) loadValues(tx *bolt.Tx, name string, p *stored) error {
-	if err := s.broken[name]; err != nil {
-		return &pageDamage{err}
-	}
-	b, err := podBucket(tx, []byte(name))
-	if err == errMissing {
+	b, err := s.enter(tx, name)
+	if err != nil {
 		return err
-	} else if err != nil {
-		return &pageDamage{err}
 	}
 	p.name, p.nameSum, p.digest, p.bucket = name, codec.NameSum([]byte(name)), b.Sequence(), b
-	if err := checkPod(tx, b); err != nil {
-		return &pageDamage{err}
-	}
 	last := -1
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {

@@ -45,7 +45,7 @@ func (r *resent) get(id store.RequestID) (a answer, ok bool) {
 // put keeps the first answer, and reports whether it does. It does not keep an error that
 // says nothing of earlier sendings: the client makes ErrUnknown of that.
 func (r *resent) put(id store.RequestID, a answer) bool {
-	if a.err != nil && !errors.Is(a.err, store.ErrNotFound) && !errors.Is(a.err, store.ErrExists) && !errors.Is(a.err, store.ErrConflict) {
+	if a.err != nil && !store.Unmet(a.err) {
 		return false
 	}
 	if _, ok := r.get(id); ok {

@@ -189,7 +189,7 @@ func (s *Store) apply(changes []store.Change, opts *store.ApplyOptions) ([]store
 	}
 	after, err := store.Evaluate(changes, s.pods, s.damaged)
 	if err != nil {
-		if opts.Resent && opts.ID != (store.RequestID{}) && (errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrConflict)) {
+		if opts.Resent && opts.ID != (store.RequestID{}) && store.Unmet(err) {
 			s.resent[opts.ID] = err
 		}
 		return nil, err

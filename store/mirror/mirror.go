@@ -147,10 +147,10 @@ func (m *Mirror) Changed() <-chan struct{} {
 
 // WaitFor waits until the mirror has the change with revision r. Use it to read your own
 // write: Apply, DoAndRead and Update return its revision, and Apply that of a deletion.
-// Do, Write and LinkPeers return none.
-// If only some Pods are mirrored and the change was of another one, that takes up to
-// [store.WatchQuiet]. The error is the context's, or the one that ended the mirror. If
-// someone puts older data back into the store, a revision from before may never come.
+// Do, Write and LinkPeers return none. If only some Pods are mirrored and the change was
+// of another one, that takes up to [store.WatchQuiet]. The error is the context's, or the
+// one that ended the mirror. If someone puts older data back into the store, a revision
+// from before may never come.
 func (m *Mirror) WaitFor(ctx context.Context, r store.Revision) error {
 	return m.wait(ctx, func() (bool, <-chan struct{}) {
 		m.mu.RLock()

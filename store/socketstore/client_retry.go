@@ -121,14 +121,7 @@ func (c *Client) change(ctx context.Context, r *request, o store.ApplyOptions) (
 // looked reports whether the error shows that the store looked for an earlier attempt
 // of the change and did not find it. Any other refusal says nothing about an earlier
 // attempt whose answer was lost.
-func looked(err error) bool {
-	for _, kind := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrUnknown} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
-}
+func looked(err error) bool { return store.Unmet(err) || errors.Is(err, store.ErrUnknown) }
 
 // lost is the error for a change whose answer was lost. It does not match the context's
 // errors: those promise that nothing was changed.

@@ -29,9 +29,9 @@ type ServerOptions struct {
 	// The server calls AuthorizeRead before each read, and for a watch once, when it
 	// begins: if you withdraw the right later, the watch goes on. pods are the names
 	// asked for. An empty list asks for everything, snapshots included: a hook that loops
-	// over pods must refuse that itself. If a request's changes are conditions alone, the server calls
-	// only AuthorizeRead. If a request has operations and asks for metadata, it calls
-	// both hooks.
+	// over pods must refuse that itself. If a request's changes are conditions alone, the
+	// server calls only AuthorizeRead. If a request has operations and asks for metadata,
+	// it calls both hooks.
 	AuthorizeRead func(ctx context.Context, who Caller, pods []string) error
 	// Handlers answer requests for further paths, such as "/debug/vars", and see none
 	// that begins with /v1/ or /v2/. They see only callers that the server trusts. It

@@ -14,8 +14,9 @@ import (
 const rootHelp = `podstore-migrate moves Pod metadata between podstore databases and directories of
 {pod}/metadata.json files, byte for byte, and looks inside.
 
-The database is the first argument of every command that uses one. Flags may come anywhere; after --
-everything is an argument, so a Pod may be named -dash. DB, SRC and DST are one of
+The database is the first argument of every command that uses one. Flags may come
+anywhere; after -- everything is an argument, so a Pod may be named -dash. DB, SRC and
+DST are one of
   PATH            a database file
   unix:SOCKET     the database of the supervisor that serves this socket
   dir:DIR         a directory of {pod}/metadata.json files

@@ -22,10 +22,11 @@ change everything: in Go with store/socketstore, elsewhere by HTTP, as with curl
 docs/socket.md has the protocol.
 
 The socket has mode 0600. A socket that a dead process left there is replaced. A program
-that connects before the database is open waits until it is. When serve is told to stop, it answers the
-requests that have begun, for up to ten seconds, removes the socket and closes the
-database. If the database becomes unusable, as when the disk fails in the middle of a
-commit, serve ends with exit code 1, so that a service manager starts it again.
+that connects before the database is open waits until it is. When serve is told to stop,
+it answers the requests that have begun, for up to ten seconds, removes the socket and
+closes the database. If the database becomes unusable, as when the disk fails in the
+middle of a commit, serve ends with exit code 1, so that a service manager starts it
+again.
 
 Figures are at http://podstore/debug/vars. The log goes to standard error, as JSON with
 --json.`
